@@ -1,0 +1,1 @@
+"""The `rstar` command: generated stubs and common code only."""

@@ -1,0 +1,219 @@
+"""gRPC for every server and client: one status table, one server component, one channel.
+
+    InvalidInput      INVALID_ARGUMENT        Unavailable       UNAVAILABLE
+    NotFound          NOT_FOUND               DeadlineExceeded  DEADLINE_EXCEEDED
+    Overloaded        RESOURCE_EXHAUSTED      Cancelled         CANCELLED
+    Conflict          ALREADY_EXISTS          any other         INTERNAL
+
+Every failed call carries a `rstar.v1.Failure` as rich status detail, so a client can
+branch on `code`, point at `field` and wait `retry_after`. `Client` turns it back into
+the same exception class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from rstar.v1 import types_pb2
+
+from rstar_common.config import GrpcServerSettings
+from rstar_common.errors import (
+    Cancelled,
+    Conflict,
+    DeadlineExceeded,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RstarError,
+    Unavailable,
+)
+from rstar_common.lifecycle import Component
+from rstar_common.net import split_address
+from rstar_common.telemetry import timed_rpc
+
+if TYPE_CHECKING:
+    ServicerContext = grpc.aio.ServicerContext[Any, Any]
+
+logger = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+
+STATUS_BY_ERROR: dict[type[RstarError], tuple[grpc.StatusCode, types_pb2.FailureCode]] = {
+    InvalidInput: (grpc.StatusCode.INVALID_ARGUMENT, types_pb2.FAILURE_CODE_INVALID_INPUT),
+    NotFound: (grpc.StatusCode.NOT_FOUND, types_pb2.FAILURE_CODE_NOT_FOUND),
+    Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, types_pb2.FAILURE_CODE_OVERLOADED),
+    Unavailable: (grpc.StatusCode.UNAVAILABLE, types_pb2.FAILURE_CODE_UNAVAILABLE),
+    DeadlineExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, types_pb2.FAILURE_CODE_DEADLINE),
+    Cancelled: (grpc.StatusCode.CANCELLED, types_pb2.FAILURE_CODE_CANCELLED),
+    Conflict: (grpc.StatusCode.ALREADY_EXISTS, types_pb2.FAILURE_CODE_CONFLICT),
+}
+"""Also the order of the docstring's table."""
+
+_INTERNAL = (grpc.StatusCode.INTERNAL, types_pb2.FAILURE_CODE_INTERNAL)
+
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", 64 * 2**20),
+    ("grpc.max_send_message_length", 64 * 2**20),
+    ("grpc.keepalive_time_ms", 30_000),
+    # A peer that is back after a restart is found within a second, not after the default two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+
+
+def failure_of(error: BaseException, *, service: str = "") -> types_pb2.Failure:
+    """Describe an exception for the wire."""
+    _, code = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+    known = isinstance(error, RstarError)
+    failure = types_pb2.Failure(
+        code=code,
+        message=str(error) if known else f"internal error: {type(error).__name__}",
+        field=error.field if isinstance(error, InvalidInput) else "",
+        service=service,
+    )
+    if isinstance(error, Overloaded):
+        failure.retry_after.FromMilliseconds(int(error.retry_after_seconds * 1000))
+    return failure
+
+
+def error_from(failure: types_pb2.Failure) -> RstarError:
+    """The exception that `failure_of` described."""
+    for cls, (_, code) in STATUS_BY_ERROR.items():
+        if code == failure.code:
+            if cls is Overloaded:
+                seconds = failure.retry_after.ToMilliseconds() / 1000
+                return Overloaded(failure.message, retry_after_seconds=seconds or 1.0)
+            if cls is InvalidInput:
+                error = InvalidInput(failure.message)
+                error.field = failure.field
+                return error
+            return cls(failure.message)
+    return Unavailable(failure.message)
+
+
+def error_from_rpc(error: grpc.aio.AioRpcError) -> RstarError:
+    """Translate what a call raised into our own tree: by its detail, else by its status."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            status = status_pb2.Status.FromString(cast("bytes", value))
+            for detail in status.details:
+                failure = types_pb2.Failure()
+                if detail.Unpack(failure):
+                    return error_from(failure)
+    for cls, (code, _) in STATUS_BY_ERROR.items():
+        if code is error.code():
+            return cls(error.details() or code.name)
+    return Unavailable(f"{error.code().name}: {error.details()}")
+
+
+@asynccontextmanager
+async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]:
+    """Time a call and turn what it raises into a status with a `Failure` detail."""
+    with timed_rpc(method) as outcome:
+        try:
+            yield
+        except asyncio.CancelledError:
+            outcome[0] = "CANCELLED"
+            raise
+        except Exception as error:
+            if isinstance(error, grpc.aio.AbortError):
+                raise
+            code, _ = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+            if code is grpc.StatusCode.INTERNAL:
+                logger.exception("bug while serving %s", method)
+            outcome[0] = code.name
+            failure = failure_of(error)
+            detail = any_pb2.Any()
+            detail.Pack(failure)
+            status = status_pb2.Status(
+                code=code.value[0], message=failure.message, details=[detail]
+            )
+            await context.abort(
+                code,
+                failure.message,
+                trailing_metadata=(("grpc-status-details-bin", status.SerializeToString()),),
+            )
+
+
+def grpc_server(
+    settings: GrpcServerSettings,
+    register: Callable[[grpc.aio.Server], None],
+    *,
+    service_names: Sequence[str],
+    on_listening: Callable[[int], None] | None = None,
+) -> Component:
+    """Build the component that serves what `register` adds, plus health and reflection.
+
+    Args:
+        service_names: full names, e.g. `rstar.v1.PolicyService`, for health and reflection.
+        on_listening: told the port once calls are accepted.
+    """
+
+    async def run(stop: asyncio.Event) -> None:
+        split_address(settings.address, field="grpc.address")
+        options = [
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.so_reuseport", 0),
+        ]
+        server = grpc.aio.server(options=options)
+        register(server)
+        status = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(status, server)
+        reflection.enable_server_reflection(
+            [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+        try:
+            port = server.add_insecure_port(settings.address)
+        except RuntimeError as error:
+            raise InvalidInput(
+                f"cannot listen on {settings.address}; is the port taken?", field="grpc.address"
+            ) from error
+        await server.start()
+        logger.info("listening", extra={"port": port})
+        if on_listening:
+            on_listening(port)
+        try:
+            for name in ("", *service_names):
+                await status.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await stop.wait()
+        finally:
+            await status.enter_graceful_shutdown()
+            await server.stop(settings.drain_seconds)
+
+    return run
+
+
+def channel(address: str) -> grpc.aio.Channel:
+    """Open a channel to one service. `async with` closes it."""
+    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+
+async def call(rpc: Awaitable[ResultT]) -> ResultT:
+    """Await a unary call, raising our own errors instead of gRPC's."""
+    try:
+        return await rpc
+    except grpc.aio.AioRpcError as error:
+        raise error_from_rpc(error) from error
+
+
+def remaining_seconds(context: ServicerContext, *, at_most: float) -> float:
+    """Seconds we may still spend: the caller's deadline, capped by our own.
+
+    Raises:
+        DeadlineExceeded: nothing is left.
+    """
+    # The stubs say float, but a call without a deadline answers None.
+    remaining = cast("float | None", context.time_remaining())
+    if remaining is not None and remaining <= 0:
+        raise DeadlineExceeded("the deadline had passed when the call arrived")
+    return at_most if remaining is None else min(at_most, remaining)

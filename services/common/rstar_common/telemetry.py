@@ -1,0 +1,97 @@
+"""Logs and metrics, the same for every service.
+
+Logs are one JSON object a line on stderr: time, level, service, message, and
+whatever `extra` holds (`search_id`, `batch_id`, …). Metrics are Prometheus, served
+at `/metrics` by the client library's own server thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from rstar_common.config import TelemetrySettings
+from rstar_common.lifecycle import Component
+from rstar_common.net import split_address
+
+RPC_SECONDS = Histogram(
+    "rstar_rpc_seconds", "Duration of served calls.", ["method", "code"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+)  # fmt: skip
+RPC_INFLIGHT = Gauge("rstar_rpc_inflight", "Calls being served.", ["method"])
+RPC_REFUSED = Counter("rstar_rpc_refused_total", "Calls refused because we were full.", ["method"])
+
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        entry |= {k: v for k, v in vars(record).items() if k not in _STANDARD_FIELDS}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def setup_logging(service: str, settings: TelemetrySettings) -> None:
+    """Send every logger's records to stderr as JSON. Called once, from `main()`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def metrics_server(settings: TelemetrySettings) -> Component:
+    """Build the component that serves `/metrics`."""
+
+    async def run(stop: asyncio.Event) -> None:
+        if not settings.metrics_address:
+            await stop.wait()
+            return
+        host, port = split_address(settings.metrics_address, field="telemetry.metrics_address")
+        server, thread = start_http_server(port, host)
+        logging.getLogger(__name__).info("metrics", extra={"port": server.server_port})
+        try:
+            await stop.wait()
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    return run
+
+
+@contextmanager
+def timed_rpc(method: str) -> Iterator[list[str]]:
+    """Record one served call; the body sets the status code in the yielded cell."""
+    code = ["OK"]
+    started = time.perf_counter()
+    RPC_INFLIGHT.labels(method).inc()
+    try:
+        yield code
+    finally:
+        RPC_INFLIGHT.labels(method).dec()
+        RPC_SECONDS.labels(method, code[0]).observe(time.perf_counter() - started)
+        if code[0] == "RESOURCE_EXHAUSTED":
+            RPC_REFUSED.labels(method).inc()

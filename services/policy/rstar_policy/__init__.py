@@ -1,0 +1,1 @@
+"""Policy service: turns a partial solution into candidate next steps."""

@@ -1,0 +1,1 @@
+"""PPM service: scores partial solutions."""

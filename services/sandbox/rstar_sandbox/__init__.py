@@ -1,0 +1,1 @@
+"""Sandbox service: runs and judges untrusted work inside gVisor."""

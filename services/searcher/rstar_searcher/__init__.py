@@ -1,0 +1,1 @@
+"""Searcher service: owns the tree and the budget."""

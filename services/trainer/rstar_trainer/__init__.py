@@ -1,0 +1,1 @@
+"""Trainer service: turns trees into checkpoints."""
