@@ -23,8 +23,8 @@ from google.protobuf import any_pb2
 from google.rpc import status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from rstar.v1 import types_pb2
 
+from rstar.v1 import types_pb2
 from rstar_common.config import GrpcServerSettings
 from rstar_common.errors import (
     Cancelled,
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
-STATUS_BY_ERROR: dict[type[RstarError], tuple[grpc.StatusCode, types_pb2.FailureCode]] = {
+STATUS_BY_ERROR: dict[type[RstarError], tuple[grpc.StatusCode, types_pb2.FailureCode.ValueType]] = {
     InvalidInput: (grpc.StatusCode.INVALID_ARGUMENT, types_pb2.FAILURE_CODE_INVALID_INPUT),
     NotFound: (grpc.StatusCode.NOT_FOUND, types_pb2.FAILURE_CODE_NOT_FOUND),
     Overloaded: (grpc.StatusCode.RESOURCE_EXHAUSTED, types_pb2.FAILURE_CODE_OVERLOADED),
@@ -64,7 +64,7 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 * 2**20),
     ("grpc.max_send_message_length", 64 * 2**20),
     ("grpc.keepalive_time_ms", 30_000),
-    # A peer that is back after a restart is found within a second, not after the default two minutes.
+    # A peer that is back after a restart is found within a second, not after two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
@@ -153,9 +153,8 @@ def grpc_server(
 ) -> Component:
     """Build the component that serves what `register` adds, plus health and reflection.
 
-    Args:
-        service_names: full names, e.g. `rstar.v1.PolicyService`, for health and reflection.
-        on_listening: told the port once calls are accepted.
+    `service_names` are full names, e.g. `rstar.v1.PolicyService`, for health and reflection;
+    `on_listening` is told the port once calls are accepted.
     """
 
     async def run(stop: asyncio.Event) -> None:
