@@ -1,0 +1,166 @@
+"""The object store: everything large, by key.
+
+    inbox/…                              batches too large for a message, put by publishers
+    trees/BATCH/SEARCH.pb                finished searches, `rstar.v1.Tree`
+    checkpoints/MODEL/VERSION/…          immutable, with a manifest
+
+obstore moves data (async, create-if-absent); the minio SDK administers the bucket,
+which obstore does not. User-given names never appear in a key; `streams.token` hashes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import obstore
+from minio import Minio
+from minio.error import MinioException
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import S3Store
+from urllib3 import PoolManager, Retry
+from urllib3.exceptions import HTTPError
+
+from rstar_common.config import ObjectStoreSettings
+from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+from rstar_common.streams import NO_BATCH, token
+
+logger = logging.getLogger(__name__)
+
+INBOX = "inbox/"
+CONNECT_SECONDS = 60.0
+"""How long a starting service waits for the store before it gives up and is restarted."""
+
+
+def tree_key(batch_id: str, search_id: str) -> str:
+    """Key of a finished search's tree; `batch_id` is empty for interactive searches."""
+    return f"{trees_prefix(batch_id)}{search_id}.pb"
+
+
+def trees_prefix(batch_id: str) -> str:
+    """Prefix of all trees of a batch."""
+    return f"trees/{token(batch_id) if batch_id else NO_BATCH}/"
+
+
+class ObjectStore:
+    """One bucket."""
+
+    def __init__(self, settings: ObjectStoreSettings) -> None:
+        """Remember where it is; nothing is contacted.
+
+        Raises:
+            InvalidInput: the endpoint is not a URL.
+        """
+        url = urlsplit(settings.endpoint)
+        if url.scheme not in ("http", "https") or not url.netloc:
+            raise InvalidInput("must be an http(s) URL", field="object_store.endpoint")
+        self._settings = settings
+        self._store = S3Store(
+            settings.bucket,
+            endpoint=settings.endpoint,
+            region=settings.region,
+            access_key_id=settings.access_key.get_secret_value(),
+            secret_access_key=settings.secret_key.get_secret_value(),
+            client_options={"allow_http": url.scheme == "http", "timeout": "60s"},
+            retry_config={
+                "max_retries": 8,
+                "retry_timeout": timedelta(seconds=30),
+            },
+        )
+
+    async def ready(self) -> None:
+        """Wait until the store answers, and create the bucket if it is missing.
+
+        Raises:
+            Unavailable: it did not answer within `CONNECT_SECONDS`; names the setting.
+        """
+        deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(self._make_bucket)
+                return
+            except (MinioException, HTTPError, OSError) as error:
+                where = f"object_store.endpoint: cannot use {self._settings.endpoint}"
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable(f"{where}: {error}") from error
+                logger.warning("%s yet: %s", where, error)
+                # A store that is not there has no event to wait on.
+                await asyncio.sleep(1.0)
+
+    def _make_bucket(self) -> None:
+        url = urlsplit(self._settings.endpoint)
+        client = Minio(
+            url.netloc,
+            access_key=self._settings.access_key.get_secret_value(),
+            secret_key=self._settings.secret_key.get_secret_value(),
+            secure=url.scheme == "https",
+            region=self._settings.region,
+            http_client=PoolManager(timeout=5.0, retries=Retry(total=0)),
+        )
+        if not client.bucket_exists(self._settings.bucket):
+            try:
+                client.make_bucket(self._settings.bucket)
+            except MinioException:
+                if not client.bucket_exists(self._settings.bucket):  # another service was first
+                    raise
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write an object, replacing what was there.
+
+        Raises:
+            Unavailable: the store did not take it.
+        """
+        try:
+            await obstore.put_async(self._store, key, data)
+        except BaseError as error:
+            raise Unavailable(f"object store: put {key}: {error}") from error
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Write an object that must not exist yet.
+
+        Raises:
+            Conflict: it exists.
+            Unavailable: the store did not take it.
+        """
+        try:
+            await obstore.put_async(self._store, key, data, mode="create")
+        except AlreadyExistsError as error:
+            raise Conflict(f"object store: {key} exists") from error
+        except BaseError as error:
+            raise Unavailable(f"object store: create {key}: {error}") from error
+
+    async def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable: the store did not answer.
+        """
+        try:
+            response = await obstore.get_async(self._store, key)
+            return bytes(await response.bytes_async())
+        except FileNotFoundError as error:
+            raise NotFound(f"object store: no {key}") from error
+        except BaseError as error:
+            raise Unavailable(f"object store: get {key}: {error}") from error
+
+    async def size(self, key: str) -> int:
+        """Bytes of an object. Raises as `get`."""
+        try:
+            return int((await obstore.head_async(self._store, key))["size"])
+        except FileNotFoundError as error:
+            raise NotFound(f"object store: no {key}") from error
+        except BaseError as error:
+            raise Unavailable(f"object store: head {key}: {error}") from error
+
+    async def keys(self, prefix: str) -> AsyncIterator[str]:
+        """Every key under `prefix`, in the store's order. Raises `Unavailable`."""
+        try:
+            async for page in obstore.list(self._store, prefix):
+                for item in page:
+                    yield str(item["path"])
+        except BaseError as error:
+            raise Unavailable(f"object store: list {prefix}: {error}") from error

@@ -1,0 +1,205 @@
+"""Checkpoints in the object store, and the pointer that names the promoted one.
+
+A checkpoint is immutable: safetensors, tokenizer, config, and `manifest.json` with the
+hash of every file, its parents, its data and its metrics. The manifest is written last,
+so a checkpoint without one does not exist. A pointer is a key of a JetStream bucket:
+reading it and being told of its changes are one subscription.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import nats.errors
+from nats.js.errors import APIError, KeyNotFoundError
+from nats.js.kv import KeyValue
+
+from rstar.v1 import events_pb2
+from rstar_common.artifacts import ObjectStore
+from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+
+Model = Literal["policy", "ppm"]
+
+MANIFEST = "manifest.json"
+PREFIX = "checkpoints/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a checkpoint is and where it came from."""
+
+    model: Model
+    version: str
+    prompt_format: str
+    files: Mapping[str, str]
+    """SHA-256 of each file, by name."""
+
+    parents: Sequence[str] = ()
+    batch_ids: Sequence[str] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+
+    @property
+    def prefix(self) -> str:
+        """Where its files lie in the object store."""
+        return f"{PREFIX}{self.model}/{self.version}/"
+
+    def to_json(self) -> bytes:
+        """As stored."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read what `to_json` wrote.
+
+        Raises:
+            InvalidInput: it is not a manifest.
+        """
+        try:
+            return cls(**json.loads(data))
+        except (ValueError, TypeError) as error:
+            raise InvalidInput(f"not a checkpoint manifest: {error}", field=MANIFEST) from error
+
+
+def describe(
+    directory: Path,
+    *,
+    model: Model,
+    prompt_format: str,
+    parents: Sequence[str] = (),
+    batch_ids: Sequence[str] = (),
+    metrics: Mapping[str, float] | None = None,
+) -> Manifest:
+    """Hash the files of `directory` into a manifest whose version is `MODEL-HASH`."""
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.iterdir())
+        if path.is_file() and path.name not in (MANIFEST, "README.md")
+    }
+    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+    return Manifest(
+        model=model,
+        version=f"{model}-{digest}",
+        prompt_format=prompt_format,
+        files=files,
+        parents=list(parents),
+        batch_ids=list(batch_ids),
+        metrics=dict(metrics or {}),
+        created_at=time.time(),
+    )
+
+
+async def publish(store: ObjectStore, directory: Path, manifest: Manifest) -> None:
+    """Upload a checkpoint; doing it again changes nothing."""
+    for name in manifest.files:
+        await store.put(
+            manifest.prefix + name, await asyncio.to_thread((directory / name).read_bytes)
+        )
+    try:
+        await store.create(manifest.prefix + MANIFEST, manifest.to_json())
+    except Conflict:
+        return
+
+
+async def read_manifest(store: ObjectStore, model: Model, version: str) -> Manifest:
+    """The manifest of a checkpoint.
+
+    Raises:
+        NotFound: there is no such checkpoint.
+    """
+    if not version or "/" in version:
+        raise InvalidInput(f"not a version: {version!r}", field="version")
+    return Manifest.from_json(await store.get(f"{PREFIX}{model}/{version}/{MANIFEST}"))
+
+
+async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
+    """Download a checkpoint into `cache` unless it is there; returns its directory.
+
+    Raises:
+        Unavailable: a file does not have the hash the manifest gives.
+    """
+    target = cache / manifest.version
+    if (target / MANIFEST).exists():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        staging = Path(scratch) / "files"
+        staging.mkdir()
+        for name, digest in manifest.files.items():
+            data = await store.get(manifest.prefix + name)
+            if Path(name).name != name or hashlib.sha256(data).hexdigest() != digest:
+                raise Unavailable(f"checkpoint {manifest.version}: {name} is damaged")
+            await asyncio.to_thread((staging / name).write_bytes, data)
+        (staging / MANIFEST).write_bytes(manifest.to_json())
+        try:
+            os.rename(staging, target)  # noqa: PTH104 -- atomic; Path.rename is the same call
+        except OSError:
+            if not (target / MANIFEST).exists():
+                raise
+    return target
+
+
+class Pointers:
+    """Which version of each model is promoted."""
+
+    def __init__(self, bucket: KeyValue) -> None:
+        self._bucket = bucket
+
+    async def current(self, model: Model) -> events_pb2.CheckpointPromoted:
+        """The promoted checkpoint.
+
+        Raises:
+            NotFound: none was promoted yet.
+        """
+        try:
+            entry = await self._bucket.get(model)
+        except KeyNotFoundError as error:
+            raise NotFound(f"no {model} checkpoint is promoted") from error
+        except (nats.errors.Error, APIError) as error:
+            raise Unavailable(f"pointers: {error}") from error
+        return events_pb2.CheckpointPromoted.FromString(entry.value or b"")
+
+    async def promote(self, manifest: Manifest) -> events_pb2.CheckpointPromoted:
+        """Make a checkpoint the current one; promoting it again changes nothing."""
+        try:
+            previous = await self.current(manifest.model)
+        except NotFound:
+            previous = events_pb2.CheckpointPromoted()
+        if previous.version == manifest.version:
+            return previous
+        promoted = events_pb2.CheckpointPromoted(
+            model=manifest.model,
+            version=manifest.version,
+            prefix=manifest.prefix,
+            previous=previous.version,
+        )
+        promoted.at.GetCurrentTime()
+        try:
+            await self._bucket.put(manifest.model, promoted.SerializeToString())
+        except (nats.errors.Error, APIError) as error:
+            raise Unavailable(f"pointers: {error}") from error
+        return promoted
+
+    async def watch(self, model: Model) -> AsyncIterator[events_pb2.CheckpointPromoted]:
+        """The current pointer, if any, and then every change of it, for ever."""
+        watcher = await self._bucket.watch(model)
+        try:
+            while True:
+                try:
+                    entry = await watcher.updates(timeout=3600.0)  # type: ignore[no-untyped-call] # nats-py
+                except (TimeoutError, nats.errors.TimeoutError):
+                    continue
+                if entry is not None and entry.value:
+                    yield events_pb2.CheckpointPromoted.FromString(entry.value)
+        finally:
+            await watcher.stop()  # type: ignore[no-untyped-call] # nats-py
