@@ -1,0 +1,97 @@
+"""A private S3 server: SeaweedFS from its wheel, loopback, generated keys, no telemetry.
+
+Every port is set: without that it listens where it likes. Ready means that the first put
+succeeded; the ports are open long before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from rstar_cli.local.ports import HOST, until_open
+from rstar_cli.local.process import Command, program
+from rstar_common.artifacts import ObjectStore
+from rstar_common.config import ObjectStoreSettings
+from rstar_common.errors import Unavailable
+
+PORTS = 10
+"""How many ports the server wants."""
+
+BUCKET = "rstar"
+READY_SECONDS = 60.0
+_PROBE = "probe/ready"
+
+
+def s3_settings(
+    port: int, access_key: str, secret_key: str, *, bucket: str = BUCKET
+) -> ObjectStoreSettings:
+    """What a client of the server needs."""
+    return ObjectStoreSettings(
+        endpoint=f"http://{HOST}:{port}",
+        bucket=bucket,
+        access_key=SecretStr(access_key),
+        secret_key=SecretStr(secret_key),
+    )
+
+
+def s3_command(
+    directory: Path, *, ports: Sequence[int], access_key: str, secret_key: str
+) -> Command:
+    """How to start the server; its S3 API listens on the first of `ports`."""
+    assert len(ports) == PORTS
+    (directory / "data").mkdir(parents=True, exist_ok=True)
+    s3, s3_grpc, filer, filer_grpc, master, master_grpc, volume, volume_grpc, admin, admin_grpc = (
+        ports
+    )
+    return Command(
+        name="s3",
+        argv=(
+            program("weed"),
+            f"-logdir={directory}",
+            "mini",
+            f"-dir={directory / 'data'}",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
+            "-master.telemetry=false",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            f"-s3.port={s3}",
+            f"-s3.port.grpc={s3_grpc}",
+            f"-filer.port={filer}",
+            f"-filer.port.grpc={filer_grpc}",
+            f"-master.port={master}",
+            f"-master.port.grpc={master_grpc}",
+            f"-volume.port={volume}",
+            f"-volume.port.grpc={volume_grpc}",
+            f"-admin.port={admin}",
+            f"-admin.port.grpc={admin_grpc}",
+        ),
+        environment={
+            "AWS_ACCESS_KEY_ID": access_key,
+            "AWS_SECRET_ACCESS_KEY": secret_key,
+            "GOMEMLIMIT": "300MiB",
+        },
+        log=directory / "s3.log",
+    )
+
+
+async def s3_ready(settings: ObjectStoreSettings, *, seconds: float = READY_SECONDS) -> None:
+    """Create the bucket and return once a put has succeeded.
+
+    Raises:
+        Unavailable: none did, within `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await until_open(int(settings.endpoint.rpartition(":")[2]))
+            store = ObjectStore(settings)
+            await store.ready()
+            await store.put(_PROBE, b"ready")
+    except TimeoutError as error:
+        raise Unavailable(f"object store: {settings.endpoint} did not answer") from error
