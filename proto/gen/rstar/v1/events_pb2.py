@@ -27,7 +27,7 @@ from rstar.v1 import searcher_pb2 as rstar_dot_v1_dot_searcher__pb2
 from rstar.v1 import types_pb2 as rstar_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rstar/v1/events.proto\x12\x08rstar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17rstar/v1/searcher.proto\x1a\x14rstar/v1/types.proto\"\x8a\x01\n\x0f\x42\x61tchSubmission\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12#\n\x08problems\x18\x02 \x03(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x14\n\x0cproblems_key\x18\x04 \x01(\t\"\x91\x01\n\x08WorkItem\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\"\n\x07problem\x18\x02 \x01(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x11\n\tsearch_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\"\xd0\x01\n\x0b\x42\x61tchRecord\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.rstar.v1.BatchState\x12\r\n\x05total\x18\x04 \x01(\r\x12\x0f\n\x07refused\x18\x05 \x01(\r\x12*\n\x08settings\x18\x06 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x01\n\x0cSearchRecord\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x10\n\x08searcher\x18\x03 \x01(\t\x12*\n\x05state\x18\x04 \x01(\x0b\x32\x1b.rstar.v1.GetSearchResponse\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\"$\n\x0f\x43\x61ncelRequested\x12\x11\n\tsearch_id\x18\x01 \x01(\t\"\x92\x01\n\x0fSearchCompleted\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x12\n\nproblem_id\x18\x03 \x01(\t\x12\x10\n\x08tree_key\x18\x04 \x01(\t\x12$\n\x08versions\x18\x05 \x01(\x0b\x32\x12.rstar.v1.Versions\x12\x0e\n\x06solved\x18\x06 \x01(\x08\"~\n\x12\x43heckpointPromoted\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x10\n\x08previous\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rstar/v1/events.proto\x12\x08rstar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17rstar/v1/searcher.proto\x1a\x14rstar/v1/types.proto\"\x8a\x01\n\x0f\x42\x61tchSubmission\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12#\n\x08problems\x18\x02 \x03(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x14\n\x0cproblems_key\x18\x04 \x01(\t\"\x91\x01\n\x08WorkItem\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\"\n\x07problem\x18\x02 \x01(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x03 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x11\n\tsearch_id\x18\x04 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x05 \x01(\r\"\xd0\x01\n\x0b\x42\x61tchRecord\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12#\n\x05state\x18\x03 \x01(\x0e\x32\x14.rstar.v1.BatchState\x12\r\n\x05total\x18\x04 \x01(\r\x12\x0f\n\x07refused\x18\x05 \x01(\r\x12*\n\x08settings\x18\x06 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xca\x01\n\x0cSearchRecord\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\x12\x10\n\x08searcher\x18\x03 \x01(\t\x12*\n\x05state\x18\x04 \x01(\x0b\x32\x1b.rstar.v1.GetSearchResponse\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12.\n\nrenewed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x62\x61tch_id\x18\x07 \x01(\t\"$\n\x0f\x43\x61ncelRequested\x12\x11\n\tsearch_id\x18\x01 \x01(\t\"\x92\x01\n\x0fSearchCompleted\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x12\n\nproblem_id\x18\x03 \x01(\t\x12\x10\n\x08tree_key\x18\x04 \x01(\t\x12$\n\x08versions\x18\x05 \x01(\x0b\x32\x12.rstar.v1.Versions\x12\x0e\n\x06solved\x18\x06 \x01(\x08\"~\n\x12\x43heckpointPromoted\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06prefix\x18\x03 \x01(\t\x12\x10\n\x08previous\x18\x04 \x01(\t\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHRECORD']._serialized_start=405
   _globals['_BATCHRECORD']._serialized_end=613
   _globals['_SEARCHRECORD']._serialized_start=616
-  _globals['_SEARCHRECORD']._serialized_end=752
-  _globals['_CANCELREQUESTED']._serialized_start=754
-  _globals['_CANCELREQUESTED']._serialized_end=790
-  _globals['_SEARCHCOMPLETED']._serialized_start=793
-  _globals['_SEARCHCOMPLETED']._serialized_end=939
-  _globals['_CHECKPOINTPROMOTED']._serialized_start=941
-  _globals['_CHECKPOINTPROMOTED']._serialized_end=1067
+  _globals['_SEARCHRECORD']._serialized_end=818
+  _globals['_CANCELREQUESTED']._serialized_start=820
+  _globals['_CANCELREQUESTED']._serialized_end=856
+  _globals['_SEARCHCOMPLETED']._serialized_start=859
+  _globals['_SEARCHCOMPLETED']._serialized_end=1005
+  _globals['_CHECKPOINTPROMOTED']._serialized_start=1007
+  _globals['_CHECKPOINTPROMOTED']._serialized_end=1133
 # @@protoc_insertion_point(module_scope)

@@ -155,14 +155,22 @@ class SearchRecord(_message.Message):
     SEARCHER_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    RENEWED_AT_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     idempotency_key: _builtins.str
     searcher: _builtins.str
     """gRPC address of the searcher that runs it."""
     digest: _builtins.str
     """SHA-256 of problem and settings: one idempotency key cannot name two requests."""
+    batch_id: _builtins.str
+    """The batch it belongs to, if any."""
     @_builtins.property
     def state(self) -> _searcher_pb2.GetSearchResponse: ...
+    @_builtins.property
+    def renewed_at(self) -> _timestamp_pb2.Timestamp:
+        """When its searcher last said that it lives; a lease."""
+
     def __init__(
         self,
         *,
@@ -171,10 +179,12 @@ class SearchRecord(_message.Message):
         searcher: _builtins.str = ...,
         state: _searcher_pb2.GetSearchResponse | None = ...,
         digest: _builtins.str = ...,
+        renewed_at: _timestamp_pb2.Timestamp | None = ...,
+        batch_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["renewed_at", b"renewed_at", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "idempotency_key", b"idempotency_key", "search_id", b"search_id", "searcher", b"searcher", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "idempotency_key", b"idempotency_key", "renewed_at", b"renewed_at", "search_id", b"search_id", "searcher", b"searcher", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,169 @@
+"""Drive one search: every `await` of a search is here or below it, none is in the core.
+
+There is no barrier: each expansion runs in a task of its own and the strategy is asked
+again after every result. The search is anytime: cancel, or any exhausted budget, ends it
+with the best answer so far and the name of what ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+from rstar_common.errors import RstarError
+from rstar_searcher.expansion import Expansion, expand
+from rstar_searcher.meter import Meter
+from rstar_searcher.services import Problem, Services
+from rstar_searcher.settings import SearchSettings
+from rstar_searcher.strategies import Ask, Backup, Strategy
+from rstar_searcher.tree import NodeId
+
+
+class EndedBy(Enum):
+    """What ended a search."""
+
+    ROLLOUTS = "rollouts"
+    GENERATED_TOKENS = "generated_tokens"
+    SANDBOX_SECONDS = "sandbox_seconds"
+    WALL_TIME = "wall_time"
+    EXHAUSTED = "exhausted"
+    SOLVED = "solved"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What one result changed."""
+
+    node: NodeId
+    children: Sequence[NodeId]
+    dropped: int
+    backups: Sequence[Backup]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    ask: Ask
+    expansion: Expansion
+
+
+async def drive(
+    strategy: Strategy,
+    problem: Problem,
+    settings: SearchSettings,
+    services: Services,
+    meter: Meter,
+    *,
+    cancel: asyncio.Event,
+    on_progress: Callable[[Progress], None],
+) -> EndedBy:
+    """Search until the strategy is done, a budget ends, or `cancel` is set.
+
+    Raises:
+        RstarError: a service failed for good. The tree stays as it was.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    results: asyncio.Queue[_Done] = asyncio.Queue()  # bounded by the strategy's parallelism
+
+    async def run(ask: Ask) -> None:
+        node = strategy.tree[ask.node]
+        expansion = await expand(
+            services,
+            problem,
+            settings,
+            strategy.tree.steps_to(ask.node),
+            key=node.key,
+            num_candidates=ask.num_candidates,
+        )
+        results.put_nowait(_Done(ask=ask, expansion=expansion))
+
+    async def search(group: asyncio.TaskGroup) -> EndedBy:
+        running = 0
+        while True:
+            if ended := budget_ended(settings, meter):
+                return ended
+            reported = len(strategy.backups)
+            for ask in strategy.ask():
+                group.create_task(run(ask))
+                running += 1
+            if len(strategy.backups) > reported:  # a rollout ended on nodes known before
+                meter.rollouts = len(strategy.backups)
+                on_progress(
+                    Progress(
+                        node=strategy.backups[-1].leaf,
+                        children=(),
+                        dropped=0,
+                        backups=strategy.backups[reported:],
+                    )
+                )
+                continue
+            if strategy.solved:
+                return EndedBy.SOLVED
+            if not running:
+                return EndedBy.EXHAUSTED if strategy.exhausted else EndedBy.ROLLOUTS
+            done = await results.get()
+            running -= 1
+            reported = len(strategy.backups)
+            strategy.tell(done.ask.node, done.expansion.children, done.expansion.dropped)
+            meter.expansions += 1
+            meter.rollouts = len(strategy.backups)
+            meter.wall_seconds = loop.time() - started
+            on_progress(
+                Progress(
+                    node=done.ask.node,
+                    children=list(strategy.tree[done.ask.node].children),
+                    dropped=len(done.expansion.dropped),
+                    backups=strategy.backups[reported:],
+                )
+            )
+
+    ended = EndedBy.WALL_TIME
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.max_wall_seconds), asyncio.TaskGroup() as group:
+                ended = await _until_cancelled(group, search(group), cancel)
+                raise _Finished
+    except* _Finished:
+        pass  # ends the group, and with it every expansion still under way
+    except* RstarError as failures:
+        raise _first(failures) from failures
+    meter.wall_seconds = loop.time() - started
+    return ended
+
+
+def budget_ended(settings: SearchSettings, meter: Meter) -> EndedBy | None:
+    """The budget that is used up, if one is. Wall-clock time is the driver's own timer."""
+    if meter.generated_tokens >= settings.max_generated_tokens:
+        return EndedBy.GENERATED_TOKENS
+    if meter.sandbox_seconds >= settings.max_sandbox_seconds:
+        return EndedBy.SANDBOX_SECONDS
+    return None
+
+
+class _Finished(Exception):
+    """Tells a task group that its work is over."""
+
+
+def _first(group: BaseExceptionGroup[RstarError]) -> RstarError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, RstarError)
+    return error
+
+
+async def _until_cancelled(
+    group: asyncio.TaskGroup,
+    search: Coroutine[object, object, EndedBy],
+    cancel: asyncio.Event,
+) -> EndedBy:
+    searching = group.create_task(search)
+    cancelling = group.create_task(cancel.wait())
+    await asyncio.wait((searching, cancelling), return_when=asyncio.FIRST_COMPLETED)
+    if searching.done():
+        return searching.result()
+    return EndedBy.CANCEL

@@ -1,0 +1,171 @@
+"""A search under way, and those who watch it.
+
+Watching never slows a search: each subscription holds a bounded number of events, a reader
+that falls behind loses the oldest (it sees a gap in `sequence`), and the last event, the
+result, is never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from google.protobuf import timestamp_pb2
+
+from rstar.v1 import searcher_pb2, tree_pb2
+from rstar_searcher import wire
+from rstar_searcher.driver import Progress
+from rstar_searcher.meter import Meter
+from rstar_searcher.results import best_so_far, node_to
+from rstar_searcher.services import Problem
+from rstar_searcher.settings import SearchSettings
+from rstar_searcher.strategies import Strategy
+
+MAX_BEHIND = 256
+"""Events a slow reader may be behind before it loses the oldest."""
+
+
+class Subscription:
+    """One reader's view of one search."""
+
+    def __init__(self) -> None:
+        self._events: deque[searcher_pb2.SearchEvent] = deque(maxlen=MAX_BEHIND)
+        self._arrived = asyncio.Event()
+
+    def push(self, event: searcher_pb2.SearchEvent) -> None:
+        """Never waits; may push the oldest event out."""
+        self._events.append(event)
+        self._arrived.set()
+
+    async def events(
+        self, *, min_interval_seconds: float = 0.0
+    ) -> AsyncGenerator[searcher_pb2.SearchEvent]:
+        """Events until the result; at most one an interval, the newest, if one is given."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if min_interval_seconds and not self._finished():
+                while len(self._events) > 1:
+                    self._events.popleft()
+            while self._events:
+                event = self._events.popleft()
+                yield event
+                if event.HasField("finished"):
+                    return
+            if min_interval_seconds:
+                await asyncio.sleep(min_interval_seconds)
+
+    def _finished(self) -> bool:
+        return bool(self._events) and self._events[-1].HasField("finished")
+
+
+class LiveSearch:
+    """One running search: its state, its watchers, and the switch that ends it."""
+
+    def __init__(
+        self,
+        search_id: str,
+        problem: Problem,
+        settings: SearchSettings,
+        strategy: Strategy,
+        meter: Meter,
+        *,
+        has_ppm: bool,
+    ) -> None:
+        self.search_id = search_id
+        self.problem = problem
+        self.settings = settings
+        self.strategy = strategy
+        self.meter = meter
+        self.cancel = asyncio.Event()
+        self.result: asyncio.Future[tree_pb2.SearchResult] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._has_ppm = has_ppm
+        self._sequence = 0
+        self._subscriptions: set[Subscription] = set()
+
+    def subscribe(self) -> Subscription:
+        """Watch from now on. The first event tells what is searched."""
+        subscription = Subscription()
+        started = self._event()
+        started.started.CopyFrom(
+            searcher_pb2.SearchStarted(
+                problem=wire.problem_to(self.problem), settings=wire.settings_to(self.settings)
+            )
+        )
+        started.started.problem.ClearField("reference")
+        subscription.push(started)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Stop watching."""
+        self._subscriptions.discard(subscription)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Tell the watchers what changed. Costs nothing when nobody watches."""
+        self._sequence += 1
+        if not self._subscriptions:
+            return
+        tree = self.strategy.tree
+        if progress.children or progress.dropped:
+            event = self._event()
+            event.expansion.CopyFrom(
+                searcher_pb2.Expansion(
+                    parent=progress.node,
+                    children=[node_to(tree, child, full=False) for child in progress.children],
+                    dropped=progress.dropped,
+                )
+            )
+            self._push(event)
+        done = len(self.strategy.backups) - len(progress.backups)
+        best = best_so_far(tree, self.settings, has_ppm=self._has_ppm)
+        for backup in progress.backups:
+            done += 1
+            self._sequence += 1
+            event = self._event()
+            step = tree[backup.leaf].step
+            event.rollout_ended.CopyFrom(
+                searcher_pb2.RolloutEnded(
+                    rollouts_done=done,
+                    rollouts_total=self.settings.rollouts,
+                    value=backup.value,
+                    node=backup.leaf,
+                    answer=(step.answer or "") if step else "",
+                    best_answer=best.trajectory.answer if best else "",
+                    best_score=best.score if best else 0.0,
+                )
+            )
+            self._push(event)
+
+    def finish(self, result: tree_pb2.SearchResult) -> None:
+        """Hand the result to everyone who waits."""
+        self._sequence += 1
+        event = self._event()
+        event.finished.result.CopyFrom(result)
+        self._push(event)
+        if not self.result.done():
+            self.result.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        """Hand a failure to everyone who waits."""
+        if not self.result.done():
+            self.result.set_exception(error)
+            # Without a waiter the failure is still logged and recorded by the runner.
+            self.result.exception()
+
+    def _event(self) -> searcher_pb2.SearchEvent:
+        seconds, nanos = divmod(time.time_ns(), 10**9)
+        return searcher_pb2.SearchEvent(
+            search_id=self.search_id,
+            sequence=self._sequence,
+            at=timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos),
+            cost=wire.cost_to(self.meter),
+        )
+
+    def _push(self, event: searcher_pb2.SearchEvent) -> None:
+        for subscription in self._subscriptions:
+            subscription.push(event)

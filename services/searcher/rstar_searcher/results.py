@@ -1,0 +1,138 @@
+"""A finished search as `rstar.v1.SearchResult` and `rstar.v1.Tree`."""
+
+from __future__ import annotations
+
+from rstar.v1 import tree_pb2, types_pb2
+from rstar_common.artifacts import tree_key
+from rstar_searcher import wire
+from rstar_searcher.driver import EndedBy
+from rstar_searcher.meter import Meter
+from rstar_searcher.model import Expanded
+from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
+from rstar_searcher.services import Problem
+from rstar_searcher.settings import AnswerSelection, SearchSettings
+from rstar_searcher.tree import NodeId, Tree
+
+
+def best_so_far(tree: Tree, settings: SearchSettings, *, has_ppm: bool) -> Selected | None:
+    """The answer that would be returned if the search ended now."""
+    rule = settings.selection if has_ppm else AnswerSelection.MAJORITY
+    return select_answer(trajectories(tree), rule, top_k=settings.top_k)
+
+
+def result_of(
+    search_id: str,
+    batch_id: str,
+    problem: Problem,
+    settings: SearchSettings,
+    tree: Tree,
+    meter: Meter,
+    ended: EndedBy,
+    *,
+    has_ppm: bool,
+) -> tree_pb2.SearchResult:
+    """What the search found, what it cost, and what it was made with."""
+    selected = best_so_far(tree, settings, has_ppm=has_ppm)
+    result = tree_pb2.SearchResult(
+        search_id=search_id,
+        problem_id=problem.problem_id,
+        status=tree_pb2.SEARCH_STATUS_NO_ANSWER,
+        ended_by=wire.ENDINGS[ended],
+        trajectories=[_trajectory_to(tree, found) for found in trajectories(tree)],
+        cost=wire.cost_to(meter),
+        versions=versions_of(tree),
+        settings=wire.settings_to(settings),
+        tree_key=tree_key(batch_id, search_id),
+    )
+    if ended is EndedBy.CANCEL:
+        result.status = tree_pb2.SEARCH_STATUS_CANCELLED
+    if selected:
+        if ended is not EndedBy.CANCEL:
+            result.status = tree_pb2.SEARCH_STATUS_ANSWERED
+        result.answer = selected.trajectory.answer
+        result.answer_score = selected.score
+        result.solution.extend(wire.path_to(tree.steps_to(selected.trajectory.leaf), ids=False))
+        if selected.trajectory.verdict:
+            result.verdict = wire.VERDICTS[selected.trajectory.verdict]
+    return result
+
+
+def tree_to(
+    problem: Problem, settings: SearchSettings, tree: Tree, result: tree_pb2.SearchResult
+) -> tree_pb2.Tree:
+    """The whole tree, as it lies in the object store."""
+    wire_tree = tree_pb2.Tree(
+        search_id=result.search_id,
+        problem=wire.problem_to(problem),
+        settings=wire.settings_to(settings),
+        nodes=[node_to(tree, node_id) for node_id in tree.ids()],
+        result=result,
+    )
+    for parent, dropped in tree.dropped:
+        outcome = dropped.outcome
+        wire_tree.dropped.append(
+            tree_pb2.DroppedCandidate(
+                parent=parent,
+                candidate=wire.candidate_to(dropped.candidate, outcome.stdout if outcome else ""),
+                execution=wire.outcome_to(outcome) if outcome else None,
+            )
+        )
+    return wire_tree
+
+
+def node_to(tree: Tree, node_id: NodeId, *, full: bool = True) -> tree_pb2.Node:
+    """One node; without `full`, as in live events: no token ids, no log-probabilities."""
+    node = tree[node_id]
+    wire_node = tree_pb2.Node(
+        id=node_id,
+        parent=node.parent,
+        depth=node.depth,
+        visits=node.visits,
+        value_sum=node.value_sum,
+    )
+    if node.terminal:
+        wire_node.terminal = wire.TERMINALS[node.terminal]
+    if node.step is None:
+        return wire_node
+    step = node.step
+    stdout = step.outcome.stdout if step.outcome else ""
+    wire_node.candidate.CopyFrom(wire.candidate_to(step.candidate, stdout, full=full))
+    wire_node.multiplicity = step.multiplicity
+    if step.outcome:
+        wire_node.execution.CopyFrom(wire.outcome_to(step.outcome))
+    if step.ppm_score is not None:
+        wire_node.ppm_score = step.ppm_score
+    if step.answer is not None:
+        wire_node.answer = step.answer
+    if step.verdict:
+        wire_node.verdict = wire.VERDICTS[step.verdict]
+    wire_node.versions.CopyFrom(_versions(step))
+    return wire_node
+
+
+def versions_of(tree: Tree) -> types_pb2.Versions:
+    """The versions behind the newest node that names each."""
+    versions = types_pb2.Versions()
+    for node_id in tree.ids():
+        step = tree[node_id].step
+        if step is not None:
+            versions.MergeFrom(_versions(step))
+    return versions
+
+
+def _versions(step: Expanded) -> types_pb2.Versions:
+    return types_pb2.Versions(
+        policy=step.candidate.policy_version,
+        ppm=step.ppm_version,
+        sandbox=step.sandbox_version,
+    )
+
+
+def _trajectory_to(tree: Tree, found: Trajectory) -> tree_pb2.Trajectory:
+    return tree_pb2.Trajectory(
+        node_ids=tree.path_to(found.leaf)[1:],
+        answer=found.answer,
+        ppm_score=found.score,
+        mean_q=found.mean_q,
+        verdict=wire.VERDICTS[found.verdict] if found.verdict else types_pb2.VERDICT_UNSPECIFIED,
+    )

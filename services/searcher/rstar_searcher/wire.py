@@ -1,0 +1,278 @@
+"""The searcher's values to and from `rstar.v1`, both directions, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.protobuf import duration_pb2
+
+from rstar.v1 import tree_pb2, types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_common.streams import check_name
+from rstar_searcher.driver import EndedBy
+from rstar_searcher.meter import Meter
+from rstar_searcher.model import Candidate, Expanded, Outcome, Raised, StepKind, Verdict
+from rstar_searcher.services import Problem
+from rstar_searcher.settings import (
+    AnswerSelection,
+    Mode,
+    SearchSettings,
+    Strategy,
+    UnvisitedRule,
+)
+from rstar_searcher.tree import Terminal
+
+MAX_QUESTION_CHARACTERS = 16_384
+MAX_ANSWER_CHARACTERS = 4_096
+MAX_LABELS = 16
+
+STEP_KINDS = {
+    StepKind.CODE: types_pb2.STEP_KIND_CODE,
+    StepKind.FINAL_CODE: types_pb2.STEP_KIND_FINAL_CODE,
+    StepKind.ANSWER: types_pb2.STEP_KIND_ANSWER,
+}
+_STEP_KIND_FROM = {wire: kind for kind, wire in STEP_KINDS.items()}
+VERDICTS = {
+    Verdict.EQUAL: types_pb2.VERDICT_EQUAL,
+    Verdict.UNEQUAL: types_pb2.VERDICT_UNEQUAL,
+    Verdict.UNDECIDED: types_pb2.VERDICT_UNDECIDED,
+}
+VERDICT_FROM = {wire: verdict for verdict, wire in VERDICTS.items()}
+TERMINALS = {
+    Terminal.ANSWER: tree_pb2.TERMINAL_ANSWER,
+    Terminal.NO_VALID_CANDIDATE: tree_pb2.TERMINAL_NO_VALID_CANDIDATE,
+    Terminal.LIMIT: tree_pb2.TERMINAL_LIMIT,
+}
+ENDINGS = {
+    EndedBy.ROLLOUTS: tree_pb2.ENDED_BY_ROLLOUTS,
+    EndedBy.GENERATED_TOKENS: tree_pb2.ENDED_BY_GENERATED_TOKENS,
+    EndedBy.SANDBOX_SECONDS: tree_pb2.ENDED_BY_SANDBOX_SECONDS,
+    EndedBy.WALL_TIME: tree_pb2.ENDED_BY_WALL_TIME,
+    EndedBy.EXHAUSTED: tree_pb2.ENDED_BY_EXHAUSTED,
+    EndedBy.SOLVED: tree_pb2.ENDED_BY_SOLVED,
+    EndedBy.CANCEL: tree_pb2.ENDED_BY_CANCEL,
+}
+_STRATEGIES = {
+    Strategy.MCTS: types_pb2.STRATEGY_MCTS,
+    Strategy.STEP_BEAM: types_pb2.STRATEGY_STEP_BEAM,
+    Strategy.BEST_OF_N: types_pb2.STRATEGY_BEST_OF_N,
+    Strategy.MAJORITY: types_pb2.STRATEGY_MAJORITY,
+    Strategy.GREEDY: types_pb2.STRATEGY_GREEDY,
+}
+_MODES = {
+    Mode.TEST_TIME: types_pb2.SEARCH_MODE_TEST_TIME,
+    Mode.TERMINAL_GUIDED: types_pb2.SEARCH_MODE_TERMINAL_GUIDED,
+    Mode.PPM_AUGMENTED: types_pb2.SEARCH_MODE_PPM_AUGMENTED,
+}
+_RULES = {
+    UnvisitedRule.FIRST: types_pb2.UNVISITED_RULE_FIRST,
+    UnvisitedRule.ZERO: types_pb2.UNVISITED_RULE_ZERO,
+}
+_SELECTIONS = {
+    AnswerSelection.BEST_PPM: types_pb2.ANSWER_SELECTION_BEST_PPM,
+    AnswerSelection.MAJORITY: types_pb2.ANSWER_SELECTION_MAJORITY,
+    AnswerSelection.WEIGHTED_MAJORITY: types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY,
+}
+_PLAIN_FIELDS = (
+    "rollouts",
+    "candidates",
+    "parallel_rollouts",
+    "exploration",
+    "top_k",
+    "temperature",
+    "top_p",
+    "max_depth",
+    "max_step_tokens",
+    "max_trajectory_tokens",
+    "seed",
+    "stop_after_right",
+)
+
+
+def problem_from(wire: types_pb2.Problem, *, field: str, id_required: bool = False) -> Problem:
+    """Read and check a problem.
+
+    Raises:
+        InvalidInput: naming what is wrong, as `FIELD.question` and so on.
+    """
+    if id_required or wire.problem_id:
+        check_name(wire.problem_id, field=f"{field}.problem_id")
+    if not wire.question.strip():
+        raise InvalidInput("must not be empty", field=f"{field}.question")
+    if len(wire.question) > MAX_QUESTION_CHARACTERS:
+        raise InvalidInput(
+            f"has {len(wire.question)} characters; at most {MAX_QUESTION_CHARACTERS}",
+            field=f"{field}.question",
+        )
+    if wire.answer_kind not in types_pb2.AnswerKind.values():
+        raise InvalidInput(f"unknown kind {wire.answer_kind}", field=f"{field}.answer_kind")
+    if len(wire.reference) > MAX_ANSWER_CHARACTERS:
+        raise InvalidInput("too long", field=f"{field}.reference")
+    if len(wire.labels) > MAX_LABELS or any(len(k) + len(v) > 512 for k, v in wire.labels.items()):
+        raise InvalidInput("too many or too long", field=f"{field}.labels")
+    return Problem(
+        question=wire.question,
+        problem_id=wire.problem_id,
+        answer_kind=wire.answer_kind,
+        reference=wire.reference if wire.HasField("reference") else None,
+        labels=tuple(sorted(wire.labels.items())),
+    )
+
+
+def problem_to(problem: Problem) -> types_pb2.Problem:
+    """As in trees."""
+    return types_pb2.Problem(
+        problem_id=problem.problem_id,
+        question=problem.question,
+        answer_kind=types_pb2.AnswerKind.ValueType(problem.answer_kind),
+        reference=problem.reference,
+        labels=dict(problem.labels),
+    )
+
+
+def settings_from(wire: types_pb2.SearchSettings, defaults: SearchSettings) -> SearchSettings:
+    """Fill in the server's defaults and check the result.
+
+    Raises:
+        InvalidInput: naming the field, as `settings.FIELD`.
+    """
+    given: dict[str, object] = {
+        descriptor.name: value
+        for descriptor, value in wire.ListFields()
+        if descriptor.name in _PLAIN_FIELDS
+    }
+    for name, table in (
+        ("strategy", _STRATEGIES),
+        ("mode", _MODES),
+        ("unvisited_rule", _RULES),
+        ("answer_selection", _SELECTIONS),
+    ):
+        value = getattr(wire, name)
+        if value:
+            known = {number: member for member, number in table.items()}
+            if value not in known:
+                raise InvalidInput(f"unknown value {value}", field=f"settings.{name}")
+            given[name] = known[value]
+    budget = wire.budget
+    if budget.max_generated_tokens:
+        given["max_generated_tokens"] = min(
+            budget.max_generated_tokens, defaults.max_generated_tokens
+        )
+    if budget.max_sandbox_seconds:
+        given["max_sandbox_seconds"] = min(budget.max_sandbox_seconds, defaults.max_sandbox_seconds)
+    if budget.HasField("max_wall_time"):
+        seconds = budget.max_wall_time.ToMilliseconds() / 1000
+        given["max_wall_seconds"] = min(seconds, defaults.max_wall_seconds)
+    values = {name: getattr(defaults, name) for name in SearchSettings.__dataclass_fields__}
+    return SearchSettings(**(values | given)).checked().normalized()
+
+
+def settings_to(settings: SearchSettings) -> types_pb2.SearchSettings:
+    """Settings as they were used, every field set."""
+    wire = types_pb2.SearchSettings(
+        strategy=_STRATEGIES[settings.strategy],
+        mode=_MODES[settings.mode],
+        unvisited_rule=_RULES[settings.unvisited_rule],
+        answer_selection=_SELECTIONS[settings.selection],
+        budget=types_pb2.Budget(
+            max_generated_tokens=settings.max_generated_tokens,
+            max_sandbox_seconds=settings.max_sandbox_seconds,
+            max_wall_time=duration_pb2.Duration(
+                seconds=int(settings.max_wall_seconds),
+                nanos=int(settings.max_wall_seconds % 1 * 1e9),
+            ),
+        ),
+    )
+    for name in _PLAIN_FIELDS:
+        setattr(wire, name, getattr(settings, name))
+    return wire
+
+
+def candidate_from(wire: types_pb2.Candidate) -> Candidate:
+    """A candidate of the policy."""
+    return Candidate(
+        text=wire.step.text,
+        kind=_STEP_KIND_FROM.get(wire.step.kind, StepKind.CODE),
+        token_ids=tuple(wire.step.token_ids),
+        tokenizer=wire.step.tokenizer,
+        token_logprobs=tuple(wire.token_logprobs),
+        seed=wire.seed,
+        policy_version=wire.policy_version,
+        answer=wire.answer if wire.HasField("answer") else None,
+        output_is_answer=wire.output_is_answer,
+        complete=wire.complete,
+    )
+
+
+def step_to(candidate: Candidate, output: str, *, ids: bool = True) -> types_pb2.Step:
+    """A step of a path, with what it printed."""
+    return types_pb2.Step(
+        text=candidate.text,
+        kind=STEP_KINDS[candidate.kind],
+        token_ids=candidate.token_ids if ids else (),
+        tokenizer=candidate.tokenizer if ids else "",
+        output=output,
+    )
+
+
+def path_to(path: Sequence[Expanded], *, ids: bool = True) -> list[types_pb2.Step]:
+    """The steps of a path, root first."""
+    return [
+        step_to(step.candidate, step.outcome.stdout if step.outcome else "", ids=ids)
+        for step in path
+    ]
+
+
+def candidate_to(candidate: Candidate, output: str, *, full: bool = True) -> types_pb2.Candidate:
+    """A candidate as in trees; without `full`, as in live events."""
+    return types_pb2.Candidate(
+        step=step_to(candidate, output, ids=full),
+        answer=candidate.answer,
+        output_is_answer=candidate.output_is_answer,
+        token_logprobs=candidate.token_logprobs if full else (),
+        seed=candidate.seed,
+        policy_version=candidate.policy_version,
+        complete=candidate.complete,
+    )
+
+
+def outcome_from(wire: types_pb2.ExecutionOutcome) -> Outcome:
+    """What the sandbox says of a run."""
+    raised = None
+    if wire.HasField("exception"):
+        raised = Raised(
+            type=wire.exception.type, message=wire.exception.message, line=wire.exception.line
+        )
+    return Outcome(
+        stdout=wire.stdout,
+        truncated=wire.stdout_truncated,
+        raised=raised,
+        limit=wire.limit,
+        wall_seconds=wire.wall_seconds,
+        cpu_seconds=wire.cpu_seconds,
+    )
+
+
+def outcome_to(outcome: Outcome) -> types_pb2.ExecutionOutcome:
+    """The same, as in trees."""
+    wire = types_pb2.ExecutionOutcome(
+        stdout=outcome.stdout,
+        stdout_truncated=outcome.truncated,
+        limit=types_pb2.LimitKind.ValueType(outcome.limit),
+        wall_seconds=outcome.wall_seconds,
+        cpu_seconds=outcome.cpu_seconds,
+    )
+    if outcome.raised:
+        wire.exception.CopyFrom(
+            types_pb2.RaisedException(
+                type=outcome.raised.type,
+                message=outcome.raised.message,
+                line=outcome.raised.line,
+            )
+        )
+    return wire
+
+
+def cost_to(meter: Meter) -> types_pb2.Cost:
+    """What a search has cost so far."""
+    return types_pb2.Cost(**{name: getattr(meter, name) for name in Meter.__dataclass_fields__})
