@@ -1,0 +1,135 @@
+"""What a training job is: its specification and its record. No I/O, no torch.
+
+A specification is complete: every default is filled in when the job is submitted, so a
+job that is resumed after an upgrade still trains what was asked for.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class JobState(StrEnum):
+    """The life of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+
+
+class Shape(_Frozen):
+    """A Llama made from random weights: about 3.5 million parameters by default."""
+
+    hidden_size: int = Field(default=256, ge=16, le=8192)
+    layers: int = Field(default=4, ge=1, le=128)
+    heads: int = Field(default=4, ge=1, le=128)
+    key_value_heads: int = Field(default=4, ge=1, le=128)
+    intermediate_size: int = Field(default=704, ge=16, le=65536)
+    vocabulary_size: int = Field(default=1024, ge=267, le=262144)
+    max_positions: int = Field(default=1024, ge=64, le=131072)
+
+
+class Training(_Frozen):
+    """Settings of one training run."""
+
+    learning_rate: float = Field(gt=0, le=1)
+    epochs: float = Field(gt=0, le=1000)
+    batch_tokens: int = Field(ge=64, le=2**24)
+    """Tokens a step, padding apart."""
+
+    max_steps: int = Field(default=0, ge=0)
+    """Wins over `epochs` when set."""
+
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=10)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    max_length: int = Field(ge=16, le=131072)
+    """Longer examples are left out."""
+
+    untrained: bool = False
+    """Publish the initial weights."""
+
+
+POLICY_TRAINING = Training(learning_rate=1.5e-3, epochs=6, batch_tokens=2560, max_length=512)
+PPM_TRAINING = Training(learning_rate=3e-4, epochs=2, batch_tokens=4096, max_length=768)
+"""Defaults of the mini models; a 7B policy is trained with 7e-6 (the paper)."""
+
+
+class PolicySpec(_Frozen):
+    """Train a policy on right trajectories."""
+
+    model: Literal["policy"] = "policy"
+    batch_ids: tuple[str, ...]
+    base: str = ""
+    """Checkpoint version to start from; empty for random weights of `shape`."""
+
+    shape: Shape = Shape()
+    training: Training = POLICY_TRAINING
+    trajectories_per_problem: int = Field(default=2, ge=1, le=64)
+    agreement_filter: bool = False
+    prompt_format: str = "mini"
+
+
+class PpmSpec(_Frozen):
+    """Train a PPM on preference pairs."""
+
+    model: Literal["ppm"] = "ppm"
+    batch_ids: tuple[str, ...]
+    policy_version: str = ""
+    """Empty for the policy that is promoted when the job starts."""
+
+    training: Training = PPM_TRAINING
+    min_margin: float = Field(default=0.5, ge=0, le=2)
+    steps_per_side: int = Field(default=2, ge=1, le=16)
+
+
+Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]
+
+
+class JobFailure(_Frozen):
+    """Why a job failed."""
+
+    code: str
+    """Name of the class in `rstar_common.errors`, or empty for a bug."""
+
+    message: str
+    field: str = ""
+
+
+class JobRecord(_Frozen):
+    """A job and how far it is, as stored."""
+
+    job_id: str
+    spec: Spec
+    promote: bool = False
+    state: JobState = JobState.QUEUED
+    progress: float = 0.0
+    stage: str = ""
+    checkpoint_version: str = ""
+    failure: JobFailure | None = None
+    created_at: float = 0.0
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    metrics: dict[str, float] = {}
+    attempts: int = 0
+    """How often a worker was started for it."""
+
+    def same_request(self, other: JobRecord) -> bool:
+        """Whether both ask for the same."""
+        return self.spec == other.spec and self.promote == other.promote
+
+    def changed(self, **changes: object) -> JobRecord:
+        """A copy with some fields replaced."""
+        return self.model_copy(update=changes)
