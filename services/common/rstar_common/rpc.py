@@ -144,18 +144,44 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
             )
 
 
+class Readiness:
+    """Whether a service can do its work now; its server's health check reports it."""
+
+    def __init__(self, *, ready: bool = False) -> None:
+        self._ready = ready
+        self._changed = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """The present state."""
+        return self._ready
+
+    def set(self, ready: bool) -> None:
+        """Change the state; called from the event loop."""
+        self._ready = ready
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """Wait for the next change. For one waiter: the server."""
+        await self._changed.wait()
+        self._changed.clear()
+
+
 def grpc_server(
     settings: GrpcServerSettings,
     register: Callable[[grpc.aio.Server], None],
     *,
     service_names: Sequence[str],
     on_listening: Callable[[int], None] | None = None,
+    readiness: Readiness | None = None,
 ) -> Component:
     """Build the component that serves what `register` adds, plus health and reflection.
 
     `service_names` are full names, e.g. `rstar.v1.PolicyService`, for health and reflection;
-    `on_listening` is told the port once calls are accepted.
+    `on_listening` is told the port once calls are accepted; health is SERVING from then on,
+    or follows `readiness` where one is given.
     """
+    readiness = readiness or Readiness(ready=True)
 
     async def run(stop: asyncio.Event) -> None:
         split_address(settings.address, field="grpc.address")
@@ -182,14 +208,29 @@ def grpc_server(
         if on_listening:
             on_listening(port)
         try:
-            for name in ("", *service_names):
-                await status.set(name, health_pb2.HealthCheckResponse.SERVING)
-            await stop.wait()
+            async with asyncio.TaskGroup() as group:
+                reporter = group.create_task(_report_health(status, service_names, readiness))
+                await stop.wait()
+                reporter.cancel()
         finally:
             await status.enter_graceful_shutdown()
             await server.stop(settings.drain_seconds)
 
     return run
+
+
+async def _report_health(
+    status: health.aio.HealthServicer, service_names: Sequence[str], readiness: Readiness
+) -> None:
+    while True:
+        state = (
+            health_pb2.HealthCheckResponse.SERVING
+            if readiness.ready
+            else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in ("", *service_names):
+            await status.set(name, state)
+        await readiness.changed()
 
 
 def channel(address: str) -> grpc.aio.Channel:
