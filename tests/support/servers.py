@@ -7,7 +7,6 @@ their console scripts. Everything ends with the block, whatever happens in it.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rstar_cli.local.nats import nats_command, nats_ready, nats_settings
+from rstar_cli.local.plan import connection_environment
 from rstar_cli.local.ports import HOST, free_ports
 from rstar_cli.local.process import Command, program, start, stop, tail
 from rstar_cli.local.s3 import PORTS, s3_command, s3_ready, s3_settings
@@ -73,28 +73,6 @@ class Service:
     def log_tail(self, lines: int = 20) -> str:
         """For the message of a failed assertion."""
         return "\n".join(tail(self.log, lines=lines))
-
-
-def connection_environment(
-    name: str, nats: NatsSettings | None = None, store: ObjectStoreSettings | None = None
-) -> dict[str, str]:
-    """How the service `name` (policy, searcher, …) is told where NATS and the store are."""
-    prefix = f"RSTAR_{name.upper()}_"
-    environment: dict[str, str] = {}
-    if nats:
-        environment |= {
-            f"{prefix}NATS__SERVERS": json.dumps(nats.servers),
-            f"{prefix}NATS__USER": nats.user,
-            f"{prefix}NATS__PASSWORD": nats.password.get_secret_value(),
-        }
-    if store:
-        environment |= {
-            f"{prefix}OBJECT_STORE__ENDPOINT": store.endpoint,
-            f"{prefix}OBJECT_STORE__BUCKET": store.bucket,
-            f"{prefix}OBJECT_STORE__ACCESS_KEY": store.access_key.get_secret_value(),
-            f"{prefix}OBJECT_STORE__SECRET_KEY": store.secret_key.get_secret_value(),
-        }
-    return environment
 
 
 @asynccontextmanager

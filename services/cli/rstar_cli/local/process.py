@@ -90,7 +90,7 @@ async def stop(process: Process, *, grace_seconds: float) -> int:
 def _signal_group(pid: int, signum: signal.Signals) -> None:
     try:
         os.killpg(pid, signum)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # gone, or not ours any more
         return
 
 

@@ -95,3 +95,23 @@ async def s3_ready(settings: ObjectStoreSettings, *, seconds: float = READY_SECO
             await store.put(_PROBE, b"ready")
     except TimeoutError as error:
         raise Unavailable(f"object store: {settings.endpoint} did not answer") from error
+
+
+async def sync_every_write(ports: Sequence[int]) -> None:
+    """Make the server fsync what it acknowledges; it remembers this for good.
+
+    Raises:
+        Unavailable: the server did not take it.
+    """
+    master, master_grpc = ports[4], ports[5]
+    process = await asyncio.create_subprocess_exec(
+        program("weed"),
+        "shell",
+        f"-master={HOST}:{master}.{master_grpc}",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate(b"fs.configure -locationPrefix=/buckets/ -fsync -apply\n")
+    if process.returncode or b'"fsync":  true' not in output:
+        raise Unavailable(f"object store: cannot turn fsync on: {output[-200:]!r}")

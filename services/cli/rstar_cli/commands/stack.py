@@ -1,0 +1,136 @@
+"""`rstar up`, `down`, `status`: the whole system on one machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rstar_cli.commands.options import Home, Json
+
+if TYPE_CHECKING:
+    from rstar_cli.local.state import StackOptions
+
+
+class PolicyEngine(StrEnum):
+    """What stands behind the policy service."""
+
+    SGLANG = "sglang"
+    BOOTSTRAP = "bootstrap"
+
+
+def up(
+    home: Home = None,
+    policy: Annotated[
+        PolicyEngine, typer.Option(help="A model on SGLang, or the bootstrap proposer.")
+    ] = PolicyEngine.SGLANG,
+    policy_model: Annotated[
+        Path | None, typer.Option(help="Serve this checkpoint, not the promoted one.")
+    ] = None,
+    ppm: Annotated[bool, typer.Option(help="Run a process preference model.")] = True,
+    ppm_model: Annotated[
+        Path | None, typer.Option(help="Serve this checkpoint, not the promoted one.")
+    ] = None,
+    seed_models: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoints published and promoted if none is.", show_default="models"),
+    ] = None,
+    searchers: Annotated[int, typer.Option(min=1, max=8, help="Searcher processes.")] = 1,
+    sandbox_slots: Annotated[
+        int, typer.Option(min=0, help="Runs at once; 0: the service's default.")
+    ] = 0,
+    config_dir: Annotated[
+        Path | None, typer.Option(help="TOML settings, one file a service.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Start the whole stack, wait until every service is healthy, print the addresses.
+
+    It goes on in the background; `rstar down` ends it. Run again, it does nothing but wait.
+
+    Example: rstar up --searchers 2
+    """
+    from rstar_cli.local.checkout import resource
+    from rstar_cli.local.state import StackOptions
+    from rstar_cli.output import run
+
+    seeds = seed_models or resource("models")
+    config = config_dir or resource("infra/config")
+    options = StackOptions(
+        policy=policy.value,
+        policy_model=_absolute(policy_model),
+        ppm=ppm,
+        ppm_model=_absolute(ppm_model),
+        seed_models=_absolute(seeds),
+        searchers=searchers,
+        sandbox_slots=sandbox_slots,
+        config_dir=_absolute(config),
+    )
+    run(_up(_home(home), options, json))
+
+
+def down(home: Home = None, json: Json = False) -> None:
+    """Stop the stack, letting searches drain; its data stays.
+
+    Example: rstar down
+    """
+    from rstar_cli.local.stack import stop_stack
+    from rstar_cli.output import console, emit_json, run
+
+    ran = run(stop_stack(_home(home)))
+    if json:
+        emit_json({"stopped": ran})
+    else:
+        console().print("stopped" if ran else "nothing was running")
+
+
+def status(home: Home = None, json: Json = False) -> None:
+    """Show every service: health, versions, restarts, memory, and the queue's depth.
+
+    Exit status 3 when the stack is not up or a service is not healthy.
+
+    Example: rstar status --json
+    """
+    from rstar_cli.output import run
+
+    run(_status(_home(home), json))
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""
+
+
+def _home(home: Path | None) -> Path:
+    from rstar_cli.local.state import default_home
+
+    return (home or default_home()).resolve()
+
+
+async def _up(home: Path, options: StackOptions, json: bool) -> None:
+    from rstar_cli.local.stack import launch, wait_serving
+    from rstar_cli.output import console, emit_json
+    from rstar_cli.views.stack import live_units
+
+    state = launch(home, options)
+    with live_units(quiet=json) as show:
+        units = await wait_serving(home, state, on_change=show)
+    if json:
+        emit_json({unit.name: unit.address for unit in units})
+    else:
+        console().print(f"up; state and logs in {home}; stop it with: rstar down")
+
+
+async def _status(home: Path, json: bool) -> None:
+    from rstar_cli.local.survey import survey
+    from rstar_cli.output import console, emit_json
+    from rstar_cli.views.stack import survey_table
+
+    found = await survey(home)
+    if json:
+        emit_json(found.to_json())
+    else:
+        console().print(survey_table(found))
+    if not found.healthy:
+        raise typer.Exit(3)

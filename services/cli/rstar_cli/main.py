@@ -1,0 +1,60 @@
+"""The `rstar` command: what it can do, and how it ends.
+
+    exit status  0    done
+                 1    it failed, or (for grading commands) something is wrong
+                 2    the request can never succeed as written
+                 3    the stack, or a service of it, is not there
+                 4    no such search, batch, job or checkpoint
+                 130  interrupted
+
+Errors are one line on stderr. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from rstar_cli.commands import stack
+from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+
+EXIT_BY_ERROR: dict[type[RstarError], int] = {InvalidInput: 2, Unavailable: 3, NotFound: 4}
+EXIT_INTERRUPTED = 130
+
+
+def app() -> typer.Typer:
+    """Every command."""
+    rstar = typer.Typer(
+        name="rstar",
+        help="Small language models that solve hard maths by search over executed, scored steps.",
+        epilog="First steps: rstar up; rstar solve 'Solve 3*x + 4 = 19 for x.'; rstar down",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for panel, commands in {
+        "One machine": (stack.up, stack.down, stack.status),
+    }.items():
+        for command in commands:
+            rstar.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+    return rstar
+
+
+def main() -> None:
+    """Run one command; end with one clear line on a deliberate error."""
+    logging.basicConfig(level="ERROR", format="%(message)s")
+    try:
+        app()()
+    except RstarError as error:
+        sys.stderr.write(f"rstar: {error}\n")
+        sys.exit(EXIT_BY_ERROR.get(type(error), 1))
+    except KeyboardInterrupt:
+        sys.stderr.write("rstar: interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
