@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from google.protobuf import timestamp_pb2
 
@@ -33,20 +34,33 @@ class Subscription:
     def __init__(self) -> None:
         self._events: deque[searcher_pb2.SearchEvent] = deque(maxlen=MAX_BEHIND)
         self._arrived = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._error: Exception | None = None
 
     def push(self, event: searcher_pb2.SearchEvent) -> None:
         """Never waits; may push the oldest event out."""
         self._events.append(event)
         self._arrived.set()
+        if event.HasField("finished"):
+            self._ended.set()
+
+    def fail(self, error: Exception) -> None:
+        """End with an error instead of a result."""
+        self._error = error
+        self._arrived.set()
+        self._ended.set()
 
     async def events(
         self, *, min_interval_seconds: float = 0.0
     ) -> AsyncGenerator[searcher_pb2.SearchEvent]:
-        """Events until the result; at most one an interval, the newest, if one is given."""
+        """Events until the result; at most one an interval, the newest, if one is given.
+
+        Raises what the search failed with.
+        """
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            if min_interval_seconds and not self._finished():
+            if min_interval_seconds:
                 while len(self._events) > 1:
                     self._events.popleft()
             while self._events:
@@ -54,11 +68,11 @@ class Subscription:
                 yield event
                 if event.HasField("finished"):
                     return
+            if self._error is not None:
+                raise self._error
             if min_interval_seconds:
-                await asyncio.sleep(min_interval_seconds)
-
-    def _finished(self) -> bool:
-        return bool(self._events) and self._events[-1].HasField("finished")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), min_interval_seconds)
 
 
 class LiveSearch:
@@ -152,6 +166,8 @@ class LiveSearch:
 
     def fail(self, error: Exception) -> None:
         """Hand a failure to everyone who waits."""
+        for subscription in self._subscriptions:
+            subscription.fail(error)
         if not self.result.done():
             self.result.set_exception(error)
             # Without a waiter the failure is still logged and recorded by the runner.

@@ -81,18 +81,30 @@ class SearchRecords:
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"search records: {error}") from error
 
-    async def renew(self, record: events_pb2.SearchRecord, revision: int) -> int:
-        """Keep a lease until cancelled or lost; returns the last revision when cancelled.
+
+class Lease:
+    """A record under RUNNING, renewed until it is settled."""
+
+    def __init__(
+        self, records: SearchRecords, record: events_pb2.SearchRecord, revision: int
+    ) -> None:
+        self._records = records
+        self._revision = revision
+        self.record = record
+
+    async def renew(self) -> None:
+        """Renew for ever.
 
         Raises:
             Conflict: another searcher took the search.
         """
         while True:
+            await asyncio.sleep(RENEW_SECONDS)
             try:
-                await asyncio.sleep(RENEW_SECONDS)
-            except asyncio.CancelledError:
-                return revision
-            try:
-                revision = await self.write(record, revision=revision)
+                self._revision = await self._records.write(self.record, revision=self._revision)
             except Unavailable:
                 continue  # NATS is away: nobody else can take the lease meanwhile
+
+    async def settle(self) -> None:
+        """Write the record as it now is, for the last time. Raises as `write`."""
+        self._revision = await self._records.write(self.record, revision=self._revision)

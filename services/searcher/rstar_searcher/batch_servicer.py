@@ -1,0 +1,145 @@
+"""BatchService: what publishers and operators ask of batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rstar.v1 import searcher_pb2, searcher_pb2_grpc
+from rstar_common.errors import InvalidInput
+from rstar_common.rpc import serving
+from rstar_searcher.batches import DEFAULT_PAGE, MAX_PAGE, Batches
+
+if TYPE_CHECKING:
+    from rstar_common.rpc import ServicerContext
+
+
+class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
+    """Any replica answers for every batch: all state is in NATS."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    async def GetBatch(
+        self, request: searcher_pb2.GetBatchRequest, context: ServicerContext
+    ) -> searcher_pb2.GetBatchResponse:
+        """See searcher.proto."""
+        async with serving(context, "GetBatch"):
+            record, _ = await self._batches.record(_named(request.batch_id))
+            return searcher_pb2.GetBatchResponse(batch=await self._batches.describe(record))
+        raise AssertionError("unreachable")
+
+    async def ListBatches(
+        self, request: searcher_pb2.ListBatchesRequest, context: ServicerContext
+    ) -> searcher_pb2.ListBatchesResponse:
+        """See searcher.proto."""
+        async with serving(context, "ListBatches"):
+            if request.page_token and not request.page_token.isdigit():
+                raise InvalidInput("not a token of ours", field="page_token")
+            if request.page_size > MAX_PAGE:
+                raise InvalidInput(f"at most {MAX_PAGE}", field="page_size")
+            first = int(request.page_token or 0)
+            after = first + (request.page_size or DEFAULT_PAGE)
+            records = await self._batches.all_records()
+            return searcher_pb2.ListBatchesResponse(
+                batches=[await self._batches.describe(record) for record in records[first:after]],
+                next_page_token=str(after) if after < len(records) else "",
+            )
+        raise AssertionError("unreachable")
+
+    async def ListBatchResults(
+        self, request: searcher_pb2.ListBatchResultsRequest, context: ServicerContext
+    ) -> searcher_pb2.ListBatchResultsResponse:
+        """See searcher.proto."""
+        async with serving(context, "ListBatchResults"):
+            record, _ = await self._batches.record(_named(request.batch_id))
+            # Asked before the results are read: a page that reaches the end of a batch that was
+            # done by then holds its last result.
+            batch = await self._batches.describe(record)
+            results, after = await self._batches.results(
+                request.batch_id, page_size=request.page_size, page_token=request.page_token
+            )
+            full = len(results) == (request.page_size or DEFAULT_PAGE)
+            ended = batch.done + batch.dead >= record.total + record.refused
+            taken_in = record.state != searcher_pb2.BATCH_STATE_ACCEPTING
+            return searcher_pb2.ListBatchResultsResponse(
+                results=results, next_page_token=after, complete=ended and taken_in and not full
+            )
+        raise AssertionError("unreachable")
+
+    async def PauseBatch(
+        self, request: searcher_pb2.PauseBatchRequest, context: ServicerContext
+    ) -> searcher_pb2.PauseBatchResponse:
+        """See searcher.proto."""
+        async with serving(context, "PauseBatch"):
+            return searcher_pb2.PauseBatchResponse(
+                batch=await self._batches.set_state(
+                    _named(request.batch_id), searcher_pb2.BATCH_STATE_PAUSED
+                )
+            )
+        raise AssertionError("unreachable")
+
+    async def ResumeBatch(
+        self, request: searcher_pb2.ResumeBatchRequest, context: ServicerContext
+    ) -> searcher_pb2.ResumeBatchResponse:
+        """See searcher.proto."""
+        async with serving(context, "ResumeBatch"):
+            return searcher_pb2.ResumeBatchResponse(
+                batch=await self._batches.set_state(
+                    _named(request.batch_id), searcher_pb2.BATCH_STATE_RUNNING
+                )
+            )
+        raise AssertionError("unreachable")
+
+    async def CancelBatch(
+        self, request: searcher_pb2.CancelBatchRequest, context: ServicerContext
+    ) -> searcher_pb2.CancelBatchResponse:
+        """See searcher.proto."""
+        async with serving(context, "CancelBatch"):
+            return searcher_pb2.CancelBatchResponse(
+                batch=await self._batches.set_state(
+                    _named(request.batch_id), searcher_pb2.BATCH_STATE_CANCELLED
+                )
+            )
+        raise AssertionError("unreachable")
+
+    async def ListDeadLetters(
+        self, request: searcher_pb2.ListDeadLettersRequest, context: ServicerContext
+    ) -> searcher_pb2.ListDeadLettersResponse:
+        """See searcher.proto."""
+        async with serving(context, "ListDeadLetters"):
+            letters, after = await self._batches.dead_letters(
+                request.batch_id, page_size=request.page_size, page_token=request.page_token
+            )
+            full = len(letters) == (request.page_size or DEFAULT_PAGE)
+            return searcher_pb2.ListDeadLettersResponse(
+                dead_letters=letters, next_page_token=after if full else ""
+            )
+        raise AssertionError("unreachable")
+
+    async def RetryDeadLetters(
+        self, request: searcher_pb2.RetryDeadLettersRequest, context: ServicerContext
+    ) -> searcher_pb2.RetryDeadLettersResponse:
+        """See searcher.proto."""
+        async with serving(context, "RetryDeadLetters"):
+            if bool(request.dead_letter_ids) == bool(request.batch_id):
+                raise InvalidInput("give either ids or a batch", field="dead_letter_ids")
+            ids = list(request.dead_letter_ids)
+            page = ""
+            while request.batch_id:
+                letters, page = await self._batches.dead_letters(
+                    request.batch_id, page_size=MAX_PAGE, page_token=page
+                )
+                ids += [letter.dead_letter_id for letter in letters if letter.retryable]
+                if len(letters) < MAX_PAGE:
+                    break
+            refused = [letter_id for letter_id in ids if not await self._batches.retry(letter_id)]
+            return searcher_pb2.RetryDeadLettersResponse(
+                retried=len(ids) - len(refused), refused_ids=refused
+            )
+        raise AssertionError("unreachable")
+
+
+def _named(batch_id: str) -> str:
+    if not batch_id:
+        raise InvalidInput("must not be empty", field="batch_id")
+    return batch_id

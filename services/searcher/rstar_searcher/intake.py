@@ -1,0 +1,214 @@
+"""Takes published batches in: one durable record and one work message a problem.
+
+It may be killed anywhere and begin again: the record is created once under the batch's
+id and digest, work and dead letters are keyed by problem, and what is done twice changes
+nothing. A malformed message is dead-lettered with its reason; in a well-formed batch a bad
+problem is dead-lettered alone and its neighbours are worked on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+
+from rstar.v1 import events_pb2, searcher_pb2, types_pb2
+from rstar_common.artifacts import INBOX, ObjectStore
+from rstar_common.errors import Conflict, InvalidInput, NotFound
+from rstar_common.rpc import failure_of
+from rstar_common.streams import check_name
+from rstar_searcher import wire
+from rstar_searcher.batches import Batches
+from rstar_searcher.runner import batch_search_id
+from rstar_searcher.settings import SearchSettings
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH_OBJECT_BYTES = 256 * 2**20
+"""Largest object a batch may name; about a million problems."""
+
+MAX_PROBLEM_BYTES = 64 * 1024
+
+Line = types_pb2.Problem | InvalidInput
+"""A problem, or why a line of the batch's object is none."""
+
+
+class Intake:
+    """Handles messages of the BATCHES stream."""
+
+    def __init__(self, batches: Batches, store: ObjectStore, defaults: SearchSettings) -> None:
+        self._batches = batches
+        self._store = store
+        self._defaults = defaults
+
+    async def handle(self, msg: Msg) -> None:
+        """Take one submission in.
+
+        Raises:
+            InvalidInput: the submission as a whole cannot be worked on.
+        """
+        submission = decode_submission(msg)
+        batch_id = check_name(submission.batch_id, field="batch_id")
+        settings = wire.settings_from(submission.settings, self._defaults)
+        if bool(submission.problems) == bool(submission.problems_key):
+            raise InvalidInput("give either problems or problems_key", field="problems")
+        digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
+        record, revision = await self._record(batch_id, digest, submission)
+        if record.state != searcher_pb2.BATCH_STATE_ACCEPTING:
+            logger.info("batch published again", extra={"batch_id": batch_id})
+            return
+        total = refused = 0
+        seen: set[str] = set()
+        async for index, problem in self._problems(submission):
+            try:
+                checked = self._checked(problem, index, seen, settings)
+            except InvalidInput as error:
+                refused += 1
+                await self._refuse(batch_id, problem, index, error)
+                continue
+            total += 1
+            await self._batches.put_work(
+                events_pb2.WorkItem(
+                    batch_id=batch_id,
+                    problem=checked,
+                    settings=submission.settings,
+                    search_id=batch_search_id(batch_id, checked.problem_id, settings),
+                )
+            )
+        record.total, record.refused = total, refused
+        record.state = searcher_pb2.BATCH_STATE_RUNNING
+        await self._batches.write(record, revision=revision)
+        logger.info(
+            "batch accepted", extra={"batch_id": batch_id, "total": total, "refused": refused}
+        )
+
+    async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
+        """Dead-letter a submission that cannot be worked on."""
+        letter = searcher_pb2.DeadLetter(
+            failure=failure_of(error, service="searcher"),
+            attempts=attempts,
+            payload=msg.data,
+            content_type=_content_type(msg),
+        )
+        await self._batches.put_dead(letter, item=hashlib.sha256(msg.data).hexdigest())
+        logger.warning("submission dead-lettered: %s", error)
+
+    async def _record(
+        self, batch_id: str, digest: str, submission: events_pb2.BatchSubmission
+    ) -> tuple[events_pb2.BatchRecord, int]:
+        record = events_pb2.BatchRecord(
+            batch_id=batch_id,
+            digest=digest,
+            state=searcher_pb2.BATCH_STATE_ACCEPTING,
+            settings=submission.settings,
+        )
+        record.created_at.GetCurrentTime()
+        with suppress(Conflict):  # it was begun before
+            await self._batches.write(record, revision=0)
+        stored, revision = await self._batches.record(batch_id)
+        if stored.digest != digest:
+            raise InvalidInput("names another batch already", field="batch_id")
+        return stored, revision
+
+    async def _problems(
+        self, submission: events_pb2.BatchSubmission
+    ) -> AsyncIterator[tuple[int, Line]]:
+        if submission.problems:
+            for index, problem in enumerate(submission.problems):
+                yield index, problem
+            return
+        key = submission.problems_key
+        if not key.startswith(INBOX) or ".." in key or key != key.strip():
+            raise InvalidInput(f"must lie under {INBOX}", field="problems_key")
+        try:
+            if await self._store.size(key) > MAX_BATCH_OBJECT_BYTES:
+                raise InvalidInput("the object is too large", field="problems_key")
+            data = await self._store.get(key)
+        except NotFound as error:
+            raise InvalidInput(f"there is no object {key!r}", field="problems_key") from error
+        for index, line in enumerate(_problem_lines(data)):
+            yield index, line
+
+    def _checked(
+        self,
+        problem: Line,
+        index: int,
+        seen: set[str],
+        settings: SearchSettings,
+    ) -> types_pb2.Problem:
+        field = f"problems[{index}]"
+        if isinstance(problem, InvalidInput):
+            raise problem
+        checked = wire.problem_from(problem, field=field, id_required=True)
+        if checked.problem_id in seen:
+            raise InvalidInput(f"repeats {checked.problem_id!r}", field=f"{field}.problem_id")
+        check_reference(checked.reference, settings, field=field)
+        seen.add(checked.problem_id)
+        return problem
+
+    async def _refuse(self, batch_id: str, problem: Line, index: int, error: InvalidInput) -> None:
+        known = problem if isinstance(problem, types_pb2.Problem) else types_pb2.Problem()
+        letter = searcher_pb2.DeadLetter(
+            batch_id=batch_id,
+            problem_id=known.problem_id[:128],
+            failure=failure_of(error, service="searcher"),
+            payload=known.SerializeToString(),
+            content_type="application/protobuf; message=rstar.v1.Problem",
+        )
+        await self._batches.put_dead(letter, item=f"problem {index}")
+
+
+def check_reference(reference: str | None, settings: SearchSettings, *, field: str) -> None:
+    """Data generation needs the reference; a test-time search must not see it.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    if settings.mode.uses_reference and reference is None:
+        raise InvalidInput(f"mode {settings.mode.value} needs it", field=f"{field}.reference")
+    if not settings.mode.uses_reference and reference is not None:
+        raise InvalidInput(
+            "a test-time search must not carry it: grade afterwards", field=f"{field}.reference"
+        )
+
+
+def decode_submission(msg: Msg) -> events_pb2.BatchSubmission:
+    """Read a submission as JSON (the default) or protobuf.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    if "protobuf" in _content_type(msg):
+        try:
+            return events_pb2.BatchSubmission.FromString(msg.data)
+        except DecodeError as error:
+            raise InvalidInput("not a rstar.v1.BatchSubmission in protobuf") from error
+    try:
+        return json_format.Parse(msg.data, events_pb2.BatchSubmission(), max_recursion_depth=16)
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"not a rstar.v1.BatchSubmission in JSON: {str(error)[:500]}") from error
+
+
+def _problem_lines(data: bytes) -> Iterator[Line]:
+    for line in data.splitlines():
+        if not line.strip():
+            continue
+        problem: Line
+        try:
+            if len(line) > MAX_PROBLEM_BYTES:
+                raise InvalidInput(f"a problem has {len(line)} bytes", field="problems_key")
+            problem = json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
+        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+            problem = InvalidInput(f"not a rstar.v1.Problem in JSON: {str(error)[:300]}")
+        except InvalidInput as error:
+            problem = error
+        yield problem
+
+
+def _content_type(msg: Msg) -> str:
+    return (msg.headers or {}).get("Content-Type", "application/json")[:128]

@@ -1,0 +1,141 @@
+"""Entry point: read settings, build, run. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import grpc
+
+    from rstar_searcher.service_settings import SearcherSettings
+
+EPILOG = """\
+Settings come from the TOML file named by RSTAR_CONFIG and from environment variables that
+begin with RSTAR_SEARCHER_, for example:
+
+  RSTAR_SEARCHER_POLICY_ADDRESS=127.0.0.1:50051 \\
+  RSTAR_SEARCHER_SANDBOX_ADDRESS=127.0.0.1:50053 rstar-searcher
+"""
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    argparse.ArgumentParser(
+        prog="rstar-searcher",
+        description="Searches maths problems: gRPC Solve and SolveStream, and the problem queue.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+
+    from rstar_common.config import load_settings
+    from rstar_common.lifecycle import run_main
+    from rstar_common.telemetry import setup_logging
+    from rstar_searcher.service_settings import SearcherSettings
+
+    settings = load_settings(SearcherSettings)
+    setup_logging("searcher", settings.telemetry)
+    run_main(serve(settings))
+
+
+async def serve(settings: SearcherSettings) -> None:
+    """Serve until a signal arrives."""
+    from rstar.v1 import searcher_pb2_grpc
+    from rstar_common import streams
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.bus import Consumer, Route, connected
+    from rstar_common.lifecycle import run_service
+    from rstar_common.rpc import grpc_server
+    from rstar_common.telemetry import metrics_server
+    from rstar_searcher.batch_servicer import BatchServicer
+    from rstar_searcher.batches import Batches
+    from rstar_searcher.clients import connect
+    from rstar_searcher.intake import Intake
+    from rstar_searcher.records import SearchRecords
+    from rstar_searcher.runner import Runner, grpc_services
+    from rstar_searcher.servicer import SearcherServicer
+    from rstar_searcher.work import Work
+
+    async with AsyncExitStack() as stack:
+        tiers = await connect(
+            stack,
+            policy=settings.policy_address,
+            ppm=settings.ppm_address,
+            sandbox=settings.sandbox_address,
+        )
+        store = ObjectStore(settings.object_store)
+        bus = await stack.enter_async_context(connected(settings.nats, name="rstar-searcher"))
+        await store.ready()
+        jetstream = bus.jetstream()
+        replicas = settings.nats.replicas
+        await streams.ensure_topology(jetstream, replicas=replicas)
+        batches = Batches(
+            jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=replicas)
+        )
+        records = SearchRecords(
+            await streams.key_value(jetstream, streams.SEARCH_RECORDS, replicas=replicas)
+        )
+        attempts = await streams.key_value(jetstream, streams.ATTEMPTS, replicas=replicas)
+        defaults = settings.defaults.search_settings()
+        runner = Runner(
+            grpc_services(tiers),
+            records,
+            store,
+            bus,
+            max_interactive=settings.max_interactive,
+            has_ppm=tiers.has_ppm,
+        )
+        intake = Intake(batches, store, defaults)
+        work = Work(batches, records, runner, defaults)
+        searcher = SearcherServicer(runner, records, store, bus, defaults)
+
+        def register(server: grpc.aio.Server) -> None:
+            searcher_pb2_grpc.add_SearcherServiceServicer_to_server(searcher, server)
+            searcher_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
+
+        def listening(port: int) -> None:
+            host = settings.grpc.address.rpartition(":")[0]
+            runner.address = f"{host}:{port}"
+
+        def route(stream: str, durable: str, subject: str) -> Route:
+            return Route(
+                stream=stream,
+                durable=durable,
+                filter_subject=subject,
+                ack_wait_seconds=settings.nats.ack_wait_seconds,
+                max_attempts=settings.nats.max_attempts,
+            )
+
+        components = {
+            "runner": runner.run,
+            "grpc": grpc_server(
+                settings.grpc,
+                register,
+                service_names=["rstar.v1.SearcherService", "rstar.v1.BatchService"],
+                on_listening=listening,
+            ),
+            "metrics": metrics_server(settings.telemetry),
+            "work": Consumer(
+                jetstream,
+                attempts,
+                route(streams.WORK, "searchers", streams.WORK_ALL),
+                work.handle,
+                work.bury,
+                concurrency=settings.max_batch_searches,
+            ).run,
+        }
+        if settings.intake:
+            components["intake"] = Consumer(
+                jetstream,
+                attempts,
+                route(streams.BATCHES, "intake", streams.BATCH_SUBMIT),
+                intake.handle,
+                intake.bury,
+                concurrency=1,
+            ).run
+        await run_service(components, drain_seconds=settings.grpc.drain_seconds + 5)
+
+
+if __name__ == "__main__":
+    main()

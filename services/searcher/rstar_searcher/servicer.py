@@ -1,0 +1,216 @@
+"""SearcherService: validate, start or join a search, translate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import nats.errors
+from nats.aio.client import Client
+
+from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
+from rstar_common.artifacts import ObjectStore
+from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+from rstar_common.rpc import error_from, remaining_seconds, serving
+from rstar_common.streams import search_cancel_subject, search_events_subject
+from rstar_searcher import wire
+from rstar_searcher.intake import check_reference
+from rstar_searcher.live import LiveSearch
+from rstar_searcher.records import LEASE_SECONDS, SearchRecords, Stored
+from rstar_searcher.runner import Runner, SearchRequest, new_search_id
+from rstar_searcher.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from rstar_common.rpc import ServicerContext
+
+MAX_KEY_CHARACTERS = 128
+ANSWER_MARGIN_SECONDS = 0.25
+"""Kept of the caller's deadline, so that the best answer so far still arrives."""
+
+REMOTE_POLL_SECONDS = 1.0
+"""Events of a search on another replica may be lost; its record is looked at this often."""
+
+
+class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
+    """Serves searches of this replica, and finds those of others."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        records: SearchRecords,
+        store: ObjectStore,
+        bus: Client,
+        defaults: SearchSettings,
+    ) -> None:
+        self._runner = runner
+        self._records = records
+        self._store = store
+        self._bus = bus
+        self._defaults = defaults
+
+    async def Solve(
+        self, request: searcher_pb2.SolveRequest, context: ServicerContext
+    ) -> searcher_pb2.SolveResponse:
+        """See searcher.proto."""
+        async with serving(context, "Solve"):
+            async with self._search(request, context) as search:
+                if isinstance(search, LiveSearch):
+                    result = await asyncio.shield(search.result)
+                else:
+                    async for event in self._attach(search, min_interval_seconds=1.0):
+                        result = event.finished.result
+            return searcher_pb2.SolveResponse(result=_checked(result))
+        raise AssertionError("unreachable")
+
+    async def SolveStream(
+        self, request: searcher_pb2.SolveRequest, context: ServicerContext
+    ) -> AsyncIterator[searcher_pb2.SearchEvent]:
+        """See searcher.proto."""
+        async with serving(context, "SolveStream"):
+            interval = request.min_event_interval.ToMilliseconds() / 1000
+            async with self._search(request, context) as search:
+                search_id = search.search_id if isinstance(search, LiveSearch) else search
+                async for event in self._attach(search_id, min_interval_seconds=interval):
+                    if event.HasField("finished"):
+                        _checked(event.finished.result)
+                    yield event
+
+    async def GetSearch(
+        self, request: searcher_pb2.GetSearchRequest, context: ServicerContext
+    ) -> searcher_pb2.GetSearchResponse:
+        """See searcher.proto."""
+        async with serving(context, "GetSearch"):
+            search_id = request.search_id
+            if request.WhichOneof("by") == "idempotency_key":
+                search_id = new_search_id(request.idempotency_key)
+            if not search_id:
+                raise InvalidInput("must not be empty", field="search_id")
+            return (await self._records.get(search_id)).record.state
+        raise AssertionError("unreachable")
+
+    async def AttachSearch(
+        self, request: searcher_pb2.AttachSearchRequest, context: ServicerContext
+    ) -> AsyncIterator[searcher_pb2.SearchEvent]:
+        """See searcher.proto."""
+        async with serving(context, "AttachSearch"):
+            interval = request.min_event_interval.ToMilliseconds() / 1000
+            async for event in self._attach(request.search_id, min_interval_seconds=interval):
+                yield event
+
+    async def CancelSearch(
+        self, request: searcher_pb2.CancelSearchRequest, context: ServicerContext
+    ) -> searcher_pb2.CancelSearchResponse:
+        """See searcher.proto."""
+        async with serving(context, "CancelSearch"):
+            if search := self._runner.live(request.search_id):
+                search.cancel.set()
+                return searcher_pb2.CancelSearchResponse(cancelled=True)
+            stored = await self._records.get(request.search_id)
+            if stored.running:
+                try:
+                    await self._bus.publish(search_cancel_subject(request.search_id), b"")
+                except nats.errors.Error as error:
+                    raise Unavailable(f"nats: {error}") from error
+            return searcher_pb2.CancelSearchResponse(cancelled=stored.running)
+        raise AssertionError("unreachable")
+
+    async def GetTree(
+        self, request: searcher_pb2.GetTreeRequest, context: ServicerContext
+    ) -> searcher_pb2.GetTreeResponse:
+        """See searcher.proto."""
+        async with serving(context, "GetTree"):
+            stored = await self._records.get(request.search_id)
+            if not stored.record.state.result.tree_key:
+                raise NotFound(f"search {request.search_id!r} has no tree yet")
+            data = await self._store.get(stored.record.state.result.tree_key)
+            return searcher_pb2.GetTreeResponse(tree=tree_pb2.Tree.FromString(data))
+        raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def _search(
+        self, request: searcher_pb2.SolveRequest, context: ServicerContext
+    ) -> AsyncGenerator[LiveSearch | str]:
+        """Start a search or join it by its key; the id alone if it is not on this replica.
+
+        A search without a key has one caller: when that one leaves, it ends.
+        """
+        search_request = self._read(request, context)
+        try:
+            search = await self._runner.start(search_request)
+        except Conflict:
+            yield search_request.search_id
+            return
+        try:
+            yield search
+        finally:
+            if not request.idempotency_key and not search.result.done():
+                search.cancel.set()
+
+    def _read(self, request: searcher_pb2.SolveRequest, context: ServicerContext) -> SearchRequest:
+        seconds = remaining_seconds(context, at_most=self._defaults.max_wall_seconds)
+        problem = wire.problem_from(request.problem, field="problem")
+        settings = wire.settings_from(request.settings, self._defaults)
+        check_reference(problem.reference, settings, field="problem")
+        if len(request.idempotency_key) > MAX_KEY_CHARACTERS:
+            raise InvalidInput(f"at most {MAX_KEY_CHARACTERS}", field="idempotency_key")
+        available = max(0.001, seconds - ANSWER_MARGIN_SECONDS)
+        return SearchRequest(
+            search_id=new_search_id(request.idempotency_key),
+            problem=problem,
+            settings=replace(settings, max_wall_seconds=min(settings.max_wall_seconds, available)),
+            idempotency_key=request.idempotency_key,
+        )
+
+    async def _attach(
+        self, search_id: str, *, min_interval_seconds: float
+    ) -> AsyncGenerator[searcher_pb2.SearchEvent]:
+        if search := self._runner.live(search_id):
+            watching = search.subscribe()
+            try:
+                async for event in watching.events(min_interval_seconds=min_interval_seconds):
+                    yield event
+            finally:
+                search.unsubscribe(watching)
+            return
+        stored = await self._records.get(search_id)
+        if not stored.ended:
+            subscription = await self._bus.subscribe(
+                search_events_subject(search_id), pending_msgs_limit=256
+            )
+            try:
+                while not stored.ended:
+                    try:
+                        msg = await subscription.next_msg(timeout=REMOTE_POLL_SECONDS)
+                    except nats.errors.TimeoutError:
+                        stored = await self._still_running(search_id)
+                        continue
+                    event = searcher_pb2.SearchEvent.FromString(msg.data)
+                    yield event
+                    if event.HasField("finished"):
+                        return
+            finally:
+                await subscription.unsubscribe()
+        yield searcher_pb2.SearchEvent(
+            search_id=search_id,
+            cost=stored.record.state.result.cost,
+            finished=searcher_pb2.SearchFinished(result=stored.record.state.result),
+        )
+
+    async def _still_running(self, search_id: str) -> Stored:
+        stored = await self._records.get(search_id)
+        if (
+            not stored.ended
+            and stored.age_seconds > 2 * LEASE_SECONDS
+            and not stored.record.batch_id
+        ):
+            raise Unavailable(f"the searcher of {search_id} died; call Solve again with its key")
+        return stored
+
+
+def _checked(result: tree_pb2.SearchResult) -> tree_pb2.SearchResult:
+    if result.status == tree_pb2.SEARCH_STATUS_FAILED:
+        raise error_from(result.failure)
+    return result
