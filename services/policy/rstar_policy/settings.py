@@ -78,6 +78,9 @@ class PolicySettings(ServiceSettings):
     prompt_format: str = ""
     """`mini`, `rstar` or `instruct`; empty is what the checkpoint says, else `mini`."""
 
+    sglang: SglangSettings = SglangSettings()
+    """The server that is started where `engine_url` is empty."""
+
     max_inflight: int = Field(default=256, ge=MAX_CANDIDATES)
     """Sequences admitted at once; about twice what the engine batches."""
 
