@@ -17,7 +17,7 @@ import sys
 
 import typer
 
-from rstar_cli.commands import stack
+from rstar_cli.commands import batches, checkpoints, dead_letters, solve, stack, submit, train
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
 
 EXIT_BY_ERROR: dict[type[RstarError], int] = {InvalidInput: 2, Unavailable: 3, NotFound: 4}
@@ -37,9 +37,28 @@ def app() -> typer.Typer:
     )
     for panel, commands in {
         "One machine": (stack.up, stack.down, stack.status),
+        "Solve": (solve.solve,),
+        "Batches": (
+            submit.submit,
+            batches.watch,
+            batches.results,
+            batches.batches,
+            batches.pause,
+            batches.resume,
+            batches.cancel,
+            dead_letters.dead_letters,
+        ),
+        "Models": (
+            checkpoints.checkpoints,
+            checkpoints.promote,
+            checkpoints.download_checkpoint,
+            train.jobs,
+            train.cancel_job,
+        ),
     }.items():
         for command in commands:
             rstar.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+    rstar.add_typer(train.app(), name="train", rich_help_panel="Models")
     return rstar
 
 

@@ -42,7 +42,7 @@ async def test_a_unit_that_keeps_failing_is_retried_with_growing_pauses(tmp_path
 
 async def test_stages_end_in_reverse_order_and_a_stubborn_one_is_killed(tmp_path):
     ended = tmp_path / "ended"
-    polite = f"trap 'touch {ended}; exit' TERM; touch {tmp_path}/below; sleep 600 & wait"
+    polite = f"trap 'touch {ended}; exit 0' TERM; touch {tmp_path}/below; sleep 600 & wait"
     stubborn = f"trap '' TERM; touch {tmp_path}/above; while test ! -e {ended}; do sleep 0.01; done"
     units = [
         unit(tmp_path, "first", ("sh", "-c", polite), stage=0),

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nats
 import nats.errors
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -16,6 +15,7 @@ from nats.js.errors import APIError
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc, ppm_pb2, ppm_pb2_grpc, sandbox_pb2
 from rstar.v1 import sandbox_pb2_grpc as sandbox_grpc
+from rstar_cli.connection import nats_client
 from rstar_cli.local.procfs import memory_bytes
 from rstar_cli.local.stack import UnitView, supervisor_pid, views
 from rstar_cli.local.state import StackState, load
@@ -114,27 +114,11 @@ async def _told(ask: Callable[[], Awaitable[Message]]) -> Mapping[str, Any]:
 
 async def _queue(settings: NatsSettings) -> dict[str, int]:
     try:
-        client = await nats.connect(
-            settings.servers,
-            user=settings.user,
-            password=settings.password.get_secret_value(),
-            allow_reconnect=False,
-            connect_timeout=2,
-            error_cb=_unheard,
-        )
-    except (nats.errors.Error, OSError):
+        async with nats_client(settings) as client:
+            jetstream = client.jetstream()
+            return {
+                name: (await jetstream.stream_info(stream)).state.messages
+                for name, stream in (("work", WORK), ("dead", DEAD))
+            }
+    except (Unavailable, nats.errors.Error, APIError):  # or no service has made the streams yet
         return {}
-    try:
-        jetstream = client.jetstream()
-        return {
-            name: (await jetstream.stream_info(stream)).state.messages
-            for name, stream in (("work", WORK), ("dead", DEAD))
-        }
-    except (nats.errors.Error, APIError):  # no service has made the streams yet
-        return {}
-    finally:
-        await client.close()
-
-
-async def _unheard(error: Exception) -> None:
-    """The caller sees the failure; nats-py would print it as well."""

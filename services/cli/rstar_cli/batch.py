@@ -1,0 +1,135 @@
+"""One batch, from its publication to its last result."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal
+
+from google.protobuf.json_format import MessageToJson
+
+from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc, types_pb2
+from rstar_cli.connection import nats_client
+from rstar_common.artifacts import INBOX, ObjectStore
+from rstar_common.bus import publish_once
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.errors import NotFound, Unavailable
+from rstar_common.rpc import call
+from rstar_common.streams import BATCH_SUBMIT, ensure_topology, token
+
+INLINE_BYTES = 900_000
+"""Above this a batch goes through the store: NATS takes 1 MiB, headers included."""
+
+FINISHED = (searcher_pb2.BATCH_STATE_DONE, searcher_pb2.BATCH_STATE_CANCELLED)
+_POLL_SECONDS = 0.5
+"""A batch has a state one asks for, and no stream."""
+
+_ACCEPT_SECONDS = 30.0
+_CALL_SECONDS = 30.0
+
+WireFormat = Literal["json", "protobuf"]
+_CONTENT_TYPES = {"json": "application/json", "protobuf": "application/protobuf"}
+
+
+def new_batch_id(stem: str) -> str:
+    """A fresh id that says where and when it came from."""
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)[:64]
+    when = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{safe}-{when}-{secrets.token_hex(2)}"
+
+
+def encode(submission: events_pb2.BatchSubmission, wire_format: WireFormat) -> bytes:
+    """The message of a submission."""
+    if wire_format == "protobuf":
+        return submission.SerializeToString()
+    return _json(submission).encode()
+
+
+def _json(message: events_pb2.BatchSubmission | types_pb2.Problem) -> str:
+    return MessageToJson(message, preserving_proto_field_name=True, indent=None)
+
+
+async def publish(
+    nats: NatsSettings,
+    store: ObjectStoreSettings,
+    submission: events_pb2.BatchSubmission,
+    *,
+    wire_format: WireFormat = "json",
+) -> None:
+    """Publish a batch, through the store if it is large. Publishing it again is harmless.
+
+    Raises:
+        Unavailable: the queue or the store did not take it.
+    """
+    payload = encode(submission, wire_format)
+    if len(payload) > INLINE_BYTES:
+        lines = "".join(f"{_json(problem)}\n" for problem in submission.problems).encode()
+        digest = hashlib.sha256(lines).hexdigest()[:16]
+        key = f"{INBOX}{token(submission.batch_id)}/{digest}.jsonl"
+        await ObjectStore(store).put(key, lines)
+        by_key = events_pb2.BatchSubmission(
+            batch_id=submission.batch_id, settings=submission.settings, problems_key=key
+        )
+        payload = encode(by_key, wire_format)
+    async with nats_client(nats) as client:
+        jetstream = client.jetstream()
+        await ensure_topology(jetstream, replicas=nats.replicas)
+        headers = {"Content-Type": _CONTENT_TYPES[wire_format]}
+        await publish_once(jetstream, BATCH_SUBMIT, payload, headers=headers)
+
+
+async def follow(
+    stub: searcher_pb2_grpc.BatchServiceAsyncStub, batch_id: str
+) -> AsyncIterator[searcher_pb2.Batch]:
+    """The batch as it is now and then, until it has finished; the last one has.
+
+    A searcher that restarts meanwhile is waited for.
+
+    Raises:
+        NotFound: nobody has accepted such a batch.
+        Unavailable: no searcher answers.
+    """
+    heard = time.monotonic()
+    while True:
+        try:
+            request = searcher_pb2.GetBatchRequest(batch_id=batch_id)
+            batch = (await call(stub.GetBatch(request, timeout=_CALL_SECONDS))).batch
+        except (NotFound, Unavailable):
+            # Just published, or its searcher was restarted: both pass.
+            if time.monotonic() - heard > _ACCEPT_SECONDS:
+                raise
+        else:
+            heard = time.monotonic()
+            yield batch
+            if batch.state in FINISHED:
+                return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def results(
+    stub: searcher_pb2_grpc.BatchServiceAsyncStub, batch_id: str
+) -> list[searcher_pb2.BatchResult]:
+    """Every result there is now. Raises `NotFound`."""
+    found: list[searcher_pb2.BatchResult] = []
+    page_token = ""
+    while True:
+        request = searcher_pb2.ListBatchResultsRequest(
+            batch_id=batch_id, page_size=200, page_token=page_token
+        )
+        page = await call(stub.ListBatchResults(request, timeout=_CALL_SECONDS))
+        found += page.results
+        if page.complete or not page.results:
+            return found
+        page_token = page.next_page_token
+
+
+def submission_of(
+    batch_id: str,
+    problems: Sequence[types_pb2.Problem],
+    settings: types_pb2.SearchSettings,
+) -> events_pb2.BatchSubmission:
+    """What is published."""
+    return events_pb2.BatchSubmission(batch_id=batch_id, problems=problems, settings=settings)

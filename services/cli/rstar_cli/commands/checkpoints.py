@@ -1,0 +1,138 @@
+"""`rstar checkpoints`, `promote`, `download-checkpoint`: versions of the two models."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from rstar_cli.commands.options import Home, Json
+
+if TYPE_CHECKING:
+    from rstar.v1 import trainer_pb2
+
+
+class ModelName(StrEnum):
+    """Which of the two models."""
+
+    POLICY = "policy"
+    PPM = "ppm"
+
+
+Model = Annotated[ModelName, typer.Argument(help="policy or ppm.")]
+Version = Annotated[str, typer.Argument(help="As `rstar checkpoints` lists it.")]
+
+
+def checkpoints(
+    model: Annotated[
+        ModelName | None, typer.Argument(help="Of one model only.", show_default=False)
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """List the checkpoints in the store, newest first.
+
+    Example: rstar checkpoints policy
+    """
+    from rstar_cli.output import as_json, console, emit_json, run
+    from rstar_cli.views.training import checkpoints_table
+
+    found = run(_list(home, model.value if model else ""))
+    if json:
+        emit_json([as_json(checkpoint) for checkpoint in found])
+    else:
+        console().print(checkpoints_table(found))
+
+
+async def _list(home: Path | None, model: str) -> list[trainer_pb2.Checkpoint]:
+    from rstar.v1 import trainer_pb2, trainer_pb2_grpc
+    from rstar_cli.connection import endpoints
+    from rstar_common.rpc import call, channel
+
+    found: list[trainer_pb2.Checkpoint] = []
+    page_token = ""
+    async with channel(endpoints(home).trainer) as wire:
+        stub = trainer_pb2_grpc.TrainerServiceStub(wire)
+        while True:
+            request = trainer_pb2.ListCheckpointsRequest(
+                model=model, page_size=100, page_token=page_token
+            )
+            page = await call(stub.ListCheckpoints(request, timeout=30))
+            found += page.checkpoints
+            page_token = page.next_page_token
+            if not page_token:
+                return found
+
+
+def promote(model: Model, version: Version, json: Json = False, home: Home = None) -> None:
+    """Make a checkpoint the one that is served; an older one rolls back.
+
+    Example: rstar promote policy policy-0123456789ab
+    """
+    from rstar_cli.output import as_json, console, emit_json, run
+
+    reply = run(_promote(home, model.value, version))
+    if json:
+        emit_json(as_json(reply))
+    else:
+        instead = f" instead of {reply.previous}" if reply.previous else ""
+        console().print(f"{reply.checkpoint.version} is served now{instead}")
+
+
+async def _promote(
+    home: Path | None, model: str, version: str
+) -> trainer_pb2.PromoteCheckpointResponse:
+    from rstar.v1 import trainer_pb2, trainer_pb2_grpc
+    from rstar_cli.connection import endpoints
+    from rstar_common.rpc import call, channel
+
+    request = trainer_pb2.PromoteCheckpointRequest(model=model, version=version)
+    async with channel(endpoints(home).trainer) as wire:
+        stub = trainer_pb2_grpc.TrainerServiceStub(wire)
+        return await call(stub.PromoteCheckpoint(request, timeout=60))
+
+
+def download_checkpoint(
+    model: Model,
+    version: Version,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write into.")],
+    home: Home = None,
+) -> None:
+    """Write the files of a checkpoint into a directory, which must be new or empty.
+
+    Example: rstar download-checkpoint policy policy-0123456789ab -o models/policy
+    """
+    from rstar_cli.output import console, run
+    from rstar_common.errors import InvalidInput
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise InvalidInput("is not an empty directory", field=str(output))
+    output.mkdir(parents=True, exist_ok=True)
+    count = run(_download(home, model.value, version, output))
+    console().print(f"wrote {count} files to {output}")
+
+
+async def _download(home: Path | None, model: str, version: str, output: Path) -> int:
+    from rstar.v1 import trainer_pb2, trainer_pb2_grpc
+    from rstar_cli.connection import endpoints
+    from rstar_common.errors import InvalidInput
+    from rstar_common.rpc import channel
+
+    request = trainer_pb2.DownloadCheckpointRequest(model=model, version=version)
+    files: dict[str, BinaryIO] = {}
+    try:
+        async with channel(endpoints(home).trainer) as wire:
+            stub = trainer_pb2_grpc.TrainerServiceStub(wire)
+            async for part in stub.DownloadCheckpoint(request):
+                # The name comes from the network: it must not lead out of the directory.
+                if not part.file or Path(part.file).name != part.file:
+                    raise InvalidInput(f"not a file name: {part.file!r}", field="file")
+                if part.file not in files:
+                    files[part.file] = (output / part.file).open("wb")
+                files[part.file].write(part.chunk)
+    finally:
+        for file in files.values():
+            file.close()
+    return len(files)

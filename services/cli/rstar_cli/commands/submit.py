@@ -1,0 +1,151 @@
+"""`rstar submit`: a file of problems becomes a batch on the queue."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rstar_cli.commands.batches import watch
+from rstar_cli.commands.options import (
+    Candidates,
+    Home,
+    Json,
+    MaxDepth,
+    Mode,
+    Parallel,
+    Rollouts,
+    SearchOptions,
+    Seconds,
+    Seed,
+    SelectionOption,
+    StrategyOption,
+    Temperature,
+)
+
+
+class WireFormat(StrEnum):
+    """How the batch is written on the queue."""
+
+    JSON = "json"
+    PROTOBUF = "protobuf"
+
+
+def submit(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.jsonl", help="One problem a line.", dir_okay=False)
+    ],
+    batch_id: Annotated[
+        str, typer.Option("--batch", help="Id of the batch; publishing one twice is harmless.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Take this many, spread evenly.")] = 0,
+    wire_format: Annotated[
+        WireFormat, typer.Option("--format", help="JSON, or protobuf bytes.")
+    ] = WireFormat.JSON,
+    answer_kind: Annotated[
+        str, typer.Option(help="Of lines that name none: exact, number, choice, text, latex.")
+    ] = "exact",
+    mode: Annotated[Mode, typer.Option(help="test-time, or data generation.")] = Mode.TEST_TIME,
+    with_references: Annotated[
+        bool, typer.Option("--with-references", help="Send the answers: data generation only.")
+    ] = False,
+    stop_after_right: Annotated[
+        int | None, typer.Option(min=0, help="End a search after this many right rollouts.")
+    ] = None,
+    rollouts: Rollouts = None,
+    candidates: Candidates = None,
+    parallel: Parallel = None,
+    strategy: StrategyOption = None,
+    selection: SelectionOption = None,
+    temperature: Temperature = None,
+    max_depth: MaxDepth = None,
+    seed: Seed = None,
+    timeout: Seconds = None,
+    follow: Annotated[bool, typer.Option("--watch", help="Watch it until it has ended.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Publish a file of problems as one batch on the queue; prints the batch's id.
+
+    A line's `answer` stays here unless --with-references is given. A large batch goes through
+    the object store.
+
+    Example: rstar submit problems.jsonl --rollouts 16 --watch
+    """
+    from rstar_cli.batch import new_batch_id
+    from rstar_cli.output import console, emit_json, run
+
+    options = SearchOptions(
+        rollouts=rollouts,
+        candidates=candidates,
+        parallel=parallel,
+        seed=seed,
+        strategy=strategy,
+        selection=selection,
+        temperature=temperature,
+        max_depth=max_depth,
+        timeout=timeout,
+        mode=mode,
+        stop_after_right=stop_after_right,
+    )
+    batch_id = batch_id or new_batch_id(file.stem)
+    work = _submit(
+        home,
+        file,
+        batch_id,
+        options,
+        limit=limit,
+        answer_kind=answer_kind,
+        with_references=with_references,
+        wire_format=wire_format,
+    )
+    count = run(work)
+    if json:
+        emit_json({"batch_id": batch_id, "problems": count})
+    else:
+        console().print(f"published {count} problems as {batch_id}")
+    if follow:
+        watch(batch_id, json=json, home=home)
+    elif not json:
+        console().print(f"follow it with: rstar watch {batch_id}", style="dim")
+
+
+async def _submit(
+    home: Path | None,
+    file: Path,
+    batch_id: str,
+    options: SearchOptions,
+    *,
+    limit: int,
+    answer_kind: str,
+    with_references: bool,
+    wire_format: WireFormat,
+) -> int:
+    from rstar_cli.batch import publish, submission_of
+    from rstar_cli.connection import endpoints
+    from rstar_cli.problems import read_problems, read_references, spread
+    from rstar_common.errors import InvalidInput
+    from rstar_common.streams import check_name
+
+    check_name(batch_id, field="--batch")
+    if with_references and options.mode is Mode.TEST_TIME:
+        raise InvalidInput(
+            "only with --mode terminal-guided or ppm-augmented", field="--with-references"
+        )
+    if options.mode is not Mode.TEST_TIME and not with_references:
+        raise InvalidInput(f"{options.mode.value} needs --with-references", field="--mode")
+    problems = spread(read_problems(file, kind=answer_kind), limit)
+    references = read_references(file) if with_references else {}
+    missing = [p.problem_id for p in problems if p.problem_id not in references]
+    if with_references and missing:
+        raise InvalidInput(f"{missing[0]} has no answer", field=str(file))
+    where = endpoints(home)
+    submission = submission_of(
+        batch_id,
+        [problem.to_proto(references.get(problem.problem_id)) for problem in problems],
+        options.to_proto(),
+    )
+    await publish(where.nats, where.object_store, submission, wire_format=wire_format.value)
+    return len(problems)

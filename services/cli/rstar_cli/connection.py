@@ -1,0 +1,138 @@
+"""Where the command finds the system: the local stack's state, or the environment.
+
+    RSTAR_CLI_SEARCHER          host:port of any searcher
+    RSTAR_CLI_SANDBOX, RSTAR_CLI_TRAINER, RSTAR_CLI_POLICY, RSTAR_CLI_PPM
+    RSTAR_CLI_NATS__SERVERS     JSON list; also __USER, __PASSWORD
+    RSTAR_CLI_OBJECT_STORE__ENDPOINT, __BUCKET, __ACCESS_KEY, __SECRET_KEY
+
+What the environment does not name is the local stack's. Waiting is short: a person sits there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rstar_cli.local.stack import supervisor_pid
+from rstar_cli.local.state import StackState, default_home, load
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.errors import InvalidInput, Unavailable
+
+_CONNECT_SECONDS = 3
+
+
+class CliSettings(BaseSettings):
+    """Addresses of a system that is not the local stack."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RSTAR_CLI_", env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    searcher: str = ""
+    sandbox: str = ""
+    trainer: str = ""
+    policy: str = ""
+    ppm: str = ""
+    nats: NatsSettings | None = None
+    object_store: ObjectStoreSettings | None = None
+
+
+class Endpoints:
+    """Addresses, each looked up when it is needed."""
+
+    def __init__(self, settings: CliSettings, home: Path) -> None:
+        self._settings = settings
+        self._home = home
+
+    @property
+    def searcher(self) -> str:
+        """Any searcher."""
+        return self._settings.searcher or self._local.address("searcher1")
+
+    @property
+    def sandbox(self) -> str:
+        """The sandbox, for judging."""
+        return self._settings.sandbox or self._local.address("sandbox")
+
+    @property
+    def trainer(self) -> str:
+        """The trainer."""
+        return self._settings.trainer or self._local.address("trainer")
+
+    @property
+    def policy(self) -> str:
+        """The policy, for its version."""
+        return self._settings.policy or self._local.address("policy")
+
+    @property
+    def ppm(self) -> str:
+        """The PPM, for its version; empty when the local stack has none."""
+        if self._settings.ppm or self._settings.searcher:
+            return self._settings.ppm
+        return self._local.address("ppm") if self._local.options.ppm else ""
+
+    @property
+    def nats(self) -> NatsSettings:
+        """The queue."""
+        return self._settings.nats or self._local.nats
+
+    @property
+    def object_store(self) -> ObjectStoreSettings:
+        """The store."""
+        return self._settings.object_store or self._local.object_store
+
+    @property
+    def _local(self) -> StackState:
+        state = load(self._home)
+        if not state or not supervisor_pid(self._home):
+            raise Unavailable("the stack is not up; start it with: rstar up")
+        return state
+
+
+def endpoints(home: Path | None) -> Endpoints:
+    """Where everything is.
+
+    Raises:
+        InvalidInput: a variable does not parse.
+    """
+    try:
+        settings = CliSettings()
+    except (ValidationError, ValueError) as error:
+        raise InvalidInput(str(error).splitlines()[-1].strip(), field="RSTAR_CLI_*") from error
+    return Endpoints(settings, (home or default_home()).resolve())
+
+
+@asynccontextmanager
+async def nats_client(settings: NatsSettings) -> AsyncGenerator[Client]:
+    """A connection for one command.
+
+    Raises:
+        Unavailable: NATS does not answer, or not to us.
+    """
+    try:
+        client = await nats.connect(
+            settings.servers,
+            name="rstar-cli",
+            user=settings.user or None,
+            password=settings.password.get_secret_value() or None,
+            allow_reconnect=False,
+            connect_timeout=_CONNECT_SECONDS,
+            error_cb=_unheard,
+        )
+    except (nats.errors.Error, OSError) as error:
+        raise Unavailable(f"cannot reach NATS at {', '.join(settings.servers)}: {error}") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def _unheard(error: Exception) -> None:
+    """The caller sees the failure; nats-py would print it as well."""
