@@ -116,6 +116,11 @@ class Runner:
             self._group = group
             await stop.wait()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no search is under way."""
+        return not self._live
+
     def live(self, search_id: str) -> LiveSearch | None:
         """A search that runs here."""
         return self._live.get(search_id)

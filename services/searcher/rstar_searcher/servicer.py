@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
 from rstar_common.artifacts import ObjectStore
-from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+from rstar_common.errors import Conflict, DeadlineExceeded, InvalidInput, NotFound, Unavailable
 from rstar_common.rpc import error_from, remaining_seconds, serving
 from rstar_common.streams import search_cancel_subject, search_events_subject
 from rstar_searcher import wire
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 MAX_KEY_CHARACTERS = 128
 ANSWER_MARGIN_SECONDS = 0.25
 """Kept of the caller's deadline, so that the best answer so far still arrives."""
+
+LEAST_SECONDS = 0.02
+"""With less than this left nothing is started."""
 
 REMOTE_POLL_SECONDS = 1.0
 """Events of a search on another replica may be lost; its record is looked at this often."""
@@ -151,12 +154,14 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
 
     def _read(self, request: searcher_pb2.SolveRequest, context: ServicerContext) -> SearchRequest:
         seconds = remaining_seconds(context, at_most=self._defaults.max_wall_seconds)
+        if seconds < LEAST_SECONDS:
+            raise DeadlineExceeded("the deadline has passed")
         problem = wire.problem_from(request.problem, field="problem")
         settings = wire.settings_from(request.settings, self._defaults)
         check_reference(problem.reference, settings, field="problem")
         if len(request.idempotency_key) > MAX_KEY_CHARACTERS:
             raise InvalidInput(f"at most {MAX_KEY_CHARACTERS}", field="idempotency_key")
-        available = max(0.001, seconds - ANSWER_MARGIN_SECONDS)
+        available = max(LEAST_SECONDS, seconds - ANSWER_MARGIN_SECONDS)
         return SearchRequest(
             search_id=new_search_id(request.idempotency_key),
             problem=problem,

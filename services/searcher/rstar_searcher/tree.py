@@ -141,13 +141,17 @@ class Tree:
         return best
 
     def uct(self, child: NodeId, *, exploration: float, rule: UnvisitedRule) -> float:
-        """Q(s) + c sqrt(ln N_parent(s) / N(s)), pending rollouts counted as losses."""
+        """Q(s) + c sqrt(ln N_parent(s) / N(s)), pending rollouts counted as losses.
+
+        The rollout that selects has marked the parent and not yet the child: its own mark
+        does not count, so that one rollout at a time is the sequential algorithm.
+        """
         node = self[child]
         visits = node.visits + node.pending
         if visits == 0:
             return math.inf if rule is UnvisitedRule.FIRST else 0.0
         parent = self[node.parent]
-        parent_visits = max(1, parent.visits + parent.pending)
+        parent_visits = max(1, parent.visits + max(0, parent.pending - 1))
         mean = (node.value_sum - node.pending) / visits
         return mean + exploration * math.sqrt(math.log(parent_visits) / visits)
 

@@ -37,6 +37,9 @@ class Mcts:
         self._waiting: dict[NodeId, list[list[NodeId]]] = {}
         """Paths of the rollouts that wait for a node's expansion."""
 
+        self._unasked: list[NodeId] = []
+        """Nodes waited for and not yet returned by `ask`."""
+
         self._started = 0
         self._right = 0
 
@@ -54,16 +57,12 @@ class Mcts:
         return bool(wanted) and self._right >= wanted
 
     def ask(self) -> list[Ask]:
-        before = set(self._waiting)
         while self._may_start():
             self._started += 1
             self.tree.mark(ROOT)
             self._descend([ROOT])
-        return [
-            Ask(node=node, num_candidates=self._settings.candidates)
-            for node in self._waiting
-            if node not in before
-        ]
+        unasked, self._unasked = self._unasked, []
+        return [Ask(node=node, num_candidates=self._settings.candidates) for node in unasked]
 
     def tell(self, node: NodeId, children: Sequence[Expanded], dropped: Sequence[Dropped]) -> None:
         paths = self._waiting.pop(node, None)
@@ -91,7 +90,10 @@ class Mcts:
             node = self.tree[node_id]
             if node.terminal is None and not node.expanded:
                 if not limit_reached(self.tree, node_id, self._settings):
-                    self._waiting.setdefault(node_id, []).append(path)
+                    if node_id not in self._waiting:
+                        self._waiting[node_id] = []
+                        self._unasked.append(node_id)
+                    self._waiting[node_id].append(path)
                     return
                 node.terminal = Terminal.LIMIT
             if node.closed:

@@ -1,0 +1,211 @@
+"""Batches through a real nats-server and a real S3 server; the searched world is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from google.protobuf import json_format
+
+from rstar.v1 import events_pb2, searcher_pb2, tree_pb2, types_pb2
+from rstar_common.errors import Unavailable
+from tests.support.eventually import eventually
+from tests.support.searcher_stack import new_id, searcher_stack, submission
+from tests.support.toy_world import ToyWorld
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def dead_letters(stack, batch_id=""):
+    response = await stack.batch.ListDeadLetters(
+        searcher_pb2.ListDeadLettersRequest(batch_id=batch_id, page_size=1000)
+    )
+    return list(response.dead_letters)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/protobuf"])
+async def test_a_published_batch_comes_back_solved(
+    nats_settings, object_store_settings, content_type
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 5)
+        payload = (
+            batch.SerializeToString()
+            if "protobuf" in content_type
+            else json_format.MessageToJson(batch).encode()
+        )
+        await stack.publish(payload, content_type)
+        state = await stack.finished(batch.batch_id)
+        assert (state.total, state.done, state.dead) == (5, 5, 0)
+        results = await stack.results(batch.batch_id)
+        assert sorted(r.problem_id for r in results) == [f"p{i}" for i in range(5)]
+        assert all(r.result.status == tree_pb2.SEARCH_STATUS_ANSWERED for r in results)
+        tree = await stack.store.get(results[0].result.tree_key)
+        assert tree_pb2.Tree.FromString(tree).search_id == results[0].result.search_id
+
+
+async def test_the_same_batch_published_twice_is_solved_once(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"))
+        payload = batch.SerializeToString()
+        await stack.publish(payload, "application/protobuf")
+        await stack.finished(batch.batch_id)
+        await stack.publish(payload, "application/protobuf")
+        marker = submission(new_id("later"), 1)  # worked on after the repetition
+        await stack.publish(marker.SerializeToString(), "application/protobuf")
+        await stack.finished(marker.batch_id)
+        assert len(await stack.results(batch.batch_id)) == 3
+        assert len(stack.worlds) == 3 + 1
+
+
+async def test_another_batch_under_a_used_id_is_dead_lettered(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 1)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await stack.finished(batch.batch_id)
+        batch.problems[0].question = "another?"
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        marker = submission(new_id("later"), 1)
+        await stack.publish(marker.SerializeToString(), "application/protobuf")
+        await stack.finished(marker.batch_id)
+        assert any(
+            "another batch" in letter.failure.message for letter in await dead_letters(stack)
+        )
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        pytest.param(b"\x00\xffnot json", "JSON", id="not JSON"),
+        pytest.param(b'{"batchId": "", "problems": [{}]}', "batch_id", id="no batch id"),
+        pytest.param(b'{"batchId": "a b", "problems": [{}]}', "batch_id", id="odd batch id"),
+        pytest.param(b'{"batchId": "empty"}', "problems", id="no problems"),
+        pytest.param(
+            b'{"batchId": "key", "problemsKey": "trees/x.jsonl"}', "inbox/", id="key outside inbox"
+        ),
+        pytest.param(b'{"batchId": "x", "nonsense": 1}', "nonsense", id="unknown field"),
+        pytest.param(
+            b'{"batchId": "x", "problems": [{}], "settings": {"rollouts": 0}}',
+            "settings.rollouts",
+            id="impossible settings",
+        ),
+    ],
+)
+async def test_a_malformed_submission_is_dead_lettered_with_its_reason(
+    nats_settings, object_store_settings, payload, reason
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        await stack.publish(payload)
+        marker = submission(new_id("later"), 1)
+        await stack.publish(marker.SerializeToString(), "application/protobuf")
+        await stack.finished(marker.batch_id)
+        [letter] = [letter for letter in await dead_letters(stack) if letter.payload == payload]
+        assert reason in letter.failure.message
+        assert letter.failure.code == types_pb2.FAILURE_CODE_INVALID_INPUT
+
+
+async def test_a_bad_problem_is_dead_lettered_and_its_neighbours_are_solved(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 2)
+        batch.problems.add(problem_id="p0", question="again?")
+        batch.problems.add(problem_id="odd id", question="odd?")
+        batch.problems.add(problem_id="silent")
+        batch.problems.add(problem_id="long", question="?" * 20_000)
+        batch.problems.add(problem_id="told", question="told?", reference="42")
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        state = await stack.finished(batch.batch_id)
+        assert (state.total, state.done, state.dead) == (2, 2, 5)
+        reasons = " ".join(d.failure.message for d in await dead_letters(stack, batch.batch_id))
+        for expected in ("repeats 'p0'", "problems[3].problem_id", "problems[4].question",
+                         "problems[5].question", "problems[6].reference"):  # fmt: skip
+            assert expected in reasons
+
+
+async def test_a_large_batch_is_read_from_the_inbox(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch_id = new_id("large")
+        lines = [json.dumps({"problemId": f"p{i}", "question": f"toy {i}?"}) for i in range(10)]
+        await stack.store.put(f"inbox/{batch_id}.jsonl", "\n".join([*lines, "{broken"]).encode())
+        batch = events_pb2.BatchSubmission(
+            batch_id=batch_id, problems_key=f"inbox/{batch_id}.jsonl"
+        )
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        state = await stack.finished(batch_id)
+        assert (state.total, state.done, state.dead) == (10, 10, 1)
+
+
+async def test_a_problem_whose_services_fail_is_retried_then_dead_lettered_and_can_be_put_back(
+    nats_settings, object_store_settings
+):
+    broken = True
+
+    class Flaky(ToyWorld):
+        async def execute(self, path, siblings, *, seed):
+            if broken:
+                raise Unavailable("sandbox: gone")
+            return await super().execute(path, siblings, seed=seed)
+
+    async with searcher_stack(nats_settings, object_store_settings, world=Flaky) as stack:
+        batch = submission(new_id("batch"), 1)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        assert (await stack.finished(batch.batch_id)).dead == 1
+        [letter] = await dead_letters(stack, batch.batch_id)
+        assert letter.attempts == 2
+        assert letter.failure.code == types_pb2.FAILURE_CODE_UNAVAILABLE
+        broken = False
+        response = await stack.batch.RetryDeadLetters(
+            searcher_pb2.RetryDeadLettersRequest(batch_id=batch.batch_id)
+        )
+        assert response.retried == 1
+        assert (await stack.finished(batch.batch_id)).done == 1
+        assert await dead_letters(stack, batch.batch_id) == []
+
+
+async def test_a_paused_batch_waits_goes_on_when_resumed_and_ends_when_cancelled(
+    nats_settings, object_store_settings
+):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(nats_settings, object_store_settings, world=gated) as stack:
+        batch = submission(new_id("batch"), 8)
+        named = {"batch_id": batch.batch_id}
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await eventually(lambda: len(stack.worlds) == 2)  # two consumers, both at the gate
+        paused = (await stack.batch.PauseBatch(searcher_pb2.PauseBatchRequest(**named))).batch
+        assert paused.state == searcher_pb2.BATCH_STATE_PAUSED
+        gate.set()
+        await eventually(lambda: stack.runner.idle)
+        assert len(await stack.results(batch.batch_id)) == 2, "running searches end normally"
+        await stack.batch.ResumeBatch(searcher_pb2.ResumeBatchRequest(**named))
+        await eventually(lambda: len(stack.worlds) > 2)
+        await stack.batch.CancelBatch(searcher_pb2.CancelBatchRequest(**named))
+        async with asyncio.timeout(20):
+            while len(await stack.results(batch.batch_id)) < 8:  # noqa: ASYNC110 -- kept in NATS
+                await asyncio.sleep(0.05)
+
+
+async def test_results_can_be_read_in_pages_while_the_batch_runs(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 7)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await stack.finished(batch.batch_id)
+        seen, page = [], ""
+        while True:
+            response = await stack.batch.ListBatchResults(
+                searcher_pb2.ListBatchResultsRequest(
+                    batch_id=batch.batch_id, page_size=3, page_token=page
+                )
+            )
+            seen += [result.problem_id for result in response.results]
+            page = response.next_page_token
+            if response.complete:
+                break
+        assert sorted(seen) == sorted(f"p{i}" for i in range(7))

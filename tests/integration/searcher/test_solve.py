@@ -1,0 +1,187 @@
+"""Solve, SolveStream, attach and cancel over real gRPC, NATS and S3; the world is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+
+from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
+from rstar_common.rpc import error_from_rpc
+from tests.support.eventually import eventually
+from tests.support.searcher_stack import new_id, searcher_stack
+from tests.support.toy_world import ToyWorld
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def solve(question: str = "toy?", key: str = "", **settings: object) -> searcher_pb2.SolveRequest:
+    request = searcher_pb2.SolveRequest(idempotency_key=key)
+    request.problem.question = question
+    for name, value in settings.items():
+        setattr(request.settings, name, value)
+    return request
+
+
+async def test_solve_answers_and_the_tree_can_be_fetched(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        result = (await stack.searcher.Solve(solve(rollouts=6))).result
+        assert result.status == tree_pb2.SEARCH_STATUS_ANSWERED
+        assert result.ended_by == tree_pb2.ENDED_BY_ROLLOUTS
+        assert result.cost.rollouts == 6
+        assert result.versions.policy == "policy-toy"
+        assert result.solution[-1].output.strip() == result.answer
+        tree = (
+            await stack.searcher.GetTree(searcher_pb2.GetTreeRequest(search_id=result.search_id))
+        ).tree
+        assert tree.nodes[0].visits == 6
+        assert tree.result.answer == result.answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        pytest.param(solve(""), "problem.question", id="empty question"),
+        pytest.param(solve("x" * 20_000), "problem.question", id="over-long question"),
+        pytest.param(solve(rollouts=0), "settings.rollouts", id="no rollouts"),
+        pytest.param(solve(temperature=9.0), "settings.temperature", id="too hot"),
+        pytest.param(solve(strategy=77), "settings.strategy", id="unknown strategy"),
+        pytest.param(solve(mode=99), "settings.mode", id="unknown mode"),
+        pytest.param(solve(key="k" * 200), "idempotency_key", id="over-long key"),
+        pytest.param(
+            searcher_pb2.SolveRequest(problem=types_pb2.Problem(question="q", reference="1")),
+            "problem.reference",
+            id="a reference at test time",
+        ),
+        pytest.param(
+            solve(mode=types_pb2.SEARCH_MODE_TERMINAL_GUIDED),
+            "problem.reference",
+            id="no reference",
+        ),
+    ],
+)
+async def test_an_impossible_request_names_its_field(
+    nats_settings, object_store_settings, request_, field
+):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stack.searcher.Solve(request_)
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert error_from_rpc(failure.value).field == field  # type: ignore[attr-defined]
+        assert not stack.worlds, "nothing was started"
+
+
+async def test_a_deadline_that_passed_starts_nothing(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stack.searcher.Solve(solve(), timeout=0.0001)
+        assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert not stack.worlds
+
+
+async def test_a_deadline_brings_the_best_so_far(nats_settings, object_store_settings):
+    def slow(meter):
+        return ToyWorld(meter, depth=8, delay=lambda: 0.02)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=slow, consume=False
+    ) as stack:
+        result = (await stack.searcher.Solve(solve(rollouts=1000), timeout=2.0)).result
+        assert result.ended_by == tree_pb2.ENDED_BY_WALL_TIME
+        assert result.answer
+
+
+async def test_the_stream_tells_the_story_of_the_search(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        events = [event async for event in stack.searcher.SolveStream(solve(rollouts=5))]
+        kinds = [event.WhichOneof("event") for event in events]
+        assert kinds[0] == "started"
+        assert kinds[-1] == "finished"
+        assert kinds.count("rollout_ended") == 5
+        assert "expansion" in kinds
+        last = [event for event in events if event.HasField("rollout_ended")][-1].rollout_ended
+        assert (last.rollouts_done, last.rollouts_total) == (5, 5)
+        assert last.best_answer == events[-1].finished.result.answer
+        sequences = [event.sequence for event in events]
+        assert sequences == sorted(sequences)
+
+
+async def test_a_caller_that_leaves_ends_its_search(nats_settings, object_store_settings):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=gated, consume=False
+    ) as stack:
+        call = stack.searcher.Solve(solve())
+        await eventually(lambda: bool(stack.worlds) and stack.worlds[0].entered.is_set())
+        call.cancel()
+        await eventually(lambda: stack.worlds[0].in_flight == 0)
+
+
+async def test_two_calls_with_one_key_are_one_search(nats_settings, object_store_settings):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        key = new_id("key")
+        first, second = await asyncio.gather(
+            stack.searcher.Solve(solve(key=key)), stack.searcher.Solve(solve(key=key))
+        )
+        later = await stack.searcher.Solve(solve(key=key))
+        assert first.result.search_id == second.result.search_id == later.result.search_id
+        assert first.result.answer == later.result.answer
+        assert len(stack.worlds) == 1
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stack.searcher.Solve(solve("another?", key=key))
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_running_search_can_be_found_watched_and_cancelled_from_another_replica(
+    nats_settings, object_store_settings
+):
+    def slow(meter):
+        return ToyWorld(meter, depth=8, delay=lambda: 0.02)
+
+    async with (
+        searcher_stack(nats_settings, object_store_settings, world=slow, consume=False) as one,
+        searcher_stack(nats_settings, object_store_settings, consume=False) as two,
+    ):
+        key = new_id("key")
+        call = asyncio.ensure_future(one.searcher.Solve(solve(key=key, rollouts=1000)))
+        await eventually(lambda: bool(one.worlds))
+        found = await two.searcher.GetSearch(searcher_pb2.GetSearchRequest(idempotency_key=key))
+        assert found.status == tree_pb2.SEARCH_STATUS_RUNNING
+        watching = two.searcher.AttachSearch(
+            searcher_pb2.AttachSearchRequest(search_id=found.search_id)
+        )
+        first = await watching.read()
+        assert first.search_id == found.search_id
+        cancelled = await two.searcher.CancelSearch(
+            searcher_pb2.CancelSearchRequest(search_id=found.search_id)
+        )
+        assert cancelled.cancelled
+        result = (await call).result
+        assert result.status == tree_pb2.SEARCH_STATUS_CANCELLED
+        async for event in watching:
+            last = event
+        assert last.finished.result.search_id == found.search_id
+
+
+async def test_a_full_searcher_refuses_with_a_hint(nats_settings, object_store_settings):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=gated, max_interactive=1, consume=False
+    ) as stack:
+        first = asyncio.ensure_future(stack.searcher.Solve(solve()))
+        await eventually(lambda: bool(stack.worlds))
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stack.searcher.Solve(solve())
+        assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert error_from_rpc(failure.value).retry_after_seconds > 0  # type: ignore[attr-defined]
+        gate.set()
+        assert (await first).result.answer

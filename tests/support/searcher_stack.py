@@ -1,0 +1,171 @@
+"""A searcher in this process: real NATS, real S3, real gRPC; policy, ppm and sandbox scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from nats.aio.client import Client
+
+from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc
+from rstar_common import streams
+from rstar_common.artifacts import ObjectStore
+from rstar_common.bus import Consumer, Route, connected, publish_once
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_searcher.batch_servicer import BatchServicer
+from rstar_searcher.batches import Batches
+from rstar_searcher.intake import Intake
+from rstar_searcher.meter import Meter
+from rstar_searcher.records import SearchRecords
+from rstar_searcher.runner import Runner
+from rstar_searcher.servicer import SearcherServicer
+from rstar_searcher.settings import SearchSettings
+from rstar_searcher.work import Work
+from tests.support.toy_world import ToyWorld
+
+DEFAULTS = SearchSettings(rollouts=4, candidates=4, max_wall_seconds=20.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """What a test needs to talk to the searcher and to look behind it."""
+
+    bus: Client
+    store: ObjectStore
+    batches: Batches
+    records: SearchRecords
+    runner: Runner
+    worlds: list[ToyWorld]
+    searcher: searcher_pb2_grpc.SearcherServiceAsyncStub
+    batch: searcher_pb2_grpc.BatchServiceAsyncStub
+
+    async def publish(self, payload: bytes, content_type: str = "application/json") -> None:
+        """As any NATS client would."""
+        await publish_once(
+            self.bus.jetstream(),
+            streams.BATCH_SUBMIT,
+            payload,
+            headers={"Content-Type": content_type},
+        )
+
+    async def finished(self, batch_id: str) -> searcher_pb2.Batch:
+        """Wait until every problem of a batch has a result or a dead letter."""
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    response = await self.batch.GetBatch(
+                        searcher_pb2.GetBatchRequest(batch_id=batch_id)
+                    )
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.NOT_FOUND:
+                        raise
+                else:
+                    if response.batch.state == searcher_pb2.BATCH_STATE_DONE:
+                        return response.batch
+                await asyncio.sleep(0.05)
+
+    async def results(self, batch_id: str) -> list[searcher_pb2.BatchResult]:
+        """Every result of a batch."""
+        response = await self.batch.ListBatchResults(
+            searcher_pb2.ListBatchResultsRequest(batch_id=batch_id, page_size=1000)
+        )
+        return list(response.results)
+
+
+def submission(batch_id: str, count: int = 3, **settings: object) -> events_pb2.BatchSubmission:
+    """A batch of toy problems."""
+    batch = events_pb2.BatchSubmission(batch_id=batch_id)
+    for index in range(count):
+        batch.problems.add(problem_id=f"p{index}", question=f"toy {index}?")
+    for name, value in settings.items():
+        setattr(batch.settings, name, value)
+    return batch
+
+
+def new_id(prefix: str) -> str:
+    """A name of this test's own."""
+    return f"{prefix}-{uuid.uuid4().hex}"
+
+
+@asynccontextmanager
+async def searcher_stack(
+    nats: NatsSettings,
+    store_settings: ObjectStoreSettings,
+    *,
+    world: Callable[[Meter], ToyWorld] = ToyWorld,
+    max_interactive: int = 4,
+    consume: bool = True,
+    ack_wait_seconds: float = 2.0,
+    max_attempts: int = 2,
+) -> AsyncGenerator[Stack]:
+    """Serve until the block ends."""
+    stop = asyncio.Event()
+    worlds: list[ToyWorld] = []
+
+    def make_services(_search_id: str, meter: Meter) -> ToyWorld:
+        worlds.append(world(meter))
+        return worlds[-1]
+
+    async with connected(nats, name="test") as bus:
+        jetstream = bus.jetstream()
+        await streams.ensure_topology(jetstream)
+        store = ObjectStore(store_settings)
+        await store.ready()
+        batches = Batches(jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS))
+        records = SearchRecords(await streams.key_value(jetstream, streams.SEARCH_RECORDS))
+        attempts = await streams.key_value(jetstream, streams.ATTEMPTS)
+        runner = Runner(
+            make_services, records, store, bus, max_interactive=max_interactive, has_ppm=True
+        )
+        intake = Intake(batches, store, DEFAULTS)
+        work = Work(batches, records, runner, DEFAULTS)
+        server = grpc.aio.server()
+        searcher_pb2_grpc.add_SearcherServiceServicer_to_server(
+            SearcherServicer(runner, records, store, bus, DEFAULTS), server
+        )
+        searcher_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        runner.address = f"127.0.0.1:{port}"
+        await server.start()
+
+        def consumer(stream: str, durable: str, subject: str, handler, bury) -> Consumer:
+            route = Route(
+                stream=stream,
+                durable=durable,
+                filter_subject=subject,
+                ack_wait_seconds=ack_wait_seconds,
+                max_attempts=max_attempts,
+            )
+            return Consumer(jetstream, attempts, route, handler, bury, concurrency=2)
+
+        async with (
+            asyncio.TaskGroup() as group,
+            grpc.aio.insecure_channel(runner.address) as channel,
+        ):
+            group.create_task(runner.run(stop))
+            if consume:
+                for one in (
+                    consumer(
+                        streams.BATCHES, "intake", streams.BATCH_SUBMIT, intake.handle, intake.bury
+                    ),
+                    consumer(streams.WORK, "searchers", streams.WORK_ALL, work.handle, work.bury),
+                ):
+                    group.create_task(one.run(stop))
+            try:
+                yield Stack(
+                    bus=bus,
+                    store=store,
+                    batches=batches,
+                    records=records,
+                    runner=runner,
+                    worlds=worlds,
+                    searcher=searcher_pb2_grpc.SearcherServiceStub(channel),
+                    batch=searcher_pb2_grpc.BatchServiceStub(channel),
+                )
+            finally:
+                stop.set()
+                await server.stop(grace=0)

@@ -1,0 +1,161 @@
+"""The driver over every strategy, against a scripted world."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from rstar_common.errors import Unavailable
+from rstar_searcher.driver import EndedBy, drive
+from rstar_searcher.meter import Meter
+from rstar_searcher.selection import trajectories
+from rstar_searcher.services import Problem
+from rstar_searcher.settings import Mode, SearchSettings, Strategy
+from rstar_searcher.strategies import make_strategy
+from rstar_searcher.tree import ROOT
+from tests.support.toy_world import ToyWorld
+
+PROBLEM = Problem(question="toy?", reference="3")
+
+
+async def searched(world: ToyWorld, cancel: asyncio.Event | None = None, **settings):
+    chosen = SearchSettings(**settings).checked().normalized()
+    strategy = make_strategy(chosen)
+    ended = await drive(
+        strategy,
+        PROBLEM,
+        chosen,
+        world,
+        world.meter,
+        cancel=cancel or asyncio.Event(),
+        on_progress=lambda _: None,
+    )
+    return strategy, ended
+
+
+def shape(strategy):
+    tree = strategy.tree
+    return {
+        tree[i].key: (tree[i].visits, round(tree[i].value_sum, 9), tree[i].terminal)
+        for i in tree.ids()
+    }
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_every_strategy_ends_in_every_mode(strategy, mode):
+    found, _ended = await searched(ToyWorld(), strategy=strategy, mode=mode, rollouts=12)
+    found.tree.check()
+    assert not found.asked
+    assert all(found.tree[i].pending == 0 for i in found.tree.ids())
+
+
+@pytest.mark.parametrize("parallel", [1, 4, 16])
+async def test_every_rollout_is_counted_and_none_is_left_pending(parallel):
+    rng = Random(parallel)
+    world = ToyWorld(delay=lambda: rng.random() / 1000)
+    strategy, ended = await searched(
+        world, mode=Mode.TERMINAL_GUIDED, rollouts=24, parallel_rollouts=parallel
+    )
+    strategy.tree.check()
+    assert ended is EndedBy.ROLLOUTS
+    assert strategy.tree[ROOT].visits == 24
+    assert strategy.tree[ROOT].pending == 0
+    assert len(world.proposed) == len(set(world.proposed)), "a leaf was expanded twice"
+
+
+async def test_a_sequential_search_does_not_depend_on_timing():
+    rng = Random(1)
+    slow = ToyWorld(delay=lambda: rng.random() / 500)
+    first, _ = await searched(ToyWorld(), rollouts=12, parallel_rollouts=1)
+    second, _ = await searched(slow, rollouts=12, parallel_rollouts=1)
+    assert shape(first) == shape(second)
+
+
+async def test_another_seed_gives_another_tree():
+    first, _ = await searched(ToyWorld(), seed=1)
+    second, _ = await searched(ToyWorld(), seed=2)
+    assert shape(first) != shape(second)
+
+
+async def test_candidates_with_the_same_text_are_merged_before_any_cost():
+    world = ToyWorld(choices=1)
+    strategy, _ = await searched(world, rollouts=1, parallel_rollouts=1, candidates=8)
+    children = [strategy.tree[i] for i in strategy.tree[ROOT].children]
+    assert [child.step.multiplicity for child in children] == [8]
+    assert world.meter.sandbox_runs == len(world.proposed)
+
+
+async def test_majority_counts_every_sample():
+    strategy, _ = await searched(ToyWorld(), strategy=Strategy.MAJORITY, rollouts=40)
+    ended = sum(found.count for found in trajectories(strategy.tree))
+    assert 10 < ended <= 40
+
+
+@pytest.mark.parametrize(
+    ("budget", "ending"),
+    [
+        ({"max_generated_tokens": 200}, EndedBy.GENERATED_TOKENS),
+        ({"max_sandbox_seconds": 0.2}, EndedBy.SANDBOX_SECONDS),
+    ],
+)
+async def test_an_exhausted_budget_ends_the_search_with_the_best_so_far(budget, ending):
+    world = ToyWorld(depth=8)
+    strategy, ended = await searched(world, rollouts=500, **budget)
+    assert ended is ending
+    strategy.tree.check()
+    assert len(strategy.tree) > 1
+
+
+async def test_wall_time_ends_a_search_that_waits():
+    world = ToyWorld(gate=asyncio.Event())
+    strategy, ended = await searched(world, max_wall_seconds=0.05)
+    assert ended is EndedBy.WALL_TIME
+    assert world.in_flight == 0, "what was asked of the policy is taken back"
+    assert len(strategy.tree) == 1
+
+
+async def test_cancel_frees_the_services_at_once():
+    world, cancel = ToyWorld(gate=asyncio.Event()), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        search = group.create_task(searched(world, cancel))
+        await world.entered.wait()
+        assert world.in_flight == 1
+        cancel.set()
+    assert search.result()[1] is EndedBy.CANCEL
+    assert world.in_flight == 0
+
+
+async def test_a_failed_service_is_an_error_and_never_a_value():
+    class Broken(ToyWorld):
+        async def execute(self, path, siblings, *, seed):
+            raise Unavailable("sandbox: gone")
+
+    with pytest.raises(Unavailable, match="gone"):
+        await searched(Broken())
+
+
+async def test_a_search_is_resumed_by_telling_it_again_what_it_was_told():
+    settings = SearchSettings(rollouts=12, parallel_rollouts=4, mode=Mode.TERMINAL_GUIDED)
+    told: list[tuple] = []
+    whole, world = make_strategy(settings), ToyWorld()
+    original = whole.tell
+
+    def recording(node, children, dropped):
+        told.append((node, children, dropped))
+        original(node, children, dropped)
+
+    whole.tell = recording  # type: ignore[method-assign]
+    await drive(
+        whole, PROBLEM, settings, world, Meter(), cancel=asyncio.Event(), on_progress=lambda _: None
+    )
+    for cut in (0, 1, len(told) // 2, len(told)):
+        resumed = make_strategy(settings)
+        resumed.ask()
+        for node, children, dropped in told[:cut]:
+            resumed.tell(node, children, dropped)
+            resumed.ask()
+        resumed.tree.check()
+        assert all(node in resumed.asked for node, *_ in told[cut : cut + 1])
