@@ -116,8 +116,9 @@ def save(
         for name, tensor in model.state_dict().items()
         if not (tied and name == "lm_head.weight")
     }
-    model.config.dtype = torch.bfloat16
     model.save_pretrained(directory, state_dict=weights, safe_serialization=True)
+    config = json.loads((directory / "config.json").read_text())
+    _write_json(directory / "config.json", config | {"dtype": "bfloat16"})
     tokenizer.save(str(directory / TOKENIZER_FILE))
     _write_json(
         directory / "tokenizer_config.json",

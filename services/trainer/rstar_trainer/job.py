@@ -123,8 +123,8 @@ class JobRecord(_Frozen):
     started_at: float = 0.0
     finished_at: float = 0.0
     metrics: dict[str, float] = {}
-    attempts: int = 0
-    """How often a worker was started for it."""
+    deaths: int = 0
+    """Workers that ended without a word."""
 
     def same_request(self, other: JobRecord) -> bool:
         """Whether both ask for the same."""
@@ -133,3 +133,35 @@ class JobRecord(_Frozen):
     def changed(self, **changes: object) -> JobRecord:
         """A copy with some fields replaced."""
         return self.model_copy(update=changes)
+
+
+class WorkOrder(_Frozen):
+    """What a worker process is told, as `order.json` in its directory."""
+
+    spec: Spec
+    base: str = ""
+    """Directory of the checkpoint to start from; empty for random weights."""
+
+    parents: tuple[str, ...] = ()
+    """Versions the new checkpoint is made from."""
+
+    agreement_filter: bool = False
+    threads: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class WorkerEvent(_Frozen):
+    """One line that a worker writes."""
+
+    event: Literal["progress", "done", "failed"]
+    progress: float = 0.0
+    stage: str = ""
+    metrics: dict[str, float] = {}
+    failure: JobFailure | None = None
+
+
+ORDER_FILE = "order.json"
+TREES = "trees"
+CHECKPOINT = "checkpoint"
+STATE_FILE = "state.pt"
+"""Names in a job's directory."""

@@ -1,0 +1,186 @@
+"""Reads finished trees into plain values. Pure: bytes in, frozen dataclasses out.
+
+Protobuf ends here. A node's value is kept as the tree gives it; `without` takes the
+credit of disowned answers back, exactly as if their rollouts had not been made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from rstar.v1 import tree_pb2, types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_common.formats import PromptStep, StepKind
+
+ROOT = 0
+
+
+class Outcome(Enum):
+    """What is known of an answer."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNKNOWN = "unknown"
+    """Undecided, or never judged: no example for anything."""
+
+
+_KINDS = {
+    types_pb2.STEP_KIND_CODE: StepKind.CODE,
+    types_pb2.STEP_KIND_FINAL_CODE: StepKind.FINAL_CODE,
+    types_pb2.STEP_KIND_ANSWER: StepKind.ANSWER,
+}
+_OUTCOMES = {
+    types_pb2.VERDICT_EQUAL: Outcome.RIGHT,
+    types_pb2.VERDICT_UNEQUAL: Outcome.WRONG,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeNode:
+    """A step of a tree."""
+
+    id: int
+    parent: int
+    step: PromptStep | None
+    """None on the root."""
+
+    visits: int
+    value_sum: float
+    outcome: Outcome | None = None
+    """Set on nodes that state an answer."""
+
+    @property
+    def q(self) -> float:
+        """Mean of what was backed up; 0 before anything was."""
+        return self.value_sum / self.visits if self.visits else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """A path from the question to an answer."""
+
+    leaf: int
+    steps: tuple[PromptStep, ...]
+    mean_q: float
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTree:
+    """One finished search; `nodes[i].id == i` and parents come first."""
+
+    search_id: str
+    problem_id: str
+    question: str
+    nodes: tuple[TreeNode, ...]
+
+    def children(self) -> list[list[int]]:
+        """Ids of each node's children."""
+        children: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes[1:]:
+            children[node.parent].append(node.id)
+        return children
+
+    def path(self, node_id: int) -> list[TreeNode]:
+        """From the root's child to `node_id`."""
+        path = []
+        while node_id != ROOT:
+            path.append(self.nodes[node_id])
+            node_id = self.nodes[node_id].parent
+        path.reverse()
+        return path
+
+    def steps(self, node_id: int) -> tuple[PromptStep, ...]:
+        """The steps from the root's child to `node_id`."""
+        return tuple(node.step for node in self.path(node_id) if node.step is not None)
+
+    def trajectories(self) -> list[Trajectory]:
+        """Every path to an answer, in the order of its leaf."""
+        found = []
+        for node in self.nodes[1:]:
+            if node.outcome is not None:
+                path = self.path(node.id)
+                found.append(
+                    Trajectory(
+                        leaf=node.id,
+                        steps=self.steps(node.id),
+                        mean_q=sum(step.q for step in path) / len(path),
+                        outcome=node.outcome,
+                    )
+                )
+        return found
+
+    def without(self, leaves: Collection[int]) -> SearchTree:
+        """The tree as if these right answers had never been judged."""
+        if not leaves:
+            return self
+        nodes = list(self.nodes)
+        for leaf in leaves:
+            visits = nodes[leaf].visits
+            for node in (nodes[ROOT], *self.path(leaf)):
+                current = nodes[node.id]
+                nodes[node.id] = replace(
+                    current,
+                    visits=current.visits - visits,
+                    # Each visit of a right answer was worth +1 to all above it.
+                    value_sum=current.value_sum - visits,
+                )
+            nodes[leaf] = replace(nodes[leaf], outcome=Outcome.UNKNOWN)
+        return replace(self, nodes=tuple(nodes))
+
+
+def parse_tree(data: bytes) -> SearchTree:
+    """Read a serialized `rstar.v1.Tree`.
+
+    Raises:
+        InvalidInput: it is none, or its nodes are not in order.
+    """
+    try:
+        tree = tree_pb2.Tree.FromString(data)
+    except DecodeError as error:
+        raise InvalidInput("not a tree", field="tree") from error
+    nodes = []
+    for index, node in enumerate(tree.nodes):
+        if node.id != index or (index and node.parent >= index):
+            raise InvalidInput(f"{tree.search_id}: node {index} is out of order", field="tree")
+        answered = node.terminal == tree_pb2.TERMINAL_ANSWER
+        nodes.append(
+            TreeNode(
+                id=index,
+                parent=node.parent,
+                step=_step(node) if index else None,
+                visits=node.visits,
+                value_sum=node.value_sum,
+                outcome=_OUTCOMES.get(node.verdict, Outcome.UNKNOWN) if answered else None,
+            )
+        )
+    return SearchTree(
+        search_id=tree.search_id,
+        problem_id=tree.problem.problem_id,
+        question=tree.problem.question,
+        nodes=tuple(nodes),
+    )
+
+
+def _step(node: tree_pb2.Node) -> PromptStep:
+    step = node.candidate.step
+    return PromptStep(
+        text=step.text,
+        kind=_KINDS.get(step.kind, StepKind.CODE),
+        output=step.output or node.execution.stdout,
+        token_ids=tuple(step.token_ids),
+        tokenizer=step.tokenizer,
+    )
+
+
+def read_trees(files: Sequence[Path]) -> Iterator[SearchTree]:
+    """The trees of `files`, one in memory at a time, in the order given."""
+    for path in files:
+        tree = parse_tree(path.read_bytes())
+        if tree.nodes and tree.question:
+            yield tree

@@ -1,0 +1,133 @@
+"""Entry point: read settings, build, run. The only file that knows everyone."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rstar_common.config import ServiceSettings, load_settings
+from rstar_common.errors import InvalidInput
+from rstar_common.lifecycle import run_main, run_service
+from rstar_common.telemetry import metrics_server, setup_logging
+
+logger = logging.getLogger(__name__)
+
+_EPILOG = """\
+Settings come from RSTAR_TRAINER_* variables (nested ones with __) and from the TOML file
+named by RSTAR_CONFIG. Example:
+
+  RSTAR_TRAINER_GRPC__ADDRESS=127.0.0.1:7005 \\
+  RSTAR_TRAINER_NATS__SERVERS='["nats://127.0.0.1:4222"]' \\
+  RSTAR_TRAINER_OBJECT_STORE__ENDPOINT=http://127.0.0.1:9000 rstar-trainer
+"""
+
+
+class TrainerSettings(ServiceSettings):
+    """Settings of the trainer service. One trainer owns a NATS account's jobs."""
+
+    model_config = SettingsConfigDict(env_prefix="RSTAR_TRAINER_")
+
+    work_dir: Path = Path("~/.cache/rstar-math/trainer")
+    """Where jobs keep trees and saved state; must outlive the process."""
+
+    seed_models: Path | None = None
+    """Checkpoints (`policy/`, `ppm/`) that are imported at start, and promoted if nothing is;
+    unset: those that came with the project."""
+
+    threads: int = Field(default=2, ge=1, le=256)
+    """Threads of a training process on a CPU."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models are trained; `auto` takes a GPU if there is one."""
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    argparse.ArgumentParser(
+        prog="rstar-trainer",
+        description="Turns finished searches into policy and PPM checkpoints.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    settings = load_settings(TrainerSettings)
+    setup_logging("trainer", settings.telemetry)
+    run_main(serve(settings))
+
+
+async def serve(
+    settings: TrainerSettings, *, on_listening: Callable[[int], None] | None = None
+) -> None:
+    """Serve until a signal arrives; `on_listening` is told the port."""
+    from rstar.v1 import trainer_pb2_grpc
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.bus import connected
+    from rstar_common.checkpoints import Pointers
+    from rstar_common.rpc import grpc_server
+    from rstar_common.streams import JOB_RECORDS, POINTERS, ensure_topology, key_value
+    from rstar_trainer.job_store import JobStore
+    from rstar_trainer.promotion import Registry, import_seeds
+    from rstar_trainer.runner import JobRunner, WorkerLimits
+    from rstar_trainer.servicer import TrainerServicer
+
+    seeds = find_seed_models(settings)
+    store = ObjectStore(settings.object_store)
+    replicas = settings.nats.replicas
+    async with connected(settings.nats, name="trainer") as client:
+        jetstream = client.jetstream()
+        await ensure_topology(jetstream, replicas=replicas)
+        await store.ready()
+        pointers = Pointers(await key_value(jetstream, POINTERS, replicas=replicas))
+        jobs = JobStore(await key_value(jetstream, JOB_RECORDS, replicas=replicas))
+        registry = Registry(store, pointers, jetstream)
+        await jobs.load()
+        if seeds is not None:
+            await import_seeds(registry, seeds)
+        runner = JobRunner(
+            jobs,
+            registry,
+            work_dir=settings.work_dir.expanduser(),
+            limits=WorkerLimits(threads=settings.threads, device=settings.device),
+        )
+        servicer = TrainerServicer(jobs, runner, registry)
+        components = {
+            "jobs": runner.run,
+            "grpc": grpc_server(
+                settings.grpc,
+                lambda server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
+                    servicer, server
+                ),
+                service_names=["rstar.v1.TrainerService"],
+                on_listening=on_listening,
+            ),
+            "metrics": metrics_server(settings.telemetry),
+        }
+        await run_service(components, drain_seconds=settings.grpc.drain_seconds + 5)
+
+
+def find_seed_models(settings: TrainerSettings) -> Path | None:
+    """The directory of shipped checkpoints: the named one, the checkout's, the wheel's, or none.
+
+    Raises:
+        InvalidInput: the named one does not exist.
+    """
+    if settings.seed_models is not None:
+        if not settings.seed_models.is_dir():
+            raise InvalidInput(f"no directory {settings.seed_models}", field="seed_models")
+        return settings.seed_models
+    checkout = Path(__file__).resolve().parents[3] / "models"
+    installed = Path(sys.prefix) / "share" / "rstar-math" / "models"
+    for directory in (checkout, installed):
+        if directory.is_dir():
+            return directory
+    return None
+
+
+if __name__ == "__main__":
+    main()

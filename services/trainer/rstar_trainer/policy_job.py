@@ -1,0 +1,103 @@
+"""A policy job: trees to examples, examples to a checkpoint."""
+
+from __future__ import annotations
+
+from rstar_common.errors import InvalidInput
+from rstar_common.formats import Encoder
+from rstar_trainer import checkpoint
+from rstar_trainer.dataset import read_trees
+from rstar_trainer.job import CHECKPOINT, STATE_FILE, PolicySpec
+from rstar_trainer.selection import Selection, select_examples
+from rstar_trainer.sft import (
+    HELD_OUT_SHARE,
+    MOST_HELD_OUT,
+    Tokens,
+    evaluate_policy,
+    held_out,
+    tokenize,
+    train_policy,
+)
+from rstar_trainer.tokenizer import train_tokenizer
+from rstar_trainer.work import Work, prompt_format
+
+
+def make_policy(work: Work, spec: PolicySpec) -> None:
+    """Carry out a policy job."""
+    training = spec.training
+    written = prompt_format(spec.prompt_format)
+    selection = select_examples(
+        read_trees(work.files()),
+        per_problem=spec.trajectories_per_problem,
+        agreement=work.agreement(),
+    )
+    work.tell(0.04, _counts(selection))
+    if not selection.examples:
+        raise InvalidInput("no right trajectory in these batches", field="batch_ids")
+    if work.order.base:
+        work.enter("loading the base", 0.05)
+        tokenizer = checkpoint.load_tokenizer(work.base)
+        model = checkpoint.load_policy(work.base)
+        checkpoint.add_markers(model, tokenizer)
+    else:
+        work.enter("training the tokenizer", 0.05)
+        corpus = [
+            text
+            for example in selection.examples
+            for text in (example.question, *(step.text for step in example.steps))
+        ]
+        tokenizer = train_tokenizer(corpus, vocabulary_size=spec.shape.vocabulary_size)
+        model = checkpoint.random_policy(spec.shape, tokenizer, seed=training.seed)
+    model.to(work.device)
+    encoder = Encoder(tokenizer, written)
+    longest = min(training.max_length, int(model.config.max_position_embeddings))
+    learned: list[Tokens] = []
+    unseen: list[Tokens] = []
+    for example in selection.examples:
+        tokens = tokenize(encoder, example)
+        if len(tokens.ids) <= longest:
+            (unseen if held_out(example.question, HELD_OUT_SHARE) else learned).append(tokens)
+    learned = learned or unseen
+    if not learned:
+        raise InvalidInput(f"no example has {longest} tokens or fewer", field="training.max_length")
+    work.metrics |= {
+        "training_examples": float(len(learned)),
+        "too_long": float(len(selection.examples) - len(learned) - len(unseen)),
+        "parameters": float(sum(p.numel() for p in model.parameters())),
+        "agreement_filter": float(work.order.agreement_filter),
+    }
+    if not training.untrained:
+        work.enter("training", 0.1)
+        work.metrics |= train_policy(
+            model,
+            learned,
+            training,
+            report=work.told_training,
+            state_file=work.directory / STATE_FILE,
+            should_stop=lambda: work.stopping,
+            autocast=work.autocast,
+        )
+    work.enter("evaluating", 0.95)
+    model.eval()
+    work.metrics |= evaluate_policy(
+        model, unseen[:MOST_HELD_OUT], batch_tokens=training.batch_tokens
+    )
+    work.enter("saving", 0.98)
+    checkpoint.save(
+        model,
+        tokenizer,
+        work.directory / CHECKPOINT,
+        kind="policy",
+        prompt_format=written.name,
+        parents=work.order.parents,
+        batch_ids=spec.batch_ids,
+        metrics=work.metrics,
+    )
+
+
+def _counts(selection: Selection) -> dict[str, float]:
+    return {
+        "problems": float(selection.problems),
+        "solved_problems": float(selection.solved),
+        "examples": float(len(selection.examples)),
+        "disowned_trajectories": float(selection.disowned),
+    }

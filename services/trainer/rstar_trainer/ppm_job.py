@@ -1,0 +1,77 @@
+"""A PPM job: trees to preference groups, groups and a policy to a checkpoint."""
+
+from __future__ import annotations
+
+from rstar_common.errors import InvalidInput
+from rstar_common.formats import Encoder
+from rstar_trainer import checkpoint
+from rstar_trainer.dataset import read_trees
+from rstar_trainer.job import CHECKPOINT, STATE_FILE, PpmSpec
+from rstar_trainer.pairs import preference_groups
+from rstar_trainer.ppm_training import (
+    HELD_OUT_SHARE,
+    TokenGroup,
+    evaluate_ppm,
+    tokenize_group,
+    train_ppm,
+)
+from rstar_trainer.sft import held_out
+from rstar_trainer.work import Work, prompt_format
+
+
+def make_ppm(work: Work, spec: PpmSpec) -> None:
+    """Carry out a PPM job."""
+    training = spec.training
+    written = prompt_format(checkpoint.read_prompt_format(work.base))
+    tokenizer = checkpoint.load_tokenizer(work.base)
+    encoder = Encoder(tokenizer, written)
+    model = checkpoint.load_ppm(work.base, seed=training.seed).to(work.device)
+    longest = min(training.max_length, int(model.config.max_position_embeddings))
+    agreement = work.agreement()
+    work.enter("pairing", 0.05)
+    learned: list[TokenGroup] = []
+    unseen: list[TokenGroup] = []
+    for tree in read_trees(work.files()):
+        owned = tree.without(agreement.disowned(tree)) if agreement else tree
+        for group in preference_groups(
+            owned, per_side=spec.steps_per_side, min_margin=spec.min_margin
+        ):
+            tokens = tokenize_group(encoder, group, max_length=longest)
+            if tokens is not None:
+                unseen_here = held_out(group.question, HELD_OUT_SHARE)
+                (unseen if unseen_here else learned).append(tokens)
+    learned = learned or unseen
+    if not learned and not training.untrained:
+        raise InvalidInput("no preference pair in these batches", field="batch_ids")
+    work.metrics |= {
+        "groups": float(len(learned)),
+        "final_groups": float(sum(group.final for group in learned)),
+        "pairs": float(sum(len(g.preferred) * len(g.rejected) for g in learned)),
+        "parameters": float(sum(p.numel() for p in model.parameters())),
+        "agreement_filter": float(work.order.agreement_filter),
+    }
+    if not training.untrained:
+        work.enter("training", 0.1)
+        work.metrics |= train_ppm(
+            model,
+            learned,
+            training,
+            report=work.told_training,
+            state_file=work.directory / STATE_FILE,
+            should_stop=lambda: work.stopping,
+            autocast=work.autocast,
+        )
+    work.enter("evaluating", 0.95)
+    model.eval()
+    work.metrics |= evaluate_ppm(model, unseen, batch_tokens=training.batch_tokens)
+    work.enter("saving", 0.98)
+    checkpoint.save(
+        model,
+        tokenizer,
+        work.directory / CHECKPOINT,
+        kind="ppm",
+        prompt_format=written.name,
+        parents=work.order.parents,
+        batch_ids=spec.batch_ids,
+        metrics=work.metrics,
+    )

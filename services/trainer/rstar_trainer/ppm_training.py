@@ -1,0 +1,182 @@
+"""Training of the process preference model (rStar-Math section 3.3).
+
+A line (question and steps) is scored by tanh of a scalar head at its last token; the loss
+is Bradley-Terry over the pairs of a group.
+
+Shape suffixes: S = lines in the batch, T = positions, H = hidden size, G = groups, P =
+preferred lines of a group, R = rejected lines of a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rstar_common.formats import Encoder, PromptStep
+from rstar_trainer.batches import endless, epoch_batches
+from rstar_trainer.job import Training
+from rstar_trainer.loop import Report, StepResult, TrainingLoop
+from rstar_trainer.losses import pair_accuracy, pairwise_ranking_loss
+from rstar_trainer.pairs import PreferenceGroup
+
+HELD_OUT_SHARE = 0.1
+"""Of the questions, for pair accuracy."""
+
+Line = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenGroup:
+    """A preference group as the model sees it."""
+
+    preferred: tuple[Line, ...]
+    rejected: tuple[Line, ...]
+    final: bool
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return self.preferred + self.rejected
+
+    @property
+    def padded_tokens(self) -> int:
+        """What it costs in a batch."""
+        return len(self.lines) * max(len(line) for line in self.lines)
+
+
+def tokenize_group(
+    encoder: Encoder, group: PreferenceGroup, *, max_length: int
+) -> TokenGroup | None:
+    """Token ids of a group, or None if no pair of it fits `max_length`."""
+
+    def lines(paths: Sequence[Sequence[PromptStep]]) -> tuple[Line, ...]:
+        encoded = (tuple(encoder.prompt_ids(group.question, path)) for path in paths)
+        return tuple(line for line in encoded if len(line) <= max_length)
+
+    preferred, rejected = lines(group.preferred), lines(group.rejected)
+    if not (preferred and rejected):
+        return None
+    return TokenGroup(preferred=preferred, rejected=rejected, final=group.final)
+
+
+def rewards(model: PreTrainedModel, lines: Sequence[Line]) -> Tensor:
+    """rewards_S in [-1, 1]: tanh of the head at each line's last token."""
+    device = next(model.parameters()).device
+    longest = max(len(line) for line in lines)
+    ids_ST = torch.zeros(len(lines), longest, dtype=torch.long)
+    for row, line in enumerate(lines):
+        ids_ST[row, : len(line)] = torch.tensor(line)
+    last_S = torch.tensor([len(line) - 1 for line in lines], device=device)
+    hidden_STH = model.base_model(input_ids=ids_ST.to(device), use_cache=False).last_hidden_state
+    hidden_SH = hidden_STH[torch.arange(len(lines), device=device), last_S]
+    return torch.tanh(model.score(hidden_SH)[:, 0].float())
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRewards:
+    """Rewards arranged by group, with masks for groups that are smaller than the largest."""
+
+    preferred_GP: Tensor
+    rejected_GR: Tensor
+    valid_GP: Tensor
+    valid_GR: Tensor
+
+
+def arrange(rewards_S: Tensor, groups: Sequence[TokenGroup]) -> GroupRewards:
+    """Put the rewards of all lines of `groups`, in order, into padded rows."""
+    parts: list[Tensor] = []
+    start = 0
+    for group in groups:
+        for size in (len(group.preferred), len(group.rejected)):
+            parts.append(rewards_S[start : start + size])
+            start += size
+    pad = torch.nn.utils.rnn.pad_sequence
+    return GroupRewards(
+        preferred_GP=pad(parts[0::2], batch_first=True),
+        rejected_GR=pad(parts[1::2], batch_first=True),
+        valid_GP=pad([torch.ones_like(part, dtype=torch.bool) for part in parts[0::2]], True),
+        valid_GR=pad([torch.ones_like(part, dtype=torch.bool) for part in parts[1::2]], True),
+    )
+
+
+def _score_groups(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> GroupRewards:
+    return arrange(rewards(model, [line for group in groups for line in group.lines]), groups)
+
+
+def train_ppm(
+    model: PreTrainedModel,
+    groups: Sequence[TokenGroup],
+    training: Training,
+    *,
+    report: Report,
+    state_file: Path | None,
+    should_stop: Callable[[], bool],
+    autocast: torch.dtype | None = None,
+) -> dict[str, float]:
+    """Train `model` in place; returns its metrics."""
+    costs = [group.padded_tokens for group in groups]
+
+    def epoch(number: int) -> list[list[int]]:
+        return epoch_batches(
+            costs, batch_tokens=training.batch_tokens, seed=training.seed, epoch=number
+        )
+
+    def batches(start: int) -> Iterator[list[int]]:
+        return endless(epoch, start=start)
+
+    def step(batch: list[int]) -> StepResult:
+        chosen = [groups[index] for index in batch]
+        scored = _score_groups(model, chosen)
+        return StepResult(
+            loss=pairwise_ranking_loss(
+                scored.preferred_GP, scored.rejected_GR, scored.valid_GP, scored.valid_GR
+            ),
+            tokens=sum(len(line) for group in chosen for line in group.lines),
+        )
+
+    loop = TrainingLoop(
+        model=model,
+        training=training,
+        total_steps=training.max_steps or max(1, round(training.epochs * len(epoch(0)))),
+        batches=batches,
+        step=step,
+        report=report,
+        state_file=state_file,
+        should_stop=should_stop,
+        autocast=autocast,
+    )
+    return loop.run()
+
+
+@torch.inference_mode()
+def evaluate_ppm(
+    model: PreTrainedModel, groups: Sequence[TokenGroup], *, batch_tokens: int
+) -> dict[str, float]:
+    """Share of the pairs of unseen questions that are ranked right: steps and answers apart."""
+    counts = {True: [0, 0], False: [0, 0]}
+    costs = [group.padded_tokens for group in groups]
+    for final in counts:
+        chosen = [index for index, group in enumerate(groups) if group.final is final]
+        order = epoch_batches(
+            [costs[index] for index in chosen], batch_tokens=batch_tokens, seed=0, epoch=0
+        )
+        for batch in order:
+            scored = _score_groups(model, [groups[chosen[index]] for index in batch])
+            right, total = pair_accuracy(
+                scored.preferred_GP, scored.rejected_GR, scored.valid_GP, scored.valid_GR
+            )
+            counts[final][0] += right
+            counts[final][1] += total
+    metrics: dict[str, float] = {}
+    for name, (right, total) in (
+        ("pair_accuracy", [sum(pair) for pair in zip(*counts.values(), strict=True)]),
+        ("step_pair_accuracy", counts[False]),
+        ("final_pair_accuracy", counts[True]),
+    ):
+        if total:
+            metrics |= {name: right / total, f"{name}_pairs": float(total)}
+    return metrics

@@ -1,0 +1,104 @@
+"""The checkpoints there are, and the two that are promoted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from nats.js import JetStreamContext
+
+from rstar_common import checkpoints
+from rstar_common.artifacts import ObjectStore
+from rstar_common.bus import publish_once
+from rstar_common.checkpoints import MANIFEST, PREFIX, Manifest, Model, Pointers
+from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.streams import CHECKPOINT_PROMOTED
+
+logger = logging.getLogger(__name__)
+
+MODELS: tuple[Model, ...] = ("policy", "ppm")
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """A promotion that was made."""
+
+    manifest: Manifest
+    previous: str
+    """The version it replaced; empty if there was none."""
+
+
+class Registry:
+    """Reads manifests, moves pointers, tells the world."""
+
+    def __init__(self, store: ObjectStore, pointers: Pointers, jetstream: JetStreamContext) -> None:
+        self.store = store
+        self._pointers = pointers
+        self._jetstream = jetstream
+
+    async def promoted(self, model: Model) -> str:
+        """The promoted version.
+
+        Raises:
+            NotFound: none was promoted yet.
+        """
+        return (await self._pointers.current(model)).version
+
+    async def promoted_or_none(self, model: Model) -> str:
+        """The promoted version, or nothing."""
+        try:
+            return await self.promoted(model)
+        except NotFound:
+            return ""
+
+    async def promote(self, manifest: Manifest) -> Promotion:
+        """Make a published checkpoint the current one and publish the event.
+
+        The pointer is the truth; the event is sent after it, and again if asked again.
+        """
+        promoted = await self._pointers.promote(manifest)
+        await publish_once(
+            self._jetstream,
+            CHECKPOINT_PROMOTED,
+            promoted.SerializeToString(),
+            headers={"Nats-Msg-Id": f"{promoted.model}/{promoted.version}/{promoted.previous}"},
+        )
+        logger.info("promoted", extra={"model": manifest.model, "version": manifest.version})
+        return Promotion(manifest, promoted.previous)
+
+    async def manifests(self, model: Model) -> list[Manifest]:
+        """Every checkpoint of a model, newest first."""
+        found = [
+            await checkpoints.read_manifest(self.store, model, key.split("/")[-2])
+            async for key in self.store.keys(f"{PREFIX}{model}/")
+            if key.endswith(f"/{MANIFEST}")
+        ]
+        found.sort(key=lambda manifest: (-manifest.created_at, manifest.version))
+        return found
+
+
+async def import_seeds(registry: Registry, directory: Path) -> None:
+    """Publish the checkpoints that came with the project; promote them if nothing is.
+
+    Raises:
+        InvalidInput: what lies there is no checkpoint, or its files do not match.
+    """
+    for model in MODELS:
+        source = directory / model
+        if not (source / MANIFEST).is_file():
+            continue
+        manifest = Manifest.from_json((source / MANIFEST).read_bytes())
+        actual = await asyncio.to_thread(
+            checkpoints.describe, source, model=model, prompt_format=manifest.prompt_format
+        )
+        if manifest.model != model or any(
+            actual.files.get(name) != digest for name, digest in manifest.files.items()
+        ):
+            raise InvalidInput(
+                f"{source}: its files are not those of its manifest", field="seed_models"
+            )
+        await checkpoints.publish(registry.store, source, manifest)
+        if not await registry.promoted_or_none(model):
+            await registry.promote(manifest)

@@ -1,0 +1,73 @@
+"""SFT examples: for each problem the right trajectories with the highest mean Q along the path.
+
+rStar-Math section 3.4. A problem that was searched more than once is one problem. Order and
+choice depend on the trees alone, never on the order of files.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rstar_common.formats import PromptStep
+from rstar_trainer.agreement import Agreement
+from rstar_trainer.dataset import Outcome, SearchTree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A question with a solution to learn."""
+
+    question: str
+    steps: tuple[PromptStep, ...]
+    mean_q: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What was kept, and of how much."""
+
+    examples: tuple[Example, ...]
+    problems: int
+    solved: int
+    """Problems with a right trajectory."""
+
+    disowned: int
+    """Right trajectories refused because their program does not agree with other problems."""
+
+
+def select_examples(
+    trees: Iterable[SearchTree], *, per_problem: int, agreement: Agreement | None
+) -> Selection:
+    """Keep up to `per_problem` different right trajectories of each question."""
+    found: dict[str, dict[str, Example]] = defaultdict(dict)
+    problems: set[str] = set()
+    solved: set[str] = set()
+    disowned = 0
+    for tree in trees:
+        problems.add(tree.question)
+        refused = frozenset(agreement.disowned(tree) if agreement else ())
+        disowned += len(refused)
+        for trajectory in tree.trajectories():
+            if trajectory.outcome is not Outcome.RIGHT:
+                continue
+            solved.add(tree.question)
+            if trajectory.leaf in refused:
+                continue
+            program = "\n".join(step.text for step in trajectory.steps)
+            known = found[tree.question].get(program)
+            if known is None or trajectory.mean_q > known.mean_q:
+                found[tree.question][program] = Example(
+                    question=tree.question, steps=trajectory.steps, mean_q=trajectory.mean_q
+                )
+    examples: list[Example] = []
+    for question in sorted(found):
+        # Of equals the shortest program, then the first in the alphabet.
+        ranked = sorted(
+            found[question].items(), key=lambda item: (-item[1].mean_q, len(item[0]), item[0])
+        )
+        examples += [example for _, example in ranked[:per_problem]]
+    return Selection(
+        examples=tuple(examples), problems=len(problems), solved=len(solved), disowned=disowned
+    )

@@ -1,0 +1,50 @@
+"""Brings the trees of batches from the object store into a job's directory."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.errors import InvalidInput, Unavailable
+
+CONCURRENCY = 32
+"""Objects fetched at once."""
+
+
+async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: Path) -> int:
+    """Fetch every tree of `batch_ids` that is not there yet; returns how many there are.
+
+    Raises:
+        InvalidInput: a batch has no tree.
+        Unavailable: the store did not answer.
+    """
+    slots = asyncio.Semaphore(CONCURRENCY)
+    total = 0
+
+    async def fetch(key: str, target: Path) -> None:
+        async with slots:
+            data = await store.get(key)
+            staging = target.with_suffix(".part")
+            await asyncio.to_thread(staging.write_bytes, data)
+            os.replace(staging, target)  # noqa: PTH105 -- atomic; Path.replace is the same call
+
+    for index, batch_id in enumerate(batch_ids):
+        prefix = trees_prefix(batch_id)
+        keys = [key async for key in store.keys(prefix) if key.endswith(".pb")]
+        if not keys:
+            raise InvalidInput(f"batch {batch_id} has no trees", field=f"batch_ids[{index}]")
+        total += len(keys)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for key in keys:
+                    batch, name = key.split("/")[-2:]
+                    target = directory / f"{batch}-{name}"
+                    if not target.exists():
+                        group.create_task(fetch(key, target))
+        except* Unavailable as failures:
+            # One cause is enough; callers branch on the class.
+            raise Unavailable(str(failures.exceptions[0])) from failures
+    return total

@@ -1,0 +1,83 @@
+"""One order being carried out in the worker process: its directory, device and progress."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from rstar_common.errors import InvalidInput
+from rstar_common.formats import FORMATS, PromptFormat
+from rstar_trainer.agreement import Agreement, count_agreement
+from rstar_trainer.dataset import read_trees
+from rstar_trainer.job import TREES, WorkerEvent, WorkOrder
+
+
+@dataclass(slots=True)
+class Work:
+    """One order being carried out."""
+
+    directory: Path
+    order: WorkOrder
+    stopping: bool = False
+    stage: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def files(self) -> list[Path]:
+        """The trees, in the order of their names."""
+        return sorted((self.directory / TREES).glob("*.pb"))
+
+    def enter(self, stage: str, progress: float) -> None:
+        """Tell what is done now."""
+        self.stage = stage
+        self.tell(progress, {})
+
+    def tell(self, progress: float, metrics: dict[str, float]) -> None:
+        """Tell how far it is."""
+        self.metrics |= metrics
+        emit(
+            WorkerEvent(event="progress", progress=progress, stage=self.stage, metrics=self.metrics)
+        )
+
+    def told_training(self, share: float, metrics: dict[str, float]) -> None:
+        """Training is the part between 10 and 95 %."""
+        self.tell(0.1 + 0.85 * share, metrics)
+
+    @property
+    def device(self) -> torch.device:
+        on_gpu = self.order.device != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if on_gpu else "cpu")
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.device.type == "cuda" else None
+
+    @property
+    def base(self) -> Path:
+        return Path(self.order.base)
+
+    def agreement(self) -> Agreement | None:
+        """What programs agree on, if the order asks for it."""
+        if not self.order.agreement_filter:
+            return None
+        self.enter("comparing programs", 0.02)
+        return count_agreement(read_trees(self.files()))
+
+
+def emit(event: WorkerEvent) -> None:
+    """Write one line for the service."""
+    sys.stdout.write(event.model_dump_json() + "\n")
+    sys.stdout.flush()
+
+
+def prompt_format(name: str) -> PromptFormat:
+    """The format of that name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if name not in FORMATS:
+        raise InvalidInput(f"must be one of {sorted(FORMATS)}", field="prompt_format")
+    return FORMATS[name]
