@@ -155,7 +155,8 @@ async def test_a_running_search_can_be_found_watched_and_cancelled_from_another_
         watching = two.searcher.AttachSearch(
             searcher_pb2.AttachSearchRequest(search_id=found.search_id)
         )
-        first = await watching.read()
+        events = aiter(watching)
+        first = await anext(events)
         assert first.search_id == found.search_id
         cancelled = await two.searcher.CancelSearch(
             searcher_pb2.CancelSearchRequest(search_id=found.search_id)
@@ -163,7 +164,7 @@ async def test_a_running_search_can_be_found_watched_and_cancelled_from_another_
         assert cancelled.cancelled
         result = (await call).result
         assert result.status == tree_pb2.SEARCH_STATUS_CANCELLED
-        async for event in watching:
+        async for event in events:
             last = event
         assert last.finished.result.search_id == found.search_id
 
