@@ -1,0 +1,200 @@
+"""One running sandbox: a gVisor container with a zygote in it, and the pipes to ask it.
+
+Believes nothing it reads: every answer is checked before it is passed on. Knows nothing of
+routing or retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from rstar_common.errors import Unavailable
+from rstar_sandbox.bundle import GuestOptions, write_bundle
+from rstar_sandbox.guest import frames
+from rstar_sandbox.rootfs import Rootfs
+from rstar_sandbox.runsc import CGROUP_PARENT, Runsc
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 60.0
+"""A sandbox that is not ready by then has a fault that waiting will not cure."""
+
+FAREWELL_SECONDS = 3.0
+"""How long a sandbox may take to end once its input is closed."""
+
+PING_SECONDS = 5.0
+PING_TIMEOUT_SECONDS = 15.0
+"""The zygote answers between two forks, so a healthy one needs milliseconds."""
+
+_READ_BYTES = 2**18
+
+
+class SandboxDied(Exception):
+    """The sandbox ended, or was ended, before it answered."""
+
+
+class Container:
+    """A sandbox that is up. Asked from any task; answers come in any order."""
+
+    def __init__(self, sandbox_id: str, process: asyncio.subprocess.Process) -> None:
+        self.id = sandbox_id
+        self._process = process
+        self._ids = itertools.count(1)
+        self._pending: dict[int, asyncio.Future[frames.Message]] = {}
+        self._reader = frames.Reader()
+        self.last_words: deque[str] = deque(maxlen=20)
+        self.ended = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        return not self.ended.is_set()
+
+    async def ask(
+        self, message: frames.Message, *, timeout_seconds: float | None
+    ) -> frames.Message:
+        """Send a request and wait for its answer.
+
+        Raises:
+            SandboxDied: it ended first.
+            TimeoutError: no answer in time. That alone says nothing about its health.
+        """
+        if not self.alive:
+            raise SandboxDied("it had ended before")
+        number = next(self._ids)
+        answer: asyncio.Future[frames.Message] = asyncio.get_running_loop().create_future()
+        self._pending[number] = answer
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(frames.encode(message | {"id": number}))
+            async with asyncio.timeout(timeout_seconds):
+                return await answer
+        finally:
+            del self._pending[number]
+
+    async def watch(self) -> None:
+        """Ask for a sign of life now and then; end the sandbox when there is none."""
+        while self.alive:
+            await asyncio.sleep(PING_SECONDS)
+            try:
+                await self.ask({"op": "ping"}, timeout_seconds=PING_TIMEOUT_SECONDS)
+            except TimeoutError:
+                logger.warning("a sandbox gives no sign of life", extra={"sandbox": self.id})
+                self.end()
+            except SandboxDied:
+                return
+
+    async def serve(self) -> None:
+        """Deliver answers until the sandbox ends."""
+        assert self._process.stdout is not None
+        try:
+            while data := await self._process.stdout.read(_READ_BYTES):
+                for message in self._reader.feed(data):
+                    answer = self._pending.get(message.get("id", 0))
+                    if answer and not answer.done():
+                        answer.set_result(message)
+        except ValueError as error:
+            logger.warning("a sandbox speaks gibberish: %s", error, extra={"sandbox": self.id})
+        finally:
+            self.end()
+
+    async def ready(self) -> None:
+        """Wait for its first words.
+
+        Raises:
+            SandboxDied: it ended instead.
+        """
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while data := await self._process.stdout.read(_READ_BYTES):
+                    if self._reader.feed(data):
+                        return
+        except (TimeoutError, ValueError) as error:
+            raise SandboxDied(f"it did not become ready: {error!r}") from error
+        raise SandboxDied("it ended while starting")
+
+    async def listen_to_complaints(self) -> None:
+        """Log what the sandbox says on stderr. Never untrusted text: steps have none."""
+        assert self._process.stderr is not None
+        with suppress(ValueError):  # a line beyond all measure ends the listening
+            async for line in self._process.stderr:
+                text = line.decode(errors="replace").rstrip()
+                self.last_words.append(text)
+                logger.debug("sandbox: %s", text, extra={"sandbox": self.id})
+
+    def end(self) -> None:
+        """Cut it off: whoever waits is told, and it ends as its input closes."""
+        self.ended.set()
+        for answer in self._pending.values():
+            if not answer.done():
+                answer.set_exception(SandboxDied("it ended"))
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+
+@asynccontextmanager
+async def container(
+    runsc: Runsc,
+    rootfs: Rootfs,
+    options: GuestOptions,
+    *,
+    sandbox_id: str,
+    bundles: Path,
+    platform: str,
+    memory_bytes: int,
+    cgroups: bool,
+) -> AsyncGenerator[Container]:
+    """Run a sandbox while the block lasts. It leaves no process and no state behind.
+
+    Raises:
+        Unavailable: it does not start; the message ends with what runsc had to say.
+    """
+    bundle = bundles / sandbox_id
+    cgroup = f"/{CGROUP_PARENT}/{sandbox_id}" if cgroups else ""
+    write_bundle(bundle, rootfs, options, memory_bytes=memory_bytes, cgroup=cgroup)
+    process = await asyncio.create_subprocess_exec(
+        *runsc.run(sandbox_id, bundle, platform=platform, cgroups=cgroups),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    box = Container(sandbox_id, process)
+    tasks = [asyncio.create_task(box.listen_to_complaints())]
+    try:
+        try:
+            await box.ready()
+        except SandboxDied as error:
+            box.end()
+            await runsc.destroy(sandbox_id)
+            await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
+            said = " | ".join(box.last_words)
+            raise Unavailable(f"a sandbox does not start: {error}; runsc said: {said}") from error
+        tasks += [asyncio.create_task(box.serve()), asyncio.create_task(box.watch())]
+        yield box
+    finally:
+        box.end()
+        await _bury(runsc, process, sandbox_id)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        (bundle / "config.json").unlink()
+        bundle.rmdir()
+
+
+async def _bury(runsc: Runsc, process: asyncio.subprocess.Process, sandbox_id: str) -> None:
+    try:
+        async with asyncio.timeout(FAREWELL_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        await runsc.destroy(sandbox_id)
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    else:
+        await runsc.destroy(sandbox_id)

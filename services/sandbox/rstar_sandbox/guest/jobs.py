@@ -1,0 +1,241 @@
+"""Answer one request: find or rebuild the parent's state, run the siblings in forks of it.
+
+What a fork cannot repeat faithfully kills the fork (`seccomp`); the whole path is then run
+again, in a fresh interpreter under the wider filter and a user of its own. Whichever way was
+taken, the outcome is that of the path executed from the start.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rstar_sandbox.guest import kernel
+from rstar_sandbox.guest.interpreter import SPARE_CPU_SECONDS
+from rstar_sandbox.guest.loop import Future, Loop, Slots
+from rstar_sandbox.guest.nursery import Nursery
+from rstar_sandbox.guest.outcome import Outcome
+from rstar_sandbox.guest.parking import Key, Parked, Parking, Users, path_keys, root_key, step_key
+from rstar_sandbox.guest.process import Interpreter, Limits, describe_death
+
+MAX_REMEMBERED = 4096
+"""Paths remembered as not forkable; forgetting one costs a failed attempt."""
+
+MAX_SESSION_PROCESSES = 1024
+"""Kernel's bound on a session's interpreters; the parking's own is far stricter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An execute request."""
+
+    session: str
+    seed: int
+    limits: Limits
+    path: Sequence[str]
+    siblings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One outcome a sibling; `path_failed` when they repeat the path's failure."""
+
+    outcomes: list[Outcome]
+    cpu_seconds: float
+    path_failed: bool = False
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a job has come to so far."""
+
+    cpu_seconds: float = 0.0
+    failure: Outcome | None = None
+    """How the path itself failed, if it did."""
+
+    def count(self, outcome: Outcome) -> Outcome:
+        self.cpu_seconds += outcome.cpu_seconds
+        return outcome
+
+
+class Jobs:
+    """Runs jobs beside each other on the same slots."""
+
+    def __init__(self, loop: Loop, nursery: Nursery, parking: Parking, slots: Slots) -> None:
+        self._loop = loop
+        self._nursery = nursery
+        self._parking = parking
+        self._slots = slots
+        self._users = Users()
+        self._building: dict[Key, Future[None]] = {}
+        self._unforkable: OrderedDict[Key, None] = OrderedDict()
+
+    async def execute(self, job: Job) -> Answer:
+        keys = path_keys(root_key(job.session, job.seed, job.limits), job.path)
+        uid = self._users.enter(job.session)
+        tally = _Tally()
+        outcomes: list[Outcome] = []
+        parked = await self._hold(job, keys, uid, tally)
+        if not tally.failure:
+            outcomes = await self._loop.gather(
+                [self._sibling(job, keys[-1], parked, code, tally) for code in job.siblings]
+            )
+        if parked:
+            self._parking.release(parked)
+        self._users.leave(uid)
+        if tally.failure:
+            outcomes = [tally.failure] * len(job.siblings)
+        return Answer(outcomes, tally.cpu_seconds, path_failed=tally.failure is not None)
+
+    async def judge(self, answer: str, reference: str, limits: Limits) -> Outcome:
+        """Compare two answers in an interpreter that ends with it."""
+        async with self._slots:
+            interpreter = self._nursery.take()
+            await interpreter.assign(
+                uid=self._users.new(),
+                filter_name="forkable",
+                seed=0,
+                limits=self._kernel_limits(limits, 1),
+            )
+            pair = {"answer": answer, "reference": reference}
+            outcome = await interpreter.judge(pair, limits)
+            interpreter.close()
+            self._nursery.reap()
+            return outcome
+
+    def sweep(self) -> None:
+        """Once in a while: end what has no owner any more."""
+        self._parking.sweep()
+        for uid in self._users.retire(self._parking.uids()):
+            kernel.kill_user(uid, self._nursery.reap)
+        self._nursery.reap()
+
+    async def _hold(self, job: Job, keys: Sequence[Key], uid: int, tally: _Tally) -> Parked | None:
+        """The interpreter that holds the path's state; None when that cannot be forked."""
+        key = keys[-1]
+        while key in self._building:
+            await self._building[key].get()
+        if parked := self._parking.hold(key):
+            return parked
+        if any(prefix in self._unforkable for prefix in keys):
+            return None
+        building = self._building[key] = Future[None]()
+        try:
+            async with self._slots:
+                return await self._build(job, keys, uid, tally)
+        finally:
+            del self._building[key]
+            building.set(None)
+
+    async def _build(self, job: Job, keys: Sequence[Key], uid: int, tally: _Tally) -> Parked | None:
+        interpreter, done = await self._nearest(keys)
+        if interpreter is None:
+            interpreter = self._nursery.take()
+            await interpreter.assign(
+                uid=uid,
+                filter_name="forkable",
+                seed=job.seed,
+                limits=self._kernel_limits(job.limits, MAX_SESSION_PROCESSES),
+            )
+        for index in range(done, len(job.path)):
+            outcome = tally.count(await interpreter.run(job.path[index], _name(index), job.limits))
+            if outcome.valid:
+                continue
+            interpreter.close()
+            if outcome.vanished:
+                self._remember(keys[index + 1])
+            else:
+                tally.failure = outcome
+            return None
+        if job.path and not interpreter.is_forkable():
+            interpreter.close()
+            self._remember(keys[-1])
+            return None
+        self._parking.park(keys[-1], interpreter)
+        return self._parking.hold(keys[-1])
+
+    async def _nearest(self, keys: Sequence[Key]) -> tuple[Interpreter | None, int]:
+        """A fork of the longest parked prefix, and its length."""
+        for length in range(len(keys) - 2, -1, -1):
+            if parked := self._parking.hold(keys[length]):
+                copy = await parked.interpreter.fork()
+                self._parking.release(parked)
+                if copy:
+                    return copy, length
+                self._parking.drop(keys[length])
+        return None, 0
+
+    async def _sibling(
+        self, job: Job, parent: Key, parked: Parked | None, code: str, tally: _Tally
+    ) -> Outcome:
+        async with self._slots:
+            key = step_key(parent, code)
+            if parked and key not in self._unforkable:
+                if copy := await parked.interpreter.fork():
+                    outcome = await copy.run(code, _name(len(job.path)), job.limits)
+                    if not outcome.vanished:
+                        self._keep(key, copy, outcome)
+                        return tally.count(outcome)
+                    copy.close()
+                    self._remember(key)
+                else:
+                    self._parking.drop(parent)
+            return await self._replay(job, code, tally)
+
+    def _keep(self, key: Key, interpreter: Interpreter, outcome: Outcome) -> None:
+        if outcome.valid:
+            if interpreter.is_forkable():
+                self._parking.park(key, interpreter)
+                return
+            self._remember(key)
+        interpreter.close()
+
+    async def _replay(self, job: Job, code: str, tally: _Tally) -> Outcome:
+        """The reference semantics, literally."""
+        interpreter = self._nursery.take(watched=True)
+        uid = self._users.new()
+        await interpreter.assign(
+            uid=uid,
+            filter_name="contained",
+            seed=job.seed,
+            limits=self._kernel_limits(job.limits, job.limits.processes),
+        )
+        outcome, index = Outcome(), 0
+        for index, step in enumerate([*job.path, code]):
+            outcome = tally.count(await interpreter.run(step, _name(index), job.limits))
+            if not outcome.valid:
+                break
+        status = self._nursery.end(interpreter)
+        kernel.kill_user(uid, self._nursery.reap)
+        if outcome.vanished:
+            outcome = _explain(outcome, status)
+        if index < len(job.path):
+            tally.failure = outcome
+        return outcome
+
+    def _kernel_limits(self, limits: Limits, processes: int) -> dict[str, int]:
+        return {
+            "AS": self._nursery.address_space + limits.memory,
+            "CPU": SPARE_CPU_SECONDS,
+            "NPROC": processes,
+            "FSIZE": limits.file,
+            "NOFILE": limits.files,
+            "CORE": 0,
+        }
+
+    def _remember(self, key: Key) -> None:
+        self._unforkable[key] = None
+        if len(self._unforkable) > MAX_REMEMBERED:
+            self._unforkable.popitem(last=False)
+
+
+def _explain(outcome: Outcome, status: int) -> Outcome:
+    if status == -signal.SIGKILL:  # neither we nor the code can send it: out of memory
+        return replace(outcome, limit="memory")
+    return replace(outcome, report=describe_death(status))
+
+
+def _name(index: int) -> str:
+    return f"<step {index + 1}>"

@@ -1,0 +1,69 @@
+"""Fresh interpreters, forked ahead of need, and the funerals of the zygote's own children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from rstar_sandbox.guest import kernel, seccomp
+from rstar_sandbox.guest.process import Interpreter
+
+if TYPE_CHECKING:
+    from rstar_sandbox.guest.loop import Loop
+
+
+class Nursery:
+    """Keeps a few unassigned interpreters waiting. No untrusted code has run in them."""
+
+    def __init__(self, loop: Loop, *, ready: int, tmp_bytes: int) -> None:
+        self._loop = loop
+        self._target = ready
+        self._tmp_bytes = tmp_bytes
+        self._filters = {"contained": seccomp.contained(), "forkable": seccomp.forkable()}
+        self._waiting: deque[Interpreter] = deque()
+        self._watched: dict[int, int | None] = {}
+        self.address_space = kernel.address_space()
+        """What an interpreter maps before any step has run."""
+
+    def grow(self) -> bool:
+        """Fork one more if there are too few."""
+        if len(self._waiting) >= self._target:
+            return False
+        self._waiting.append(self._start())
+        return True
+
+    def take(self, *, watched: bool = False) -> Interpreter:
+        """One to assign. If `watched`, its exit status is kept for `end`."""
+        interpreter = self._waiting.popleft() if self._waiting else self._start()
+        if watched:
+            self._watched[interpreter.pid] = None
+        return interpreter
+
+    def end(self, interpreter: Interpreter) -> int:
+        """End a watched interpreter if it has not ended by itself; its exit status, or -signal."""
+        pid = interpreter.pid
+        status = self._watched.pop(pid)
+        if status is None:
+            kernel.kill(pid)
+            _, status = os.waitpid(pid, 0)
+        interpreter.close()
+        return os.waitstatus_to_exitcode(status)
+
+    def reap(self) -> None:
+        """Collect what died: our own children, and the orphans of those that died before them."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if not pid:
+                    return
+                if pid in self._watched:
+                    self._watched[pid] = status
+
+    def pids(self) -> set[int]:
+        """The unassigned and the watched."""
+        return {interpreter.pid for interpreter in self._waiting} | set(self._watched)
+
+    def _start(self) -> Interpreter:
+        return Interpreter.start(self._loop, self._filters, self._tmp_bytes)

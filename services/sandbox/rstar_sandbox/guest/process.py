@@ -1,0 +1,217 @@
+"""The zygote's end of an interpreter process: start, fork, run under the clock, kill."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rstar_sandbox.guest import interpreter, kernel
+from rstar_sandbox.guest.outcome import Outcome, Report, Status
+
+if TYPE_CHECKING:
+    import ctypes
+
+    from rstar_sandbox.guest.loop import Loop
+
+FORK_SECONDS = 10.0
+"""An interpreter that has not forked by then never will."""
+
+CPU_CHECK_SECONDS = 0.05
+"""Smallest pause between two looks at a run's CPU clock."""
+
+_CREDENTIALS = struct.Struct("3i")
+_OWN_DESCRIPTORS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one run. Seconds and bytes."""
+
+    wall: float
+    cpu: float
+    memory: int
+    processes: int
+    file: int
+    files: int
+    output: int
+
+
+class Interpreter:
+    """A process that can run steps. Owned by one task at a time, or parked."""
+
+    def __init__(self, loop: Loop, pid: int, uid: int, control: socket.socket, stdout: int) -> None:
+        self._loop = loop
+        self._control = control
+        self._stdout = stdout
+        self.pid = pid
+        self.uid = uid
+
+    @classmethod
+    def start(
+        cls, loop: Loop, filters: Mapping[str, ctypes.Structure], tmp_bytes: int
+    ) -> Interpreter:
+        """Fork one from the zygote: fresh, still root, waiting to be assigned."""
+        ours, theirs, stdout, write_end = _channel()
+        pid = kernel.fork_interpreter()
+        if pid == 0:
+            interpreter.main(write_end, theirs.fileno(), dict(filters), tmp_bytes)
+        theirs.close()
+        os.close(write_end)
+        return cls(loop, pid, 0, ours, stdout)
+
+    async def assign(
+        self, *, uid: int, filter_name: str, seed: int, limits: Mapping[str, int]
+    ) -> None:
+        """Give it the identity it keeps to its end.
+
+        Raises:
+            RuntimeError: it could not take it. Nothing untrusted has run in it: a bug of ours.
+        """
+        self.uid = uid
+        assignment = {"uid": uid, "filter": filter_name, "seed": seed, "limits": dict(limits)}
+        self._send(interpreter.ASSIGN + json.dumps(assignment).encode())
+        control = self._control.fileno()
+        if not (
+            await self._loop.readable([control], time.monotonic() + FORK_SECONDS)
+            and _greeting(self._control, uid)
+        ):
+            raise RuntimeError("an interpreter could not be set up")
+
+    async def fork(self) -> Interpreter | None:
+        """A copy of it, or None when it does not answer as it should."""
+        ours, theirs, stdout, write_end = _channel()
+        descriptors = array.array("i", [write_end, theirs.fileno()])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+        with contextlib.suppress(OSError):
+            self._control.sendmsg([interpreter.FORK], rights, socket.MSG_DONTWAIT)
+        theirs.close()
+        os.close(write_end)
+        copy = Interpreter(self._loop, 0, self.uid, ours, stdout)
+        if await self._loop.readable([ours.fileno()], time.monotonic() + FORK_SECONDS):
+            copy.pid = _greeting(ours, self.uid)
+        if not copy.pid:
+            copy.close()
+            return None
+        return copy
+
+    async def run(self, code: str, name: str, limits: Limits) -> Outcome:
+        """Run a step in it."""
+        message = f"{name}\0{code}".encode(errors="surrogatepass")
+        return await self._ask(interpreter.RUN + message, limits)
+
+    async def judge(self, pair: Mapping[str, str], limits: Limits) -> Outcome:
+        """Compare two answers in it."""
+        return await self._ask(interpreter.JUDGE + json.dumps(dict(pair)).encode(), limits)
+
+    async def _ask(self, message: bytes, limits: Limits) -> Outcome:
+        output = bytearray()
+        started, used = time.monotonic(), kernel.cpu_seconds(self.pid)
+        control, report, limit = self._control.fileno(), None, ""
+        alive = self._send(message)
+        streams, check = [control, self._stdout], started + limits.cpu
+        while alive and not limit:
+            ready = await self._loop.readable(streams, min(check, started + limits.wall))
+            if self._stdout in ready and not self._drain(output, limits.output):
+                streams = [control]  # closed by the step
+            if len(output) > limits.output:
+                limit = "output"
+            elif control in ready:
+                report = self._report()
+                break
+            elif time.monotonic() - started >= limits.wall:
+                limit = "wall"
+            elif time.monotonic() >= check:
+                left = limits.cpu - (kernel.cpu_seconds(self.pid) - used)
+                limit = "cpu" if left <= 0 else ""
+                check = time.monotonic() + max(left / 2, CPU_CHECK_SECONDS)
+        cpu = kernel.cpu_seconds(self.pid) - used
+        if report:
+            self._drain(output, limits.output)
+            limit = "output" if len(output) > limits.output else ""
+            limit = "memory" if report.status == Status.OUT_OF_MEMORY else limit
+        return Outcome(
+            stdout=bytes(output[: limits.output]),
+            truncated=len(output) > limits.output,
+            report=report,
+            limit=limit,
+            wall_seconds=time.monotonic() - started,
+            cpu_seconds=max(cpu, 0.0),
+        )
+
+    def is_forkable(self) -> bool:
+        """It owns nothing but memory: no file, no process, no thread of its own."""
+        return kernel.open_files(self.pid) == _OWN_DESCRIPTORS and not kernel.children(self.pid)
+
+    def close(self) -> None:
+        """Kill the process, if it is known, and forget it."""
+        if self.pid:
+            kernel.kill(self.pid)
+            self.pid = 0
+        self._control.close()
+        os.close(self._stdout)
+
+    def _send(self, message: bytes) -> bool:
+        try:
+            self._control.send(message, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
+    def _report(self) -> Report | None:
+        try:
+            data = self._control.recv(interpreter.MAX_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+        except OSError:
+            return None
+        return Report.unpack(data[1:]) if data[:1] == interpreter.DONE else None
+
+    def _drain(self, output: bytearray, limit: int) -> bool:
+        """Read what is there, a little past the limit at most; False once the pipe is closed."""
+        while len(output) <= limit:
+            try:
+                data = os.read(self._stdout, 65536)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            output += data
+        return True
+
+
+def _channel() -> tuple[socket.socket, socket.socket, int, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    stdout, write_end = os.pipe()
+    os.set_blocking(stdout, False)
+    return ours, theirs, stdout, write_end
+
+
+def _greeting(control: socket.socket, uid: int) -> int:
+    """The pid of the process that greets us, as the kernel says; 0 when it is not of `uid`."""
+    try:
+        data, ancillary, _, _ = control.recvmsg(
+            16, socket.CMSG_SPACE(_CREDENTIALS.size), socket.MSG_DONTWAIT
+        )
+    except OSError:
+        return 0
+    for level, kind, value in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and data:
+            pid, sender, _ = _CREDENTIALS.unpack(value)
+            return pid if sender == uid else 0
+    return 0
+
+
+def describe_death(status: int) -> Report:
+    """What a step's process that ended by itself comes to."""
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        return Report(Status.RAISED, type="ProcessKilled", message=f"killed by {name}")
+    return Report(Status.RAISED, type="SystemExit", message=str(status))
