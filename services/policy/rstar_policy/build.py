@@ -24,6 +24,7 @@ from rstar_policy.settings import PolicySettings
 from rstar_policy.sglang_command import launch_of
 from rstar_policy.sglang_engine import SglangEngine
 from rstar_policy.sglang_process import started
+from rstar_policy.supervisor import Supervisor
 
 
 @asynccontextmanager
@@ -42,25 +43,25 @@ async def build(
         yield BootstrapEngine(RandomProgramProposer()), {}
         return
 
-    engine = SglangEngine(
+    supervisor = Supervisor(
         lambda checkpoint: _server(settings, checkpoint),
         readiness=readiness,
         swap_drain_seconds=settings.swap_drain_seconds,
-        context_limit=settings.sglang.context_length,
     )
+    engine = SglangEngine(supervisor, context_limit=settings.sglang.context_length)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         if settings.model:
             directory = await asyncio.to_thread(local_model, settings.model)
-            engine.want(
+            supervisor.want(
                 await asyncio.to_thread(
                     open_checkpoint, directory, prompt_format=settings.prompt_format
                 )
             )
-            group.create_task(engine.run(stop), name="engine")
+            group.create_task(supervisor.run(stop), name="engine")
             yield engine, {}
         else:
-            group.create_task(engine.run(stop), name="engine")
+            group.create_task(supervisor.run(stop), name="engine")
             async with connected(settings.nats, name="policy") as client:
                 store = ObjectStore(settings.object_store)
                 await store.ready()
@@ -72,7 +73,7 @@ async def build(
                     store,
                     cache=settings.cache_dir / "checkpoints",
                     prompt_format=settings.prompt_format,
-                    want=engine.want,
+                    want=supervisor.want,
                 )
                 yield engine, {"follower": follower.run}
         stop.set()

@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+ABORT_AGAIN_SECONDS = 0.5
+
 
 class SwapGate:
     """Many generations, or one swap."""
@@ -46,12 +48,15 @@ class SwapGate:
         """Hold new generations back; return when none runs. After `drain_seconds`, `abort`."""
         assert not self.closed, "two swaps at once"
         self._open.clear()
-        try:
-            async with asyncio.timeout(drain_seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            await abort()
-            await self._idle.wait()
+        patience = drain_seconds
+        while self._running:
+            try:
+                async with asyncio.timeout(patience):
+                    await self._idle.wait()
+            except TimeoutError:
+                await abort()
+                # An abort can overtake a request on its way to the engine: ask again.
+                patience = ABORT_AGAIN_SECONDS
 
     def open(self) -> None:
         """Let generations run. Does no harm on an open gate."""
