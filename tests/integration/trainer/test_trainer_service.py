@@ -1,0 +1,158 @@
+"""The trainer service over gRPC, on a real nats-server and a real S3 server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from rstar.v1 import events_pb2, trainer_pb2, trainer_pb2_grpc
+from rstar_common.artifacts import ObjectStore, tree_key
+from rstar_common.bus import connected
+from rstar_common.checkpoints import Pointers
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.rpc import channel
+from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
+from tests.support.servers import nats_server, service
+from tests.support.trees import arithmetic_trees
+
+TINY = trainer_pb2.ModelShape(
+    hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
+)
+BATCH = "trainer-tests"
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsSettings]:
+    """A nats-server of this test's own: pointers and jobs are global to one."""
+    async with nats_server(tmp_path / "nats") as settings:
+        yield settings
+
+
+@pytest.fixture
+async def store(object_store_settings: ObjectStoreSettings) -> ObjectStore:
+    """The store, with the trees of one batch."""
+    store = ObjectStore(object_store_settings)
+    await store.ready()
+    for tree in arithmetic_trees(60):
+        await store.put(tree_key(BATCH, tree.search_id), tree.SerializeToString())
+    return store
+
+
+@asynccontextmanager
+async def trainer(
+    directory: Path, nats: NatsSettings, store: ObjectStoreSettings
+) -> AsyncIterator[tuple[trainer_pb2_grpc.TrainerServiceAsyncStub, object]]:
+    environment = {
+        "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
+        "RSTAR_TRAINER_THREADS": "1",
+        "RSTAR_TRAINER_SEED_MODELS": str(directory),
+    }
+    async with (
+        service("trainer", directory, environment, nats=nats, store=store) as running,
+        channel(running.address) as wire,
+    ):
+        yield trainer_pb2_grpc.TrainerServiceStub(wire), running
+
+
+def policy_job(job_id: str, *, steps: int = 3, promote: bool = True, **fields: object):
+    return trainer_pb2.SubmitJobRequest(
+        job_id=job_id,
+        promote=promote,
+        train_policy=trainer_pb2.TrainPolicyJob(
+            batch_ids=[BATCH],
+            shape=TINY,
+            training=trainer_pb2.TrainingSettings(max_steps=steps, batch_tokens=256, seed=1),
+            **fields,
+        ),
+    )
+
+
+async def ended(stub, job_id: str) -> trainer_pb2.Job:
+    job = None
+    async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id=job_id)):
+        job = reply.job
+    return job
+
+
+async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(
+    tmp_path, nats, store, object_store_settings
+):
+    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+        await stub.SubmitJob(policy_job("first"))
+        policy = await ended(stub, "first")
+        assert policy.state == trainer_pb2.JOB_STATE_SUCCEEDED, policy
+        assert policy.metrics["solved_problems"] == policy.metrics["problems"]
+        await stub.SubmitJob(
+            trainer_pb2.SubmitJobRequest(
+                job_id="second",
+                promote=True,
+                train_ppm=trainer_pb2.TrainPpmJob(
+                    batch_ids=[BATCH], training=trainer_pb2.TrainingSettings(max_steps=2)
+                ),
+            )
+        )
+        ppm = await ended(stub, "second")
+        assert ppm.state == trainer_pb2.JOB_STATE_SUCCEEDED, ppm
+        assert "pair_accuracy" in ppm.metrics
+        listed = await stub.ListCheckpoints(trainer_pb2.ListCheckpointsRequest())
+        assert [(c.model, c.version, c.promoted) for c in listed.checkpoints] == [
+            ("ppm", ppm.checkpoint_version, True),
+            ("policy", policy.checkpoint_version, True),
+        ]
+        assert list(listed.checkpoints[0].parents) == [policy.checkpoint_version]
+    async with connected(nats, name="test") as client:
+        jetstream = client.jetstream()
+        pointers = Pointers(await key_value(jetstream, POINTERS))
+        assert (await pointers.current("ppm")).version == ppm.checkpoint_version
+        event = await jetstream.get_last_msg(EVENTS, CHECKPOINT_PROMOTED)
+        promoted = events_pb2.CheckpointPromoted.FromString(event.data)
+        assert promoted.version == ppm.checkpoint_version
+
+
+async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refused(
+    tmp_path, nats, store, object_store_settings
+):
+    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+        first = await stub.SubmitJob(policy_job("twice"))
+        again = await stub.SubmitJob(policy_job("twice"))
+        assert again.job.created_at == first.job.created_at
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.SubmitJob(policy_job("twice", steps=4))
+        assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+        cancelled = await stub.CancelJob(trainer_pb2.CancelJobRequest(job_id="twice"))
+        assert cancelled.job.state == trainer_pb2.JOB_STATE_CANCELLED
+        assert (await ended(stub, "twice")).state == trainer_pb2.JOB_STATE_CANCELLED
+
+
+async def test_a_killed_trainer_goes_on_with_its_job(tmp_path, nats, store, object_store_settings):
+    async with trainer(tmp_path, nats, object_store_settings) as (stub, running):
+        await stub.SubmitJob(policy_job("long", steps=400))
+        async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
+            if reply.job.stage == "training":
+                break
+        running.process.kill()
+        await running.process.wait()
+    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+        job = await ended(stub, "long")
+        assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
+        assert job.metrics["steps"] == 400
+
+
+async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(
+    tmp_path, nats, store, object_store_settings
+):
+    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.SubmitJob(policy_job("bad", prompt_format="no-such"))
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "train_policy.prompt_format" in refused.value.details()
+        request = policy_job("nothing")
+        request.train_policy.batch_ids[:] = ["no-such-batch"]
+        await stub.SubmitJob(request)
+        job = await ended(stub, "nothing")
+        assert job.state == trainer_pb2.JOB_STATE_FAILED
+        assert job.failure.field == "batch_ids[0]"
