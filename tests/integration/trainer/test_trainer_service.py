@@ -17,7 +17,7 @@ from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
 from tests.support.servers import nats_server, service
-from tests.support.trees import arithmetic_trees
+from tests.support.arithmetic_trees import arithmetic_trees
 
 TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
