@@ -1,113 +1,118 @@
-"""Search trees of simple arithmetic, made without any search.
-
-Shaped like those of the bootstrap proposer: small steps, right and wrong programs beside
-each other, values backed up as terminal-guided search backs them up.
-"""
+"""Finished search trees made from a seed, for whatever shows or reads trees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from random import Random
 
 from rstar.v1 import tree_pb2, types_pb2
 
-RIGHT = types_pb2.VERDICT_EQUAL
-WRONG = types_pb2.VERDICT_UNEQUAL
-UNDECIDED = types_pb2.VERDICT_UNDECIDED
+VERSIONS = types_pb2.Versions(
+    policy="policy-3f9c2a71bb04", ppm="ppm-77aa01c2de55", sandbox="5c1e8fb2d9"
+)
+HOSTILE = (
+    "</pre></script><script>document.title='owned'</script>",
+    "<img src=x onerror=alert(1)>",
+    '" onmouseover="alert(1)',
+    "\x1b[2J\x1b]0;owned\x07\x1b[31m",
+    "abc\u202edcb\u2066",
+    "<!-- --><style>*{display:none}</style>",
+)
+"""Texts that would do something if anybody forgot to treat them as data."""
 
 
-@dataclass(slots=True)
-class TreeMaker:
-    """Builds a tree node by node and backs verdicts up."""
-
-    question: str
-    problem_id: str = "p"
-    search_id: str = ""
-    _tree: tree_pb2.Tree = field(default_factory=tree_pb2.Tree)
-
-    def __post_init__(self) -> None:
-        self._tree.search_id = self.search_id or f"s-{self.problem_id}"
-        self._tree.problem.problem_id = self.problem_id
-        self._tree.problem.question = self.question
-        self._tree.nodes.add(id=0, parent=0)
-
-    def step(self, parent: int, text: str) -> int:
-        """Add a code step."""
-        return self._add(parent, text, types_pb2.STEP_KIND_CODE)
-
-    def answer(
-        self,
-        parent: int,
-        text: str,
-        output: str,
-        verdict: types_pb2.Verdict.ValueType,
-        *,
-        visits: int = 1,
-    ) -> int:
-        """Add a final code step whose output is the answer, and back its verdict up."""
-        node_id = self._add(parent, text, types_pb2.STEP_KIND_FINAL_CODE)
-        node = self._tree.nodes[node_id]
-        node.candidate.step.output = output
-        node.candidate.output_is_answer = True
-        node.execution.stdout = output
-        node.terminal = tree_pb2.TERMINAL_ANSWER
-        node.answer = output.strip()
-        node.verdict = verdict
-        value = {RIGHT: 1.0, WRONG: -1.0}.get(verdict)
-        if value is not None:
-            for above in self._path(node_id):
-                self._tree.nodes[above].visits += visits
-                self._tree.nodes[above].value_sum += value * visits
-        return node_id
-
-    def build(self) -> tree_pb2.Tree:
-        """The tree so far."""
-        return self._tree
-
-    def _add(self, parent: int, text: str, kind: types_pb2.StepKind.ValueType) -> int:
-        node = self._tree.nodes.add(
-            id=len(self._tree.nodes), parent=parent, depth=self._tree.nodes[parent].depth + 1
-        )
-        node.candidate.step.text = text
-        node.candidate.step.kind = kind
-        node.candidate.complete = True
-        node.multiplicity = 1
-        return node.id
-
-    def _path(self, node_id: int) -> list[int]:
-        path = [node_id]
-        while node_id:
-            node_id = self._tree.nodes[node_id].parent
-            path.append(node_id)
-        return path
-
-
-_OPERATIONS = {"+": "plus", "-": "minus", "*": "times"}
-
-
-def arithmetic_tree(rng: Random, number: int, *, digits: int = 2) -> tree_pb2.Tree:
-    """`What is A plus B?` with a right and some wrong programs."""
-    first, second = (rng.randrange(10 ** (digits - 1), 10**digits) for _ in range(2))
-    operator, word = rng.choice(sorted(_OPERATIONS.items()))
-    maker = TreeMaker(f"What is {first} {word} {second}?", problem_id=f"arithmetic-{number}")
-    values = {"+": first + second, "-": first - second, "*": first * second}
-    defined = maker.step(0, f"# Step 1: define the values\na = {first}\nb = {second}")
-    for other in rng.sample(sorted(_OPERATIONS), 3):
-        computed = maker.step(defined, f"# Step 2: compute\nr = a {other} b")
-        maker.answer(
-            computed,
-            "# Now print the final answer\nprint(r)",
-            f"{values[other]}\n",
-            RIGHT if values[other] == values[operator] else WRONG,
-        )
-    swapped = maker.step(0, f"# Step 1: define the values\na = {second}\nb = {second}")
-    computed = maker.step(swapped, f"# Step 2: compute\nr = a {operator} b")
-    maker.answer(computed, "# Now print the final answer\nprint(r)", "?\n", WRONG)
-    return maker.build()
-
-
-def arithmetic_trees(count: int, *, seed: int = 0, digits: int = 2) -> Sequence[tree_pb2.Tree]:
-    """`count` trees, the same for the same seed."""
+def grown_tree(nodes: int, *, seed: int = 0, hostile: bool = False) -> tree_pb2.Tree:
+    """A tree of `nodes` nodes with executions, scores, answers and dropped candidates."""
     rng = Random(seed)
-    return [arithmetic_tree(rng, number, digits=digits) for number in range(count)]
+    tree = tree_pb2.Tree(search_id=f"search-{seed}")
+    tree.problem.question = "Let f(x) = 3*x**2 - 5*x + 2. Suppose f(k) = 0 and k > 0.9. What is k?"
+    tree.problem.problem_id = "grown/1"
+    tree.nodes.add(id=0, parent=0)
+    while len(tree.nodes) < nodes:
+        open_nodes = [n for n in tree.nodes if not n.terminal and n.depth < 9]
+        parent = max(open_nodes, key=lambda n: rng.random() * (1 + n.depth))
+        for _ in range(min(rng.randint(1, 4), nodes - len(tree.nodes))):
+            _grow(tree, parent, rng, hostile=hostile)
+        if rng.random() < 0.3:
+            _drop(tree, parent.id, rng, hostile=hostile)
+    _finish(tree, rng)
+    return tree
+
+
+def _grow(tree: tree_pb2.Tree, parent: tree_pb2.Node, rng: Random, *, hostile: bool) -> None:
+    node = tree.nodes.add(id=len(tree.nodes), parent=parent.id, depth=parent.depth + 1)
+    a, b = rng.randint(2, 99), rng.randint(2, 99)
+    step = node.candidate.step
+    step.text = rng.choice(
+        [
+            f"# Collect the terms\nr{node.id} = sympy.expand({a}*x - {b})\nprint(r{node.id})",
+            f"eq = sympy.Eq(3*x**2 - {a}*x + {b}, 0)\nroots = sympy.solve(eq, x)\nprint(roots)",
+            f"k = max(root for root in roots if root > {a / 100})  # the larger one\nprint(k)",
+        ]
+    )
+    if hostile:
+        step.text = rng.choice(HOSTILE) + "\n" + step.text
+        node.execution.stdout = rng.choice(HOSTILE)
+    step.kind = types_pb2.STEP_KIND_CODE
+    step.token_ids.extend(range(rng.randint(8, 60)))
+    node.candidate.token_logprobs.extend(-rng.random() for _ in step.token_ids)
+    node.candidate.seed = rng.getrandbits(32)
+    node.multiplicity = rng.choice([1, 1, 1, 2, 3])
+    node.execution.stdout += f"{a}*x - {b}\n"
+    node.execution.wall_seconds = rng.random() / 30
+    node.ppm_score = rng.uniform(-1, 1)
+    node.versions.CopyFrom(VERSIONS)
+    if node.depth >= 3 and rng.random() < 0.25:
+        node.terminal = tree_pb2.TERMINAL_ANSWER
+        step.kind = types_pb2.STEP_KIND_FINAL_CODE
+        node.answer = rng.choice(["1", "1", "2/3", HOSTILE[0] if hostile else "-1"])
+        node.verdict = types_pb2.VERDICT_EQUAL if node.answer == "1" else types_pb2.VERDICT_UNEQUAL
+
+
+def _drop(tree: tree_pb2.Tree, parent: int, rng: Random, *, hostile: bool) -> None:
+    dropped = tree.dropped.add(parent=parent)
+    dropped.candidate.step.text = f"print(1 / (roots[0] - {rng.randint(1, 9)}))"
+    raised = dropped.execution.exception
+    raised.type, raised.line = "ZeroDivisionError", 1
+    raised.message = rng.choice(HOSTILE) if hostile else "division by zero"
+
+
+def _finish(tree: tree_pb2.Tree, rng: Random) -> None:
+    ends = [node for node in tree.nodes if node.terminal == tree_pb2.TERMINAL_ANSWER]
+    for end in ends:
+        value = 1.0 if end.verdict == types_pb2.VERDICT_EQUAL else -1.0
+        for node_id in (*path_to(tree, end.id), 0):
+            tree.nodes[node_id].visits += 1
+            tree.nodes[node_id].value_sum += value
+        tree.result.trajectories.add(
+            node_ids=path_to(tree, end.id),
+            answer=end.answer,
+            ppm_score=end.ppm_score,
+            verdict=end.verdict,
+        )
+    result = tree.result
+    result.search_id = tree.search_id
+    result.ended_by = tree_pb2.ENDED_BY_ROLLOUTS
+    result.status = tree_pb2.SEARCH_STATUS_NO_ANSWER
+    ranked = sorted(result.trajectories, key=lambda t: -t.ppm_score)
+    del result.trajectories[:]
+    result.trajectories.extend(ranked)
+    if ranked:
+        result.status = tree_pb2.SEARCH_STATUS_ANSWERED
+        result.answer, result.answer_score = ranked[0].answer, ranked[0].ppm_score
+        result.solution.extend(tree.nodes[i].candidate.step for i in ranked[0].node_ids)
+    result.cost.rollouts, result.cost.wall_seconds = len(ends), 4.25
+    result.cost.generated_tokens = sum(len(n.candidate.step.token_ids) for n in tree.nodes)
+    result.cost.sandbox_runs = len(tree.nodes) - 1
+    result.versions.CopyFrom(VERSIONS)
+    result.settings.rollouts, result.settings.candidates = 16, 8
+    result.settings.strategy = types_pb2.STRATEGY_MCTS
+    result.settings.seed = rng.getrandbits(16)
+
+
+def path_to(tree: tree_pb2.Tree, node_id: int) -> list[int]:
+    """Ids from the root's child to a node."""
+    path: list[int] = []
+    while node_id != 0:
+        path.append(node_id)
+        node_id = tree.nodes[node_id].parent
+    return path[::-1]

@@ -17,7 +17,7 @@ import sys
 
 import typer
 
-from rstar_cli.commands import batches, checkpoints, dead_letters, solve, stack, submit, train
+from rstar_cli.commands import batches, checkpoints, dead_letters, solve, stack, submit, train, tree
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
 
 EXIT_BY_ERROR: dict[type[RstarError], int] = {InvalidInput: 2, Unavailable: 3, NotFound: 4}
@@ -37,7 +37,7 @@ def app() -> typer.Typer:
     )
     for panel, commands in {
         "One machine": (stack.up, stack.down, stack.status),
-        "Solve": (solve.solve,),
+        "Solve": (solve.solve, tree.tree),
         "Batches": (
             submit.submit,
             batches.watch,

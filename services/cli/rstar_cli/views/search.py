@@ -38,8 +38,9 @@ class SeenNode:
 class SearchView:
     """Follows the events of one search and shows where it is. `rich.live.Live` asks it."""
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, *, lines: int = LINES) -> None:
         self._question = question
+        self._lines = lines
         self._nodes = {_ROOT: SeenNode(parent=_ROOT, text="")}
         self._dropped = 0
         self._done = self._total = 0
@@ -65,6 +66,8 @@ class SearchView:
                 pass
 
     def _add(self, node: tree_pb2.Node) -> None:
+        if node.id == _ROOT:
+            return
         self._nodes[node.id] = SeenNode(
             parent=node.parent,
             text=node.candidate.step.text,
@@ -72,7 +75,7 @@ class SearchView:
             ppm_score=node.ppm_score if node.HasField("ppm_score") else None,
         )
         # A client that was too slow for an event may miss a parent; such a node is not drawn.
-        if node.parent in self._nodes and node.id != _ROOT:
+        if node.parent in self._nodes:
             self._nodes[node.parent].children.append(node.id)
 
     def _end_rollout(self, rollout: searcher_pb2.RolloutEnded) -> None:
@@ -87,7 +90,18 @@ class SearchView:
                 break
             node_id = node.parent
 
+    def take_tree(self, tree: tree_pb2.Tree) -> None:
+        """Note a finished tree at once."""
+        for node in tree.nodes:
+            self._add(node)
+            self._nodes[node.id].visits = node.visits
+            self._nodes[node.id].value_sum = node.value_sum
+
     def __rich__(self) -> RenderableType:
+        return Group(self.tree(), Text(""), self._progress())
+
+    def tree(self) -> Tree:
+        """The nodes most visited so far, as lines."""
         tree = Tree(Text(one_line(self._question, 96), style="bold"), guide_style="dim")
         shown = self._most_visited()
         branches = {_ROOT: tree}
@@ -98,14 +112,14 @@ class SearchView:
         hidden = len(self._nodes) - 1 - len(shown)
         if hidden > 0:
             tree.add(Text(f"… {hidden} more nodes", style="dim"))
-        return Group(tree, Text(""), self._progress())
+        return tree
 
     def _most_visited(self) -> set[int]:
         ranked = sorted(
             (node_id for node_id in self._nodes if node_id != _ROOT),
             key=lambda node_id: (-self._nodes[node_id].visits, node_id),
         )
-        return set(ranked[:LINES])
+        return set(ranked[: self._lines])
 
     def _progress(self) -> RenderableType:
         best = Text("best so far  ", style="dim")
@@ -183,3 +197,10 @@ def _totals(result: tree_pb2.SearchResult) -> Iterator[RenderableType]:
 def enum_name(name: str, prefix: str) -> str:
     """An enum constant as people read it: `ENDED_BY_WALL_TIME` is `wall time`."""
     return name.removeprefix(prefix).lower().replace("_", " ")
+
+
+def tree_lines(tree: tree_pb2.Tree, limit: int = 80) -> Tree:
+    """A finished tree as lines; the most visited `limit` nodes of a large one."""
+    view = SearchView(tree.problem.question, lines=limit)
+    view.take_tree(tree)
+    return view.tree()
