@@ -140,7 +140,7 @@ async def _race(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> None
 def locked(home: Path) -> TextIO | None:
     """Take the home's lock, or None if a supervisor holds it. Closing the file gives it back."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (home / "supervisor.lock").open("w")
+    file = (home / "supervisor.lock").open("a")  # looking must not empty it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -187,6 +187,7 @@ def main() -> int:
         if not state:
             logger.error("no state in %s", home)
             return 1
+        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         asyncio.run(supervise(home, state))
