@@ -75,8 +75,6 @@ def launch_of(settings: SglangSettings, checkpoint: Checkpoint) -> Launch:
         "context-length": settings.context_length or checkpoint.context_tokens,
         "tp-size": settings.tensor_parallel_size,
         "random-seed": 0,
-        # Longest shared prefix first: the siblings of a new node prefill it once.
-        "schedule-policy": "lpm",
         # Constrained decoding is not used, and its grammar compiler takes a second to load.
         "grammar-backend": "none",
         "enable-metrics": True,

@@ -32,9 +32,6 @@ logger = logging.getLogger(__name__)
 READY_POLL_SECONDS = 0.1
 """A starting server has no event to wait on."""
 
-STOP_SECONDS = 5.0
-"""SGLang drains on SIGTERM; by then nothing of ours is left in it."""
-
 LOG_TAIL_LINES = 15
 
 
@@ -104,19 +101,11 @@ async def _wait_ready(
 
 
 async def _kill_group(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-    # Always: a leader that died by itself may have left workers behind.
-    _signal_group(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-def _signal_group(group: int, signum: signal.Signals) -> None:
+    # Always, because a leader that died by itself may have left workers behind; and at once,
+    # because nothing of ours is left in it, while SGLang looks at a SIGTERM every 5 s only.
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signum)
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _free_port() -> int:

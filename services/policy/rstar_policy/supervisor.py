@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -53,12 +53,18 @@ class Supervisor:
     """Owns the server."""
 
     def __init__(
-        self, launcher: Launcher, *, readiness: Readiness, swap_drain_seconds: float
+        self,
+        launcher: Launcher,
+        *,
+        readiness: Readiness,
+        swap_drain_seconds: float,
+        restart_seconds: Sequence[float] = RESTART_SECONDS,
     ) -> None:
         """A swap waits `swap_drain_seconds` for running samples."""
         self._launcher = launcher
         self._readiness = readiness
         self._swap_drain_seconds = swap_drain_seconds
+        self._restart_seconds = restart_seconds
         self._gate = SwapGate()
         self._serving: Serving | None = None
         self._wanted: Checkpoint | None = None
@@ -119,7 +125,7 @@ class Supervisor:
                     raise
                 if failures >= MAX_STARTS and self._wanted is checkpoint:
                     self._wanted = self._last_good
-                pause = RESTART_SECONDS[min(failures, len(RESTART_SECONDS)) - 1]
+                pause = self._restart_seconds[min(failures, len(self._restart_seconds)) - 1]
                 # Callers learn that there is no engine, instead of waiting for one.
                 self._gate.open()
                 await first_of(pause=asyncio.sleep(pause), wanted=self._changed.wait())

@@ -26,11 +26,11 @@ def prompter(tokenizer) -> InstructPrompter:
 
 
 def shown(tokenizer: Tokenizer, ids: list[int]) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=False)
+    return str(tokenizer.decode(ids, skip_special_tokens=False))
 
 
 def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def test_the_prompt_is_instruction_two_examples_and_an_open_turn(prompter, tokenizer):

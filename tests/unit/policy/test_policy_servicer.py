@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -37,8 +38,9 @@ async def policy(
         await server.stop(grace=None)
 
 
-def request(**fields) -> policy_pb2.ProposeRequest:
-    return policy_pb2.ProposeRequest(**{"question": "q", "num_candidates": 2} | fields)
+def request(**fields: Any) -> policy_pb2.ProposeRequest:
+    values: dict[str, Any] = {"question": "q", "num_candidates": 2} | fields
+    return policy_pb2.ProposeRequest(**values)
 
 
 async def test_candidates_come_back_with_their_provenance_and_cost():

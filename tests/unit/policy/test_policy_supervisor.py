@@ -39,7 +39,10 @@ class World:
         self.launcher = ScriptedLauncher(SCRIPT)
         self.readiness = Readiness()
         self.supervisor = Supervisor(
-            self.launcher, readiness=self.readiness, swap_drain_seconds=drain_seconds
+            self.launcher,
+            readiness=self.readiness,
+            swap_drain_seconds=drain_seconds,
+            restart_seconds=[0.01],
         )
         self.engine = SglangEngine(self.supervisor)
 
