@@ -2,21 +2,17 @@
 
 A wrong program is right by chance on one problem and wrong on the others of its kind. For
 each question skeleton the success of a program skeleton is counted over all problems where
-it was tried, per try, so an operation that was sampled more often gains nothing. Rare
-question skeletons lean on the sentence that asks.
+it was tried, per try, so an operation that was sampled more often gains nothing.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from rstar_trainer.dataset import Outcome, SearchTree, Trajectory
-from rstar_trainer.skeletons import last_clause, program_skeleton, question_skeleton
-
-BACKING_TRIES = 2.0
-"""Weight, in problems, of what is known from the coarser skeleton."""
+from rstar_trainer.dataset import Outcome, SearchTree
+from rstar_trainer.skeletons import AskedQuestion, program_skeleton, words_of
 
 DOUBT_TRIES = 1.0
 """Failures assumed of every program before it was tried: one lucky hit proves little."""
@@ -24,71 +20,69 @@ DOUBT_TRIES = 1.0
 SHARE_OF_BEST = 0.75
 """A program must succeed at least this often, relative to the best of its question skeleton."""
 
-
-@dataclass(slots=True)
-class _Tally:
-    tries: float = 0.0
-    hits: float = 0.0
-
-    def rate(self, prior: float, weight: float) -> float:
-        return (self.hits + prior * weight) / (self.tries + weight)
+COMMON_WORD = 3
+"""Questions a word must occur in to count as one; strings of letters are particulars."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """Success of program skeletons by question skeleton."""
 
-    fine: dict[str, dict[str, _Tally]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(_Tally))
-    )
-    coarse: dict[str, dict[str, _Tally]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(_Tally))
-    )
-    _best: dict[str, float] = field(default_factory=dict)
+    common: frozenset[str]
+    rates: Mapping[str, Mapping[str, float]]
+    """Question skeleton, program skeleton: how often it is right, 0 to 1."""
 
-    def count(self, tree: SearchTree) -> None:
-        """Add the tries of one problem. Each program skeleton counts as one try."""
-        tried: dict[str, list[bool]] = defaultdict(list)
-        for trajectory in tree.trajectories():
-            if trajectory.outcome is not Outcome.UNKNOWN:
-                program = program_skeleton(tree.question, trajectory.steps)
-                tried[program].append(trajectory.outcome is Outcome.RIGHT)
-        fine = self.fine[question_skeleton(tree.question)]
-        coarse = self.coarse[question_skeleton(last_clause(tree.question))]
-        for program, results in tried.items():
-            for tally in (fine[program], coarse[program]):
-                tally.tries += 1
-                tally.hits += sum(results) / len(results)
-
-    def score(self, question: str, program: str) -> float:
-        """How often `program` is right on questions like this one; 0 to 1."""
-        coarse = self.coarse[question_skeleton(last_clause(question))][program]
-        fine = self.fine[question_skeleton(question)][program]
-        return fine.rate(coarse.rate(0.0, DOUBT_TRIES), BACKING_TRIES)
-
-    def best(self, question: str) -> float:
-        """The score of the best program for questions like this one."""
-        key = question_skeleton(question)
-        if key not in self._best:
-            programs = list(self.fine[key])
-            self._best[key] = max((self.score(question, one) for one in programs), default=0.0)
-        return self._best[key]
+    def scores(self, tree: SearchTree) -> dict[int, float]:
+        """For each right answer's leaf: its program's success, relative to the best program."""
+        right = [t for t in tree.trajectories() if t.outcome is Outcome.RIGHT]
+        if not right:
+            return {}
+        asked = AskedQuestion(tree.question)
+        rates = self.rates.get(asked.skeleton(self.common), {})
+        best = max(rates.values(), default=0.0) or 1.0
+        return {t.leaf: rates.get(program_skeleton(asked, t.steps), 0.0) / best for t in right}
 
     def disowned(self, tree: SearchTree) -> list[int]:
         """Leaves of right answers whose program does not agree with other problems."""
-        right = [t for t in tree.trajectories() if t.outcome is Outcome.RIGHT]
-        if not right:
-            return []
-        least = SHARE_OF_BEST * self.best(tree.question)
-        return [t.leaf for t in right if self._score_of(tree, t) < least]
+        return [leaf for leaf, score in self.scores(tree).items() if score < SHARE_OF_BEST]
 
-    def _score_of(self, tree: SearchTree, trajectory: Trajectory) -> float:
-        return self.score(tree.question, program_skeleton(tree.question, trajectory.steps))
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    asked: AskedQuestion
+    shares: dict[str, float]
+    """Share of right answers of each program skeleton."""
 
 
 def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
-    """Tally all trees."""
-    agreement = Agreement()
+    """Tally all trees. On one problem all programs of one skeleton are one try."""
+    words: Counter[str] = Counter()
+    problems: list[_Tried] = []
     for tree in trees:
-        agreement.count(tree)
-    return agreement
+        asked = AskedQuestion(tree.question)
+        words.update(set(words_of(asked.asking)))
+        results: dict[str, list[bool]] = defaultdict(list)
+        for trajectory in tree.trajectories():
+            if trajectory.outcome is not Outcome.UNKNOWN:
+                program = program_skeleton(asked, trajectory.steps)
+                results[program].append(trajectory.outcome is Outcome.RIGHT)
+        shares = {program: sum(right) / len(right) for program, right in results.items()}
+        problems.append(_Tried(asked, shares))
+    common = frozenset(word for word, count in words.items() if count >= COMMON_WORD)
+    tries: dict[str, Counter[str]] = defaultdict(Counter)
+    hits: dict[str, Counter[str]] = defaultdict(Counter)
+    for problem in problems:
+        skeleton = problem.asked.skeleton(common)
+        for program, share in problem.shares.items():
+            tries[skeleton][program] += 1
+            hits[skeleton][program] += share  # type: ignore[assignment] # a Counter of floats
+    return Agreement(
+        common,
+        {
+            skeleton: {
+                program: hits[skeleton][program] / (count + DOUBT_TRIES)
+                for program, count in programs.items()
+            }
+            for skeleton, programs in tries.items()
+        },
+    )

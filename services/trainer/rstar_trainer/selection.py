@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rstar_common.formats import PromptStep
-from rstar_trainer.agreement import Agreement
+from rstar_trainer.agreement import SHARE_OF_BEST, Agreement
 from rstar_trainer.dataset import Outcome, SearchTree
 
 
@@ -22,6 +22,8 @@ class Example:
     question: str
     steps: tuple[PromptStep, ...]
     mean_q: float
+    agreement: float = 1.0
+    """Success of its program on other problems, relative to the best."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +49,31 @@ def select_examples(
     disowned = 0
     for tree in trees:
         problems.add(tree.question)
-        refused = frozenset(agreement.disowned(tree) if agreement else ())
-        disowned += len(refused)
+        scores = agreement.scores(tree) if agreement else {}
         for trajectory in tree.trajectories():
             if trajectory.outcome is not Outcome.RIGHT:
                 continue
             solved.add(tree.question)
-            if trajectory.leaf in refused:
+            agreed = scores.get(trajectory.leaf, 1.0)
+            if agreed < SHARE_OF_BEST:
+                disowned += 1
                 continue
             program = "\n".join(step.text for step in trajectory.steps)
             known = found[tree.question].get(program)
             if known is None or trajectory.mean_q > known.mean_q:
                 found[tree.question][program] = Example(
-                    question=tree.question, steps=trajectory.steps, mean_q=trajectory.mean_q
+                    question=tree.question,
+                    steps=trajectory.steps,
+                    mean_q=trajectory.mean_q,
+                    agreement=round(agreed, 2),
                 )
     examples: list[Example] = []
     for question in sorted(found):
+        # Programs that agree come first: questions of one kind are then answered in one way.
         # Of equals the shortest program, then the first in the alphabet.
         ranked = sorted(
-            found[question].items(), key=lambda item: (-item[1].mean_q, len(item[0]), item[0])
+            found[question].items(),
+            key=lambda item: (-item[1].agreement, -item[1].mean_q, len(item[0]), item[0]),
         )
         examples += [example for _, example in ranked[:per_problem]]
     return Selection(

@@ -16,8 +16,8 @@ from rstar_common.checkpoints import Pointers
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
-from tests.support.servers import nats_server, service
 from tests.support.arithmetic_trees import arithmetic_trees
+from tests.support.servers import nats_server, service
 
 TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
