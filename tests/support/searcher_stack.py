@@ -118,9 +118,7 @@ async def searcher_stack(
         batches = Batches(jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS))
         records = SearchRecords(await streams.key_value(jetstream, streams.SEARCH_RECORDS))
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS)
-        runner = Runner(
-            make_services, records, store, bus, max_interactive=max_interactive, has_ppm=True
-        )
+        runner = Runner(make_services, records, store, bus, max_interactive=max_interactive)
         intake = Intake(batches, store, DEFAULTS)
         work = Work(batches, records, runner, DEFAULTS)
         server = grpc.aio.server()

@@ -85,8 +85,6 @@ class LiveSearch:
         settings: SearchSettings,
         strategy: Strategy,
         meter: Meter,
-        *,
-        has_ppm: bool,
     ) -> None:
         self.search_id = search_id
         self.problem = problem
@@ -97,7 +95,6 @@ class LiveSearch:
         self.result: asyncio.Future[tree_pb2.SearchResult] = (
             asyncio.get_running_loop().create_future()
         )
-        self._has_ppm = has_ppm
         self._sequence = 0
         self._subscriptions: set[Subscription] = set()
 
@@ -136,7 +133,7 @@ class LiveSearch:
             )
             self._push(event)
         done = len(self.strategy.backups) - len(progress.backups)
-        best = best_so_far(tree, self.settings, has_ppm=self._has_ppm)
+        best = best_so_far(tree, self.settings)
         for backup in progress.backups:
             done += 1
             self._sequence += 1

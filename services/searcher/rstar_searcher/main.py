@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -77,14 +78,13 @@ async def serve(settings: SearcherSettings) -> None:
             await streams.key_value(jetstream, streams.SEARCH_RECORDS, replicas=replicas)
         )
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS, replicas=replicas)
-        defaults = settings.defaults.search_settings()
+        defaults = replace(settings.defaults.search_settings(), ppm=tiers.has_ppm)
         runner = Runner(
             grpc_services(tiers),
             records,
             store,
             bus,
             max_interactive=settings.max_interactive,
-            has_ppm=tiers.has_ppm,
         )
         intake = Intake(batches, store, defaults)
         work = Work(batches, records, runner, defaults)

@@ -10,14 +10,13 @@ from rstar_searcher.meter import Meter
 from rstar_searcher.model import Expanded
 from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
 from rstar_searcher.services import Problem
-from rstar_searcher.settings import AnswerSelection, SearchSettings
+from rstar_searcher.settings import SearchSettings
 from rstar_searcher.tree import NodeId, Tree
 
 
-def best_so_far(tree: Tree, settings: SearchSettings, *, has_ppm: bool) -> Selected | None:
+def best_so_far(tree: Tree, settings: SearchSettings) -> Selected | None:
     """The answer that would be returned if the search ended now."""
-    rule = settings.selection if has_ppm else AnswerSelection.MAJORITY
-    return select_answer(trajectories(tree), rule, top_k=settings.top_k)
+    return select_answer(trajectories(tree), settings.selection, top_k=settings.top_k)
 
 
 def result_of(
@@ -28,11 +27,9 @@ def result_of(
     tree: Tree,
     meter: Meter,
     ended: EndedBy,
-    *,
-    has_ppm: bool,
 ) -> tree_pb2.SearchResult:
     """What the search found, what it cost, and what it was made with."""
-    selected = best_so_far(tree, settings, has_ppm=has_ppm)
+    selected = best_so_far(tree, settings)
     result = tree_pb2.SearchResult(
         search_id=search_id,
         problem_id=problem.problem_id,

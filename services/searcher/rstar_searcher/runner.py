@@ -95,14 +95,12 @@ class Runner:
         bus: Client,
         *,
         max_interactive: int,
-        has_ppm: bool,
     ) -> None:
         self._make_services = make_services
         self._records = records
         self._store = store
         self._bus = bus
         self._max_interactive = max_interactive
-        self.has_ppm = has_ppm
         self.address = ""
         """Where this searcher serves; told once it listens."""
 
@@ -147,7 +145,6 @@ class Runner:
             settings,
             make_strategy(settings),
             meter,
-            has_ppm=self.has_ppm,
         )
         self._live[request.search_id] = search
         try:
@@ -213,9 +210,15 @@ class Runner:
                     tree_pb2.EndedBy.Name(result.ended_by),
                 ).inc()
                 search.finish(result)  # ends the mirror too
-        except* RstarError as failures:
+        except* Exception as failures:
+            # One search's failure, a bug of ours included, must not end its neighbours.
             error = _leaf(failures)
-            logger.warning("search failed: %s", error, extra={"search_id": request.search_id})
+            logger.warning(
+                "search failed: %s",
+                error,
+                extra={"search_id": request.search_id},
+                exc_info=None if isinstance(error, RstarError) else error,
+            )
             ENDED.labels(origin, "FAILED", type(error).__name__).inc()
             await self._record_failure(lease, error)
             search.fail(error)
@@ -250,7 +253,6 @@ class Runner:
             search.strategy.tree,
             search.meter,
             ended,
-            has_ppm=self.has_ppm,
         )
         tree = tree_to(request.problem, request.settings, search.strategy.tree, result)
         tree.started_at.CopyFrom(started_at)
@@ -263,7 +265,7 @@ class Runner:
             return stored.result
         return result
 
-    async def _record_failure(self, lease: Lease, error: RstarError) -> None:
+    async def _record_failure(self, lease: Lease, error: Exception) -> None:
         lease.record.state.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.ended_by = tree_pb2.ENDED_BY_FAILURE
@@ -318,11 +320,10 @@ def grpc_services(tiers: Tiers) -> MakeServices:
     return lambda search_id, meter: GrpcServices(tiers, search_id, meter)
 
 
-def _leaf(group: BaseExceptionGroup[RstarError]) -> RstarError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
+def _leaf(group: ExceptionGroup[Exception]) -> Exception:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, RstarError)
     return error
 
 

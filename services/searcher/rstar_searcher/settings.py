@@ -75,6 +75,8 @@ class SearchSettings:
     max_generated_tokens: int = 1_000_000
     max_sandbox_seconds: float = 600.0
     max_wall_seconds: float = 300.0
+    ppm: bool = True
+    """Whether the server has a PPM at all; not a caller's choice."""
 
     def checked(self) -> SearchSettings:
         """Return these settings if they are possible.
@@ -108,13 +110,11 @@ class SearchSettings:
     @property
     def uses_ppm(self) -> bool:
         """Whether any value of the search comes from the PPM."""
-        if self.mode is Mode.TERMINAL_GUIDED:
+        if not self.ppm or self.mode is Mode.TERMINAL_GUIDED:
             return False
-        if self.strategy in (Strategy.GREEDY, Strategy.MAJORITY):
-            return self.selection is not AnswerSelection.MAJORITY and (
-                self.strategy is not Strategy.GREEDY
-            )
-        return True
+        if self.strategy is Strategy.MAJORITY:
+            return self.selection is not AnswerSelection.MAJORITY
+        return self.strategy is not Strategy.GREEDY
 
     def normalized(self) -> SearchSettings:
         """Make implied settings explicit: greedy is one trajectory at temperature 0."""

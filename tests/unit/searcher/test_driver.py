@@ -10,6 +10,7 @@ import pytest
 from rstar_common.errors import Unavailable
 from rstar_searcher.driver import EndedBy, drive
 from rstar_searcher.meter import Meter
+from rstar_searcher.results import best_so_far
 from rstar_searcher.selection import trajectories
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import Mode, SearchSettings, Strategy
@@ -159,3 +160,13 @@ async def test_a_search_is_resumed_by_telling_it_again_what_it_was_told():
             resumed.ask()
         resumed.tree.check()
         assert all(node in resumed.asked for node, *_ in told[cut : cut + 1])
+
+
+async def test_a_server_without_a_ppm_asks_none_and_votes():
+    class NoPpm(ToyWorld):
+        async def score(self, question, path, siblings):
+            raise AssertionError("there is no PPM")
+
+    strategy, ended = await searched(NoPpm(), ppm=False, rollouts=8)
+    assert ended is EndedBy.ROLLOUTS
+    assert best_so_far(strategy.tree, SearchSettings(ppm=False)) is not None
