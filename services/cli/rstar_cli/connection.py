@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rstar_cli.local.stack import supervisor_pid
+from rstar_cli.local.lock import holder
 from rstar_cli.local.state import StackState, default_home, load
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import InvalidInput, Unavailable
@@ -91,7 +91,7 @@ class Endpoints:
     @property
     def _local(self) -> StackState:
         state = load(self._home)
-        if not state or not supervisor_pid(self._home):
+        if not state or not holder(self._home):
             raise Unavailable("the stack is not up; start it with: rstar up")
         return state
 

@@ -7,12 +7,14 @@ import itertools
 import json
 import os
 import signal
+import sys
 from contextlib import asynccontextmanager
 
+from rstar_cli.local.lock import holder, take
 from rstar_cli.local.plan import STACK_MARK, UNIT_MARK, Unit
 from rstar_cli.local.process import Command
 from rstar_cli.local.procfs import end_marked, marked, memory_bytes
-from rstar_cli.local.supervisor import Supervisor, locked
+from rstar_cli.local.supervisor import Supervisor
 from tests.support.eventually import eventually
 
 FOREVER = ("sleep", "600")
@@ -70,13 +72,24 @@ async def test_what_a_killed_supervisor_left_is_found_by_its_mark_and_ended(tmp_
     await process.wait()
 
 
-def test_only_one_supervisor_holds_a_home(tmp_path):
-    lock = locked(tmp_path)
-    assert locked(tmp_path) is None
-    lock.close()
-    again = locked(tmp_path)
-    assert again is not None
-    again.close()
+async def test_only_one_process_holds_a_home_and_asking_takes_nothing(tmp_path):
+    script = (
+        "import pathlib, sys; from rstar_cli.local.lock import take\n"
+        f"lock = take(pathlib.Path({str(tmp_path)!r})); print(bool(lock), flush=True)\n"
+        "sys.stdin.read()"
+    )
+    assert holder(tmp_path) is None
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert await process.stdout.readline() == b"True\n"
+    assert holder(tmp_path) == process.pid
+    assert take(tmp_path) is None
+    await process.communicate(b"")
+    assert holder(tmp_path) is None
+    take(tmp_path).close()
 
 
 def unit(home, name, argv, *, stage=0, grace_seconds=5.0):

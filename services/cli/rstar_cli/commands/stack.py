@@ -35,12 +35,12 @@ def up(
     ] = None,
     seed_models: Annotated[
         Path | None,
-        typer.Option(help="Checkpoints published and promoted if none is.", show_default="models"),
+        typer.Option(
+            help="Checkpoints published, and promoted if none is.", show_default="the bundled ones"
+        ),
     ] = None,
     searchers: Annotated[int, typer.Option(min=1, max=8, help="Searcher processes.")] = 1,
-    sandbox_slots: Annotated[
-        int, typer.Option(min=0, help="Runs at once; 0: the service's default.")
-    ] = 0,
+    sandbox_slots: Annotated[int, typer.Option(min=0, help="Sandboxes; 0: one a core.")] = 0,
     config_dir: Annotated[
         Path | None, typer.Option(help="TOML settings, one file a service.")
     ] = None,
@@ -56,14 +56,13 @@ def up(
     from rstar_cli.local.state import StackOptions
     from rstar_cli.output import run
 
-    seeds = seed_models or resource("models")
     config = config_dir or resource("infra/config")
     options = StackOptions(
         policy=policy.value,
         policy_model=_absolute(policy_model),
         ppm=ppm,
         ppm_model=_absolute(ppm_model),
-        seed_models=_absolute(seeds),
+        seed_models=_absolute(seed_models),
         searchers=searchers,
         sandbox_slots=sandbox_slots,
         config_dir=_absolute(config),

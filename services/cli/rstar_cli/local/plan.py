@@ -110,7 +110,7 @@ def _own_settings(state: StackState, kind: str, data: Path) -> Mapping[str, str]
         case "ppm":
             return {"MODEL": options.ppm_model, "CACHE_DIR": str(data / "ppm")}
         case "sandbox":
-            return {"SLOTS": str(options.sandbox_slots or "")}
+            return {"SANDBOX__SANDBOXES": str(options.sandbox_slots or "")}
         case "trainer":
             return {"SEED_MODELS": options.seed_models, "WORK_DIR": str(data / "trainer")}
         case _:

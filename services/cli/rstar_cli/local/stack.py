@@ -17,11 +17,11 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rstar_cli.local.lock import holder
 from rstar_cli.local.ports import until_open
 from rstar_cli.local.process import tail
 from rstar_cli.local.procfs import end_marked
 from rstar_cli.local.state import StackOptions, StackState, create, load
-from rstar_cli.local.supervisor import locked
 from rstar_common.errors import Conflict, Unavailable
 
 START_SECONDS = 300.0
@@ -51,25 +51,13 @@ class UnitView:
     """Since it was started; for a unit that came up, how long that took."""
 
 
-def supervisor_pid(home: Path) -> int | None:
-    """The supervisor of `home`, or None if none runs."""
-    if not (home / "supervisor.lock").exists():
-        return None
-    lock = locked(home)
-    if lock:
-        lock.close()
-        return None
-    text = (home / "supervisor.lock").read_text()
-    return int(text) if text.isdigit() else None
-
-
 def launch(home: Path, options: StackOptions) -> StackState:
     """Start a supervisor for `home`; it goes on when we end.
 
     Raises:
         Conflict: one runs already, with other options.
     """
-    if supervisor_pid(home):
+    if holder(home):
         state = load(home)
         assert state is not None
         if state.options != options:
@@ -93,11 +81,11 @@ def launch(home: Path, options: StackOptions) -> StackState:
 async def stop_stack(home: Path) -> bool:
     """End the stack of `home` and whatever a killed supervisor left; False if nothing ran."""
     state = load(home)
-    pid = supervisor_pid(home)
+    pid = holder(home)
     if pid:
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while supervisor_pid(home):
+        while holder(home):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)
                 break
@@ -184,7 +172,7 @@ async def wait_serving(
         for unit in waiting:
             if unit.state == "misconfigured" or unit.restarts >= FAILED_RESTARTS:
                 raise Unavailable(_complaint(home, unit, "does not start"))
-        if reports(home) and not supervisor_pid(home):
+        if reports(home) and not holder(home):
             raise Unavailable(f"the supervisor ended; see {home}/logs/supervisor.log")
         if time.monotonic() > deadline:
             raise Unavailable(_complaint(home, waiting[0], f"is not up after {seconds:.0f} s"))

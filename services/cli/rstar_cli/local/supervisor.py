@@ -11,7 +11,6 @@ Run by `rstar up` as `python -m rstar_cli.local.supervisor HOME`, in a session o
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import os
@@ -21,8 +20,9 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from rstar_cli.local.lock import take
 from rstar_cli.local.nats import nats_ready
 from rstar_cli.local.plan import Unit, plan
 from rstar_cli.local.process import start, stop
@@ -137,18 +137,6 @@ async def _race(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> None
         await asyncio.gather(task, other, return_exceptions=True)
 
 
-def locked(home: Path) -> TextIO | None:
-    """Take the home's lock, or None if a supervisor holds it. Closing the file gives it back."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = (home / "supervisor.lock").open("a")  # looking must not empty it
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
 async def _nats_and_s3_ready(state: StackState) -> None:
     # The services wait for both by themselves; starting them later spares them a retry.
     try:
@@ -178,7 +166,7 @@ def main() -> int:
     """Entry point of the detached process."""
     home = Path(sys.argv[1])
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
-    lock = locked(home)
+    lock = take(home)
     if not lock:
         logger.error("another supervisor runs the stack of %s", home)
         return 1
@@ -188,8 +176,6 @@ def main() -> int:
             logger.error("no state in %s", home)
             return 1
         lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
         asyncio.run(supervise(home, state))
         (home / "supervisor.json").unlink(missing_ok=True)
     return 0

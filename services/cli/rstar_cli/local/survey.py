@@ -16,8 +16,9 @@ from nats.js.errors import APIError
 from rstar.v1 import policy_pb2, policy_pb2_grpc, ppm_pb2, ppm_pb2_grpc, sandbox_pb2
 from rstar.v1 import sandbox_pb2_grpc as sandbox_grpc
 from rstar_cli.connection import nats_client
+from rstar_cli.local.lock import holder
 from rstar_cli.local.procfs import memory_bytes
-from rstar_cli.local.stack import UnitView, supervisor_pid, views
+from rstar_cli.local.stack import UnitView, views
 from rstar_cli.local.state import StackState, load
 from rstar_common.config import NatsSettings
 from rstar_common.errors import RstarError, Unavailable
@@ -70,7 +71,7 @@ async def survey(home: Path) -> Survey:
         Unavailable: it is not up.
     """
     state = load(home)
-    pid = supervisor_pid(home)
+    pid = holder(home)
     if not state or not pid:
         raise Unavailable("the stack is not up; start it with: rstar up")
     units = await views(home, state, {})
