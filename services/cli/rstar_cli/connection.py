@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rstar_cli.local.lock import holder
-from rstar_cli.local.state import StackState, default_home, load
+from rstar_cli.local.state import StackState, load, resolved_home
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import InvalidInput, Unavailable
 
@@ -50,6 +50,11 @@ class Endpoints:
     def __init__(self, settings: CliSettings, home: Path) -> None:
         self._settings = settings
         self._home = home
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the environment names a system that is not the local stack."""
+        return bool(self._settings.searcher)
 
     @property
     def searcher(self) -> str:
@@ -106,7 +111,7 @@ def endpoints(home: Path | None) -> Endpoints:
         settings = CliSettings()
     except (ValidationError, ValueError) as error:
         raise InvalidInput(str(error).splitlines()[-1].strip(), field="RSTAR_CLI_*") from error
-    return Endpoints(settings, (home or default_home()).resolve())
+    return Endpoints(settings, resolved_home(home))
 
 
 @asynccontextmanager

@@ -17,7 +17,18 @@ import sys
 
 import typer
 
-from rstar_cli.commands import batches, checkpoints, dead_letters, solve, stack, submit, train, tree
+from rstar_cli.commands import (
+    batches,
+    bench,
+    checkpoints,
+    dead_letters,
+    demo,
+    solve,
+    stack,
+    submit,
+    train,
+    tree,
+)
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
 
 EXIT_BY_ERROR: dict[type[RstarError], int] = {InvalidInput: 2, Unavailable: 3, NotFound: 4}
@@ -36,7 +47,7 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for panel, commands in {
-        "One machine": (stack.up, stack.down, stack.status),
+        "One machine": (stack.up, stack.down, stack.status, demo.demo),
         "Solve": (solve.solve, tree.tree),
         "Batches": (
             submit.submit,
@@ -59,6 +70,7 @@ def app() -> typer.Typer:
         for command in commands:
             rstar.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
     rstar.add_typer(train.app(), name="train", rich_help_panel="Models")
+    rstar.add_typer(bench.app(), name="bench", rich_help_panel="One machine")
     return rstar
 
 

@@ -55,3 +55,13 @@ def graded_summary(
         "expansions": cost.expansions,
         "retries": cost.retries,
     }
+
+
+def versions_of(found: Sequence[searcher_pb2.BatchResult]) -> dict[str, list[str]]:
+    """The distinct versions of each tier that made these results."""
+    versions = [item.result.versions for item in found]
+    return {
+        "policy": sorted({version.policy for version in versions if version.policy}),
+        "ppm": sorted({version.ppm for version in versions if version.ppm}),
+        "sandbox": sorted({version.sandbox for version in versions if version.sandbox}),
+    }

@@ -53,7 +53,7 @@ def up(
     Example: rstar up --searchers 2
     """
     from rstar_cli.local.checkout import resource
-    from rstar_cli.local.state import StackOptions
+    from rstar_cli.local.state import StackOptions, resolved_home
     from rstar_cli.output import run
 
     config = config_dir or resource("infra/config")
@@ -67,7 +67,7 @@ def up(
         sandbox_slots=sandbox_slots,
         config_dir=_absolute(config),
     )
-    run(_up(_home(home), options, json))
+    run(_up(resolved_home(home), options, json))
 
 
 def down(home: Home = None, json: Json = False) -> None:
@@ -76,9 +76,10 @@ def down(home: Home = None, json: Json = False) -> None:
     Example: rstar down
     """
     from rstar_cli.local.stack import stop_stack
+    from rstar_cli.local.state import resolved_home
     from rstar_cli.output import console, emit_json, run
 
-    ran = run(stop_stack(_home(home)))
+    ran = run(stop_stack(resolved_home(home)))
     if json:
         emit_json({"stopped": ran})
     else:
@@ -92,29 +93,31 @@ def status(home: Home = None, json: Json = False) -> None:
 
     Example: rstar status --json
     """
+    from rstar_cli.local.state import resolved_home
     from rstar_cli.output import run
 
-    run(_status(_home(home), json))
+    run(_status(resolved_home(home), json))
 
 
 def _absolute(path: Path | None) -> str:
     return str(path.resolve()) if path else ""
 
 
-def _home(home: Path | None) -> Path:
-    from rstar_cli.local.state import default_home
-
-    return (home or default_home()).resolve()
-
-
 async def _up(home: Path, options: StackOptions, json: bool) -> None:
-    from rstar_cli.local.stack import launch, wait_serving
+    from rstar_cli.local.lock import holder
+    from rstar_cli.local.stack import launch, stop_stack, wait_serving
     from rstar_cli.output import console, emit_json
     from rstar_cli.views.stack import live_units
 
-    state = launch(home, options)
-    with live_units(quiet=json) as show:
-        units = await wait_serving(home, state, on_change=show)
+    ours = holder(home) is None
+    try:
+        state = launch(home, options)
+        with live_units(quiet=json) as show:
+            units = await wait_serving(home, state, on_change=show)
+    except BaseException:
+        if ours:  # a half-started stack helps nobody, after Ctrl-C neither
+            await stop_stack(home)
+        raise
     if json:
         emit_json({unit.name: unit.address for unit in units})
     else:

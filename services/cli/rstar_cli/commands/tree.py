@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +28,7 @@ def tree(
     from rstar_cli.output import as_json, console, emit_json, run
     from rstar_cli.views.search import solution, tree_lines
 
-    found = run(fetch(home, search_id))
+    found = run(_fetch(home, search_id))
     if html:
         from rstar_cli.treepage import render
 
@@ -44,7 +43,7 @@ def tree(
         out.print(solution(found.result))
 
 
-async def fetch(home: Path | None, search_id: str) -> tree_pb2.Tree:
+async def _fetch(home: Path | None, search_id: str) -> tree_pb2.Tree:
     """The tree of a search. Raises `NotFound`."""
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.connection import endpoints
@@ -54,23 +53,3 @@ async def fetch(home: Path | None, search_id: str) -> tree_pb2.Tree:
         stub = searcher_pb2_grpc.SearcherServiceStub(wire)
         request = searcher_pb2.GetTreeRequest(search_id=search_id)
         return (await call(stub.GetTree(request, timeout=60))).tree
-
-
-async def write_pages(
-    searcher: str, search_ids: list[str], directory: Path
-) -> dict[str, tree_pb2.Tree]:
-    """Write `SEARCH.html` for each search; returns their trees."""
-    from rstar.v1 import searcher_pb2, searcher_pb2_grpc
-    from rstar_cli.treepage import render
-    from rstar_common.rpc import call, channel
-
-    trees: dict[str, tree_pb2.Tree] = {}
-    async with channel(searcher) as wire:
-        stub = searcher_pb2_grpc.SearcherServiceStub(wire)
-        for search_id in search_ids:
-            request = searcher_pb2.GetTreeRequest(search_id=search_id)
-            trees[search_id] = (await call(stub.GetTree(request, timeout=60))).tree
-            page = render(trees[search_id])
-            path = directory / f"{search_id}.html"
-            await asyncio.to_thread(path.write_text, page, encoding="utf-8")
-    return trees

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+from rstar_cli.local.state import StackOptions
 from rstar_common.errors import InvalidInput
 
 
@@ -30,3 +32,10 @@ def required(relative: str, *, field: str) -> Path:
     if not path:
         raise InvalidInput(f"no {relative} in this installation; name the file", field=field)
     return path
+
+
+def default_options(
+    *, policy: Literal["sglang", "bootstrap"] = "sglang", ppm: bool = True
+) -> StackOptions:
+    """A stack with the repository's settings."""
+    return StackOptions(policy=policy, ppm=ppm, config_dir=str(resource("infra/config") or ""))

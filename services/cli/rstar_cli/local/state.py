@@ -102,6 +102,11 @@ def default_home() -> Path:
     return Path.home() / ".local" / "state" / "rstar"
 
 
+def resolved_home(home: Path | None) -> Path:
+    """The home a command was given, or the default, as an absolute path."""
+    return (home or default_home()).resolve()
+
+
 def load(home: Path) -> StackState | None:
     """The stack of `home`, or None if there never was one.
 

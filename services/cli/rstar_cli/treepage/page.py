@@ -23,33 +23,35 @@ from rstar_cli.views.search import enum_name
 
 
 def render(tree: tree_pb2.Tree) -> str:
-    """The whole document."""
-    style, script = _asset("page.css"), _asset("page.js")
+    """The page of one search."""
+    index = outline(tree)
+    main = tag("main", _outline(tree, index), tag("aside", id="details", tabindex="-1"))
+    title = f"{one_line(tree.problem.question, 70)} · rStar-Math"
+    return document(title, join(_header(tree, index), main), script=_asset("page.js"))
+
+
+def document(title: str, content: Html, *, script: str = "") -> str:
+    """A whole document in the style of all pages; only `script` may run in it."""
+    style = _asset("page.css")
     policy = "; ".join(
         (
             "default-src 'none'",
             f"style-src 'sha256-{_digest(style)}'",
-            f"script-src 'sha256-{_digest(script)}'",
+            *([f"script-src 'sha256-{_digest(script)}'"] if script else []),
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
-    index = outline(tree)
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=policy),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"{one_line(tree.problem.question, 70)} · rStar-Math"),
+        tag("title", title),
         Html(f"<style>{style}</style>"),
     )
-    body = tag(
-        "body",
-        _header(tree, index),
-        tag("main", _outline(tree, index), tag("aside", id="details", tabindex="-1")),
-        Html(f"<script>{script}</script>"),
-    )
+    body = tag("body", content, Html(f"<script>{script}</script>") if script else None)
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 

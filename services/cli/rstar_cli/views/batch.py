@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.progress import (
     BarColumn,
@@ -21,6 +22,9 @@ from rstar.v1 import searcher_pb2, types_pb2
 from rstar_cli.grading import EQUAL, NO_ANSWER, UNEQUAL, Grade
 from rstar_cli.output import console, one_line
 from rstar_cli.views.search import enum_name
+
+if TYPE_CHECKING:
+    from rstar_cli.campaign import Campaign
 
 _VERDICT_STYLES = {EQUAL: "green", UNEQUAL: "red", NO_ANSWER: "red"}
 
@@ -159,6 +163,17 @@ def total_cost(results: Iterable[searcher_pb2.BatchResult]) -> types_pb2.Cost:
         for cost_field, value in item.result.cost.ListFields():
             setattr(total, cost_field.name, getattr(total, cost_field.name) + value)
     return total
+
+
+def demo_totals(done: Campaign, *, started_seconds: float, memory_bytes: int) -> str:
+    """The last lines of the demo."""
+    cost = total_cost(done.results)
+    return (
+        f"{grade_totals(done.grades)}\n"
+        f"{done.seconds:.1f} s for the batch, {started_seconds:.1f} s to start the stack; "
+        f"{cost.generated_tokens:,} tokens, {cost.sandbox_runs:,} sandbox runs, "
+        f"{cost.rollouts:,} rollouts; stack memory {memory_bytes / 2**30:.2f} GiB"
+    )
 
 
 def dead_letters_table(letters: Iterable[searcher_pb2.DeadLetter]) -> Table:
