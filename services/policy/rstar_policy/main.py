@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
 
+    # The engine is exec'ed at once after its fork, so gRPC need not prepare for forks, nor
+    # warn that it could not. Must be set before gRPC is imported.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     # After the arguments, so that --help answers at once.
     from rstar_common.config import load_settings
     from rstar_common.lifecycle import run_main

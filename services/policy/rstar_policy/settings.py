@@ -28,7 +28,7 @@ class SglangSettings(Section):
     """Sequences in one batch; 0: 32 on a CPU, the engine's choice on a GPU."""
 
     max_total_tokens: int = Field(default=0, ge=0)
-    """Tokens the prefix cache holds; 0: 32,768 on a CPU, what fits on a GPU."""
+    """Tokens the prefix cache holds; 0: 16,384 on a CPU, what fits on a GPU."""
 
     mem_fraction_static: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Share of GPU memory for weights and cache; 0 is the engine's choice."""
@@ -52,10 +52,11 @@ class SglangSettings(Section):
     """Folder of the CPU stand-ins; empty is `infra/sglang/cpu` of the checkout."""
 
     start_seconds: float = Field(default=0.0, ge=0.0)
-    """How long a start may take; 0: 180 on a CPU, 1,800 on a GPU."""
+    """How long a start may take; 0: 300 on a CPU, 1,800 on a GPU."""
 
     log_file: Path | None = None
-    """Where the engine's own output goes; empty: a file in `cache_dir`."""
+    """Where the engine's own output goes; empty: `sglang.log` in `cache_dir`. The run before
+    is kept beside it as `….1`."""
 
 
 class PolicySettings(ServiceSettings):

@@ -18,10 +18,12 @@ from rstar_policy.settings import SglangSettings
 CPU_RUNNING_REQUESTS = 32
 """More gain nothing on one thread, and each costs memory for its sampling."""
 
-CPU_TOTAL_TOKENS = 32_768
-"""64 MB of cache for the bundled models; 256 prompts of 128 tokens."""
+CPU_TOTAL_TOKENS = 16_384
+"""134 MB of cache for a model of 4 layers and width 256: 32 sequences and 60 cached prefixes."""
 
-CPU_START_SECONDS = 180.0
+CPU_START_SECONDS = 300.0
+"""Ten seconds on an idle machine; more than a minute where twenty processes want two cores."""
+
 GPU_START_SECONDS = 1_800.0
 """Loading 7B from a cold network disk and capturing CUDA graphs."""
 
@@ -82,9 +84,14 @@ def launch_of(settings: SglangSettings, checkpoint: Checkpoint) -> Launch:
         # Token ids in, token ids out, unless the format stops at texts.
         "skip-tokenizer-init": not checkpoint.prompter.stop_texts,
         "enable-deterministic-inference": settings.deterministic,
-        "log-level-http": "warning",
+        # At "info" it writes a line for each batch: gigabytes a day.
+        "log-level": "warning",
     }
-    environment = {"SGLANG_RETURN_ORIGINAL_LOGPROB": "1"}
+    environment = {
+        "SGLANG_RETURN_ORIGINAL_LOGPROB": "1",
+        # Less than our own patience, so that it is the engine that says it hangs.
+        "SGLANG_HEALTH_CHECK_TIMEOUT": "45",
+    }
     max_running, max_tokens = settings.max_running_requests, settings.max_total_tokens
     if on_gpu:
         options["skip-server-warmup"] = False

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from rstar_common.errors import Unavailable
 from rstar_policy import die_with_parent, metrics
@@ -55,8 +56,7 @@ async def started(launch: Launch, *, log_file: Path) -> AsyncGenerator[EnginePro
     Raises:
         Unavailable: it did not come up; the message ends with its last lines.
     """
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="rstar-sglang-") as private, log_file.open("wb") as log:
+    with tempfile.TemporaryDirectory(prefix="rstar-sglang-") as private, _fresh(log_file) as log:
         port, api_key = _free_port(), secrets.token_urlsafe(24)
         # YAML by name, JSON by content, which is YAML too.
         key_file = Path(private) / "key.yaml"
@@ -106,6 +106,14 @@ async def _kill_group(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def _fresh(log_file: Path) -> BinaryIO:
+    """The log, empty; why the last engine died is kept beside it."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    if log_file.exists():
+        log_file.replace(f"{log_file}.1")
+    return log_file.open("wb")
 
 
 def _free_port() -> int:
