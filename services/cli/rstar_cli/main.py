@@ -47,7 +47,7 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for panel, commands in {
-        "One machine": (stack.up, stack.down, stack.status, demo.demo),
+        "One machine": (stack.up, stack.down, stack.status, stack.env, demo.demo),
         "Solve": (solve.solve, tree.tree),
         "Batches": (
             submit.submit,

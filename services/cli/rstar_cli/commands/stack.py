@@ -136,3 +136,33 @@ async def _status(home: Path, json: bool) -> None:
         console().print(survey_table(found))
     if not found.healthy:
         raise typer.Exit(3)
+
+
+def env(home: Home = None, json: Json = False) -> None:
+    """Print how other programs reach the stack, as shell exports. Holds passwords.
+
+    Example: eval "$(rstar env)"
+    """
+    import shlex
+    import sys
+
+    from rstar_cli.connection import endpoints
+    from rstar_cli.output import emit_json
+
+    where = endpoints(home)
+    nats, store = where.nats, where.object_store
+    credentials = f"{nats.user}:{nats.password.get_secret_value()}@" if nats.user else ""
+    variables = {
+        "RSTAR_ADDRESS": where.searcher,
+        "NATS_URL": nats.servers[0].replace("://", f"://{credentials}"),
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_REGION": store.region,
+        "AWS_ACCESS_KEY_ID": store.access_key.get_secret_value(),
+        "AWS_SECRET_ACCESS_KEY": store.secret_key.get_secret_value(),
+        "RSTAR_BUCKET": store.bucket,
+    }
+    if json:
+        emit_json(variables)
+        return
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
