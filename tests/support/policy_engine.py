@@ -23,7 +23,7 @@ SMALL_ENGINE = {
     "RSTAR_POLICY_SGLANG__MAX_TOTAL_TOKENS": "8192",
     "RSTAR_POLICY_SGLANG__MAX_RUNNING_REQUESTS": "16",
 }
-READY_SECONDS = 100.0
+READY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,13 +49,16 @@ def write_tiny_model(
     hidden_size: int = 128,
     layers: int = 2,
     dtype: str = "float32",
+    tokenizer: Tokenizer | None = None,
+    eos: str = EOS,
+    context_tokens: int = CONTEXT_TOKENS,
 ) -> Path:
     """Write a checkpoint with random weights into `directory`; returns it."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     directory.mkdir(parents=True, exist_ok=True)
-    tokenizer = mini_tokenizer()
+    tokenizer = tokenizer or mini_tokenizer()
     config = LlamaConfig(
         vocab_size=-(-tokenizer.get_vocab_size() // 64) * 64,
         hidden_size=hidden_size,
@@ -63,17 +66,17 @@ def write_tiny_model(
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=CONTEXT_TOKENS,
+        max_position_embeddings=context_tokens,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.token_to_id(EOS),
+        eos_token_id=tokenizer.token_to_id(eos),
         # Wide enough that the next-token distribution is far from flat.
         initializer_range=0.08,
     )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config).to(getattr(torch, dtype))
     model.save_pretrained(directory, safe_serialization=True)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS).save_pretrained(directory)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos).save_pretrained(directory)
     return directory
 
 

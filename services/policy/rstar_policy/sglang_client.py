@@ -87,12 +87,17 @@ class SglangClient:
 
     async def abort_cancelled(self) -> None:
         while True:
-            for request_id in await self._to_abort.get():
-                try:
-                    await self._post("/abort_request", {"rid": request_id}, CONTROL_SECONDS)
-                except Unavailable as error:
-                    # An engine that is down has freed them already.
-                    logger.info("abort: %s", error)
+            request_ids = await self._to_abort.get()
+            async with asyncio.TaskGroup() as group:
+                for request_id in request_ids:
+                    group.create_task(self._abort(request_id))
+
+    async def _abort(self, request_id: str) -> None:
+        try:
+            await self._post("/abort_request", {"rid": request_id}, CONTROL_SECONDS)
+        except Unavailable as error:
+            # An engine that is down has freed it already.
+            logger.info("abort: %s", error)
 
     async def abort_all(self) -> None:
         await self._post("/abort_request", {"abort_all": True}, CONTROL_SECONDS)
