@@ -1,0 +1,95 @@
+"""Remake the shipped samples from full files of the DeepMind Mathematics Dataset.
+
+    python data/sample.py FULL_DIR
+
+FULL_DIR holds train-easy.jsonl.gz, train-medium.jsonl.gz, train-hard.jsonl.gz,
+interpolate.jsonl and extrapolate.jsonl: one JSON object a line with id, module, question
+and answer. Which problems are taken depends on a hash of their id alone, never on results.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TRAIN = {"train-easy.jsonl.gz": 60, "train-medium.jsonl.gz": 30, "train-hard.jsonl.gz": 10}
+"""Problems taken a module."""
+
+HELD_OUT = {"interpolate.jsonl": 5, "extrapolate.jsonl": 2}
+DEMO = 24
+MAX_QUESTION_CHARACTERS = 300
+"""Longer training questions do not fit the mini models' context beside a solution."""
+
+
+def read(path: Path) -> Iterator[dict[str, str]]:
+    """Problems of a file, gzipped or not."""
+    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    with opened as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def rank(problem: dict[str, str]) -> str:
+    """Orders problems without regard to what they say."""
+    return hashlib.sha256(problem["id"].encode()).hexdigest()
+
+
+def take(problems: Iterable[dict[str, str]], count: int, *, after: int = 0) -> list[dict[str, str]]:
+    """`count` problems of each module, after the first `after`."""
+    modules = defaultdict(list)
+    for problem in problems:
+        modules[problem["module"]].append(problem)
+    return [
+        {key: problem[key] for key in ("id", "module", "question", "answer")}
+        for module in sorted(modules)
+        for problem in sorted(modules[module], key=rank)[after : after + count]
+    ]
+
+
+def main(full: Path) -> None:
+    """Write train.jsonl.gz, heldout.jsonl and demo.jsonl beside this file."""
+    held_out = [
+        p for name, count in HELD_OUT.items() for p in take(read(full / name), count, after=1)
+    ]
+    demo_pool = take(read(full / "interpolate.jsonl"), 1)
+    asked = {problem["question"] for problem in [*held_out, *demo_pool]}
+    train = [
+        problem
+        for name, count in TRAIN.items()
+        for problem in take(
+            (
+                p
+                for p in read(full / name)
+                if p["question"] not in asked and len(p["question"]) <= MAX_QUESTION_CHARACTERS
+            ),
+            count,
+        )
+    ]
+    # Shuffled by hash, so that any prefix is a fair sample of all modules.
+    train.sort(key=rank)
+    held_out.sort(key=rank)
+    with (
+        (HERE / "dm_math/train.jsonl.gz").open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out,
+    ):
+        out.write("".join(json.dumps(problem) + "\n" for problem in train).encode())
+    (HERE / "dm_math/heldout.jsonl").write_text(
+        "".join(json.dumps(problem) + "\n" for problem in held_out)
+    )
+    # Each of the first 24 modules in hash order gives its first interpolation problem, which
+    # the held-out sample leaves out.
+    first = {}
+    for problem in sorted(demo_pool, key=rank):
+        first.setdefault(problem["module"], problem)
+    demo = list(first.values())[:DEMO]
+    (HERE / "demo.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in demo))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
