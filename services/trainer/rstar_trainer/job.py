@@ -148,6 +148,7 @@ class WorkOrder(_Frozen):
     agreement_filter: bool = False
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
 class WorkerEvent(_Frozen):

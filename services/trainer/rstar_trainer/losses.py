@@ -20,7 +20,7 @@ def masked_cross_entropy(logits_KV: Tensor, targets_K: Tensor) -> Tensor:
     """
     if targets_K.numel() == 0:
         raise ValueError("no trained position in the batch")
-    return F.cross_entropy(logits_KV, targets_K)
+    return F.cross_entropy(logits_KV.float(), targets_K)
 
 
 def pairwise_ranking_loss(

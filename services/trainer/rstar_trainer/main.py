@@ -47,6 +47,9 @@ class TrainerSettings(ServiceSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models are trained; `auto` takes a GPU if there is one."""
 
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of matrix products; weights are float32. `auto` is bfloat16 where the hardware has it."""
+
 
 def main() -> None:
     """Run until SIGTERM."""
@@ -93,7 +96,9 @@ async def serve(
             jobs,
             registry,
             work_dir=settings.work_dir.expanduser(),
-            limits=WorkerLimits(threads=settings.threads, device=settings.device),
+            limits=WorkerLimits(
+                threads=settings.threads, device=settings.device, precision=settings.precision
+            ),
         )
         servicer = TrainerServicer(jobs, runner, registry)
         components = {

@@ -64,6 +64,7 @@ class WorkerLimits:
 
     threads: int
     device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
 
 
 class _WorkerDied(Exception):
@@ -232,6 +233,7 @@ class JobRunner:
             agreement_filter=agreement_filter,
             threads=self._limits.threads,
             device=self._limits.device,
+            precision=self._limits.precision,
         )
 
     async def _train(self, record: JobRecord, directory: Path) -> None:

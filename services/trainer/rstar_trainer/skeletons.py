@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Container, Sequence
 
 from rstar_common.formats import PromptStep
@@ -64,27 +65,33 @@ class AskedQuestion:
         ]
         return _LIST.sub("#*", " ".join(words))
 
-    def place(self, value: str) -> str:
-        """Where the question gives `value`: `#def`, `#0`, `#1` …; empty if it does not."""
+    def place(self, value: str, *, use: int = 0) -> str:
+        """Where the question gives `value`: `#def`, `#0`, `#1` …; empty if it does not.
+
+        A value that is asked about twice has two places: the first use takes the first.
+        """
         text = re.sub(r"\s+", "", value).replace("^", "**")
-        at = self._find(text) if any(c.isalnum() for c in text) else -1
-        if at < 0:
+        if not any(c.isalnum() for c in text):
             return ""
-        index = bisect_right(self._starts, self._offsets[at]) - 1 - self._first
-        return f"#{index}" if self._offsets[at] >= self._asking_offset else "#def"
+        found = self._occurrences(text)
+        asked = [at for at in found if self._offsets[at] >= self._asking_offset]
+        if not asked:
+            return "#def" if found else ""
+        at = self._offsets[asked[min(use, len(asked) - 1)]]
+        return f"#{bisect_right(self._starts, at) - 1 - self._first}"
 
     @property
     def _asking_offset(self) -> int:
         return self._offsets[-1] + 1 - len(self.asking) if self._offsets else 0
 
-    def _find(self, text: str) -> int:
-        # The asking part comes last, so the last occurrence is looked for.
-        at = self._text.rfind(text)
+    def _occurrences(self, text: str) -> list[int]:
+        found: list[int] = []
+        at = self._text.find(text)
         while at >= 0:
             if not (self._glued(at - 1) or self._glued(at + len(text) - 1)):
-                return at
-            at = self._text.rfind(text, 0, at + len(text) - 1)
-        return -1
+                found.append(at)
+            at = self._text.find(text, at + 1)
+        return found
 
     def _glued(self, at: int) -> bool:
         """Whether the character at `at` and the next one are of one word or number."""
@@ -103,12 +110,19 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
     """The program of `steps` without comments and imports, its names and values abstracted."""
     names: dict[str, str] = {}
     kept: list[str] = []
+    uses: Counter[str] = Counter()
+
+    def value(text: str, otherwise: str) -> str:
+        place = asked.place(text, use=uses[text])
+        uses[text] += 1
+        return f" {place} " if place else otherwise
+
     for line in "\n".join(step.text for step in steps).splitlines():
         if _LEFT_OUT.match(line):
             continue
-        code = _STRING.sub(lambda m: _value(asked, m.group(1) or m.group(2) or "", m.group()), line)
-        code = _COUNTS.sub(lambda m: _value(asked, m.group(), "counts"), code)
-        code = _LONG_NUMBER.sub(lambda m: _value(asked, m.group(), m.group()), code)
+        code = _STRING.sub(lambda m: value(m.group(1) or m.group(2) or "", m.group()), line)
+        code = _COUNTS.sub(lambda m: value(m.group(), "counts"), code)
+        code = _LONG_NUMBER.sub(lambda m: value(m.group(), m.group()), code)
         targets = _TARGETS.match(line)
         for name in _NAME.findall(targets.group(1)) if targets else ():
             if "#def" in code:
@@ -128,10 +142,6 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
         else:
             tokens.append(names.get(token, token))
     return " ".join(tokens)
-
-
-def _value(asked: AskedQuestion, value: str, otherwise: str) -> str:
-    return f" {place} " if (place := asked.place(value)) else otherwise
 
 
 def _asking_start(question: str) -> int:

@@ -52,7 +52,11 @@ class Work:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        return torch.bfloat16 if self.device.type == "cuda" else None
+        precision = self.order.precision
+        if precision == "auto":
+            fast = self.device.type == "cuda" or _cpu_multiplies_bfloat16()
+            precision = "bfloat16" if fast else "float32"
+        return torch.bfloat16 if precision == "bfloat16" else None
 
     @property
     def base(self) -> Path:
@@ -64,6 +68,15 @@ class Work:
             return None
         self.enter("comparing programs", 0.02)
         return count_agreement(read_trees(self.files()))
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    """Whether bfloat16 is faster than float32 on this CPU: about twice, where it is."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def emit(event: WorkerEvent) -> None:

@@ -1,0 +1,82 @@
+"""Preference pairs of a tree made by hand: exactly these, and no others."""
+
+from __future__ import annotations
+
+from rstar_trainer.dataset import parse_tree
+from rstar_trainer.pairs import preference_groups
+from tests.support.arithmetic_trees import RIGHT, UNDECIDED, WRONG, TreeMaker
+
+END = "print(r)"
+
+
+def hand_made():
+    """Two good first steps, one mixed, two bad, one undecided.
+
+    node  text  answers below            Q
+    a     right right                    1
+    b     right right wrong              1/3
+    c     right wrong wrong wrong       -1/2
+    d     wrong                         -1
+    e     wrong wrong                   -1
+    f     undecided                      0
+    """
+    maker = TreeMaker("What is 1 plus 1?")
+    for name, verdicts in (
+        ("a", [RIGHT, RIGHT]),
+        ("b", [RIGHT, RIGHT, WRONG]),
+        ("c", [RIGHT, WRONG, WRONG, WRONG]),
+        ("d", [WRONG]),
+        ("e", [WRONG, WRONG]),
+        ("f", [UNDECIDED]),
+    ):
+        step = maker.step(0, name)
+        for number, verdict in enumerate(verdicts):
+            maker.answer(step, f"{END} # {name}{number}", "2\n", verdict)
+    return parse_tree(maker.build().SerializeToString())
+
+
+def texts(paths):
+    return [" > ".join(step.text.removeprefix(f"{END} # ") for step in path) for path in paths]
+
+
+def shown(tree, **settings):
+    return [
+        (texts(group.preferred), texts(group.rejected), group.final)
+        for group in preference_groups(tree, **({"per_side": 2, "min_margin": 0.5} | settings))
+    ]
+
+
+def test_the_best_siblings_that_lead_right_beat_the_worst_that_lead_wrong():
+    assert shown(hand_made()) == [
+        (["a", "b"], ["d", "e"], False),
+        (["b > b0", "b > b1"], ["b > b2"], False),
+        (["c > c0"], ["c > c1", "c > c2"], False),
+        (["a > a0", "a > a1"], ["d > d0", "e > e0"], True),
+    ]
+
+
+def test_one_step_a_side_is_the_best_against_the_worst():
+    assert shown(hand_made(), per_side=1)[0] == (["a"], ["d"], False)
+
+
+def test_every_pair_has_the_margin():
+    # b against d has 1/3 + 1 = 1.33, a against d has 2.
+    assert shown(hand_made(), min_margin=1.5)[0] == (["a"], ["d", "e"], False)
+
+
+def test_a_tree_with_one_outcome_teaches_nothing():
+    maker = TreeMaker("What is 1 plus 1?")
+    step = maker.step(0, "a")
+    maker.answer(step, END, "2\n", RIGHT)
+    maker.answer(maker.step(0, "b"), END, "?\n", UNDECIDED)
+    assert shown(parse_tree(maker.build().SerializeToString())) == []
+
+
+def test_a_right_answer_that_is_disowned_is_as_if_it_had_not_been_made():
+    tree = hand_made()
+    [first, second] = [t.leaf for t in tree.trajectories() if t.steps[0].text == "a"]
+    without = tree.without([first, second])
+    assert without.nodes[0].visits == tree.nodes[0].visits - 2
+    assert shown(without)[0] == (["b", "c"], ["d", "e"], False)
+    assert tree.without([first]).nodes[1].q == 1.0
+    assert without.nodes[1].visits == 0

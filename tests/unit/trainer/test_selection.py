@@ -1,0 +1,99 @@
+"""Which trajectories become examples, and how wrong programs with right answers are found."""
+
+from __future__ import annotations
+
+from random import Random
+
+from rstar_common.formats import PromptStep, StepKind
+from rstar_trainer.agreement import count_agreement
+from rstar_trainer.dataset import parse_tree
+from rstar_trainer.selection import select_examples
+from rstar_trainer.skeletons import AskedQuestion, program_skeleton, words_of
+from tests.support.arithmetic_trees import RIGHT, WRONG, TreeMaker, arithmetic_trees
+
+
+def parsed(tree):
+    return parse_tree(tree.SerializeToString())
+
+
+def code(*texts):
+    return [PromptStep(text=text, kind=StepKind.CODE) for text in texts]
+
+
+def test_the_trajectories_with_the_highest_mean_q_are_kept():
+    maker = TreeMaker("q?")
+    good, mixed = maker.step(0, "good"), maker.step(0, "mixed")
+    maker.answer(good, "a", "1", RIGHT)
+    maker.answer(good, "b", "1", RIGHT)
+    maker.answer(mixed, "c", "1", RIGHT)
+    maker.answer(mixed, "d", "2", WRONG)
+    kept = select_examples([parsed(maker.build())], per_problem=2, agreement=None)
+    assert [[step.text for step in e.steps] for e in kept.examples] == [
+        ["good", "a"],
+        ["good", "b"],
+    ]
+    assert (kept.problems, kept.solved) == (1, 1)
+
+
+def test_a_problem_searched_twice_is_one_problem_and_the_order_of_trees_is_nothing():
+    trees = [parsed(tree) for tree in arithmetic_trees(30)]
+    first = select_examples([*trees, *trees], per_problem=2, agreement=None)
+    shuffled = Random(1).sample(trees, len(trees))
+    assert select_examples(shuffled, per_problem=2, agreement=None).examples == first.examples
+
+
+def test_a_program_that_is_right_by_chance_is_disowned():
+    trees = [parsed(tree) for tree in arithmetic_trees(40)]
+    lucky = TreeMaker("What is 7 plus 0?", problem_id="lucky")
+    for operator in "-+":
+        defined = lucky.step(0, "# Step 1: define the values\na = 7\nb = 0")
+        computed = lucky.step(defined, f"# Step 2: compute\nr = a {operator} b")
+        lucky.answer(computed, "# Now print the final answer\nprint(r)", "7\n", RIGHT)
+    trees.append(parsed(lucky.build()))
+    kept = select_examples(trees, per_problem=2, agreement=count_agreement(trees))
+    [programs] = [
+        [step.text for step in e.steps] for e in kept.examples if e.question == "What is 7 plus 0?"
+    ]
+    assert "r = a + b" in programs[1]
+    assert kept.disowned == 1
+
+
+def test_questions_that_ask_the_same_share_a_skeleton():
+    questions = [
+        "Let k = 3 - 5. What is the third biggest value in k, -0.5, 3/7?",
+        "Let z(x) = 3*x + 1. Suppose 0 = 2*t. What is the third biggest value in 4, z, t, 12?",
+    ]
+    common = {word for question in questions for word in words_of(question)}
+    first, second = (AskedQuestion(question).skeleton(common) for question in questions)
+    assert first == second
+    assert "third biggest" in first
+
+
+def test_a_rare_word_is_a_particular():
+    asked = AskedQuestion("What is prob of picking two from qtqqt?")
+    assert asked.skeleton({"what", "is"}) == "what is _ _ _ _ _ _ ?"
+
+
+def test_programs_differ_by_the_order_of_values_and_not_by_the_values():
+    def skeleton(first, second, *, swapped=False):
+        asked = AskedQuestion(f"What is {first} minus {second}?")
+        left, right = (second, first) if swapped else (first, second)
+        steps = code(
+            f"# Step 1: name\nfrom sympy import *\nA = E('{left}')\nB = E('{right}')",
+            "# Step 2: subtract\nR = A - B",
+            "# Now print the final answer\nprint(R)",
+        )
+        return program_skeleton(asked, steps)
+
+    assert skeleton("12", "-7") == skeleton("9.5", "3/4")
+    assert skeleton("12", "-7") != skeleton("12", "-7", swapped=True)
+
+
+def test_lines_that_take_values_from_definitions_are_left_out():
+    asked = AskedQuestion("Suppose -4*s = -3 + 51. Let r = s + 18. Is r prime?")
+    long = code(
+        "s, = solve(E('-4*s = -3 + 51'), s)", "r = E('s + 18')", "R = isprime(r)", "print(R)"
+    )
+    direct = AskedQuestion("Let d = 3 + 4. Is d prime?")
+    short = code("d = E('3 + 4')", "T = isprime(d)", "print(T)")
+    assert program_skeleton(asked, long) == program_skeleton(direct, short)

@@ -1,0 +1,161 @@
+"""Training: what is learned, in which order, and that stopping changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rstar_common.errors import Cancelled
+from rstar_common.formats import MINI, Encoder, Marker
+from rstar_trainer import checkpoint
+from rstar_trainer.batches import epoch_batches
+from rstar_trainer.dataset import parse_tree
+from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+from rstar_trainer.loop import schedule
+from rstar_trainer.pairs import preference_groups
+from rstar_trainer.ppm_training import evaluate_ppm, tokenize_group, train_ppm
+from rstar_trainer.selection import select_examples
+from rstar_trainer.sft import evaluate_policy, tokenize, train_policy
+from rstar_trainer.tokenizer import train_tokenizer
+from tests.support.arithmetic_trees import arithmetic_trees
+from tests.support.models import TINY_SHAPE
+
+TRAINING = POLICY_TRAINING.model_copy(update={"max_steps": 5, "batch_tokens": 256})
+
+
+def ignore(share, metrics):
+    """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return [parse_tree(tree.SerializeToString()) for tree in arithmetic_trees(40, digits=1)]
+
+
+@pytest.fixture(scope="module")
+def selected(trees):
+    return select_examples(trees, per_problem=1, agreement=None).examples
+
+
+@pytest.fixture(scope="module")
+def encoder(selected):
+    corpus = [text for e in selected for text in (e.question, *(step.text for step in e.steps))]
+    return Encoder(train_tokenizer(corpus, vocabulary_size=300), MINI)
+
+
+@pytest.fixture(scope="module")
+def examples(selected, encoder):
+    return [tokenize(encoder, example) for example in selected]
+
+
+def new_model(encoder):
+    return checkpoint.random_policy(TINY_SHAPE, encoder._tokenizer, seed=7)
+
+
+def trained(encoder, examples, **settings):
+    model = new_model(encoder)
+    defaults = {
+        "report": ignore,
+        "state_file": None,
+        "should_stop": lambda: False,
+        "training": TRAINING,
+    }
+    settings = defaults | settings
+    train_policy(model, examples, settings.pop("training"), **settings)
+    return model.state_dict()
+
+
+def same(first, second) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_steps_and_their_closing_markers_are_learned_and_nothing_else(selected, encoder):
+    tokens = tokenize(encoder, selected[0])
+    learned = [i for i, trained in zip(tokens.ids, tokens.trained, strict=True) if trained]
+    written = [i for step in selected[0].steps for i in encoder.step_ids(step)]
+    assert learned == written
+    assert tokens.ids[-1] == encoder.marker_ids[Marker.END_OF_CODE]
+    question = encoder.encode(MINI.question_pieces(selected[0].question))
+    assert list(tokens.ids[: len(question)]) == question
+
+
+def test_the_same_seed_gives_the_same_weights(encoder, examples):
+    assert same(trained(encoder, examples), trained(encoder, examples))
+    other = TRAINING.model_copy(update={"seed": 1})
+    assert not same(trained(encoder, examples), trained(encoder, examples, training=other))
+
+
+def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
+    encoder, examples, tmp_path
+):
+    state_file = tmp_path / "state.pt"
+    asked = iter([False, False, False, True])
+    with pytest.raises(Cancelled):
+        trained(encoder, examples, state_file=state_file, should_stop=lambda: next(asked))
+    resumed = trained(encoder, examples, state_file=state_file)
+    assert same(resumed, trained(encoder, examples))
+
+
+def test_training_lowers_the_loss_on_unseen_questions(encoder, examples):
+    model = new_model(encoder)
+    before = evaluate_policy(model, examples[:5], batch_tokens=512)
+    train_policy(
+        model,
+        examples[5:],
+        TRAINING.model_copy(update={"max_steps": 20, "learning_rate": 0.01}),
+        report=ignore,
+        state_file=None,
+        should_stop=lambda: False,
+    )
+    after = evaluate_policy(model, examples[:5], batch_tokens=512)
+    assert after["held_out_loss"] < before["held_out_loss"] / 2
+
+
+def test_the_ppm_learns_to_rank(trees, encoder, tmp_path):
+    checkpoint.save(
+        new_model(encoder),
+        encoder._tokenizer,
+        tmp_path / "policy",
+        kind="policy",
+        prompt_format="mini",
+        parents=[],
+        batch_ids=[],
+        metrics={},
+    )
+    model = checkpoint.load_ppm(tmp_path / "policy", seed=0)
+    groups = [
+        tokens
+        for tree in trees
+        for group in preference_groups(tree, per_side=2, min_margin=0.5)
+        if (tokens := tokenize_group(encoder, group, max_length=512))
+    ]
+    metrics = train_ppm(
+        model,
+        groups,
+        PPM_TRAINING.model_copy(update={"max_steps": 40, "learning_rate": 0.01}),
+        report=ignore,
+        state_file=None,
+        should_stop=lambda: False,
+    )
+    assert metrics["loss"] < 0.67  # ln 2 before anything is learned
+    model.eval()
+    assert evaluate_ppm(model, groups, batch_tokens=4096)["pair_accuracy"] > 0.6
+
+
+def test_an_epoch_has_every_example_once_in_batches_of_the_size_asked_for():
+    lengths = [10 + 7 * (n % 13) for n in range(500)]
+    batches = epoch_batches(lengths, batch_tokens=600, seed=3, epoch=2)
+    assert sorted(index for batch in batches for index in batch) == list(range(500))
+    padded = [len(batch) * max(lengths[i] for i in batch) for batch in batches]
+    assert max(padded) <= 600
+    assert sum(padded) < 1.1 * sum(lengths)
+    assert batches == epoch_batches(lengths, batch_tokens=600, seed=3, epoch=2)
+    assert batches != epoch_batches(lengths, batch_tokens=600, seed=3, epoch=3)
+
+
+def test_the_learning_rate_goes_up_and_then_down_to_nothing():
+    rates = [schedule(step, 100, 0.1) for step in range(100)]
+    assert rates[9] == 1.0
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.02
