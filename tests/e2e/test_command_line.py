@@ -1,0 +1,194 @@
+"""What a person does with the whole system, through the `rstar` command alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import nats
+import pytest
+
+from rstar_cli.local.procfs import marked
+from rstar_cli.local.state import load
+from tests.support.command_line import CommandLine
+from tests.support.eventually import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+PROBLEMS = [
+    {"id": "linear", "question": "Solve 3*x + 4 = 19 for x.", "answer": "5", "module": "linear"},
+    {"id": "minutes", "question": "Solve 7*k - 3 = 4*k + 9 for k.", "answer": "4"},
+    {"id": "false", "question": "Solve 2*t = 10 for t.", "answer": "6"},
+]
+
+
+def test_a_problem_is_solved_and_its_tree_shown(rstar, tmp_path):
+    result = rstar.json("solve", "Solve 3*x + 4 = 19 for x.", "--seed", "1")
+    assert result["answer"] == "5"
+    assert result["versions"]["policy"].startswith("bootstrap-")
+    page = tmp_path / "tree.html"
+    rstar("tree", result["search_id"], "--html", str(page))
+    assert "Solve 3*x + 4 = 19 for x." in page.read_text()
+    assert "answer  5" in rstar("tree", result["search_id"])
+
+
+def test_one_idempotency_key_is_one_search(rstar):
+    ask = ("solve", "Solve 2*k = 14 for k.", "--key", "asked-twice")
+    assert rstar.json(*ask)["search_id"] == rstar.json(*ask)["search_id"]
+
+
+def test_impossible_settings_name_the_field(rstar):
+    done = rstar("solve", "x" * 20_000, expect=2)
+    assert done == ""
+
+
+def test_a_batch_is_published_watched_and_graded_afterwards(rstar, problems, tmp_path):
+    rstar("submit", str(problems), "--batch", "graded", "--watch")
+    lines = tmp_path / "out.jsonl"
+    rstar("results", "graded", "-o", str(lines), "--grade", str(problems))
+    graded = {line["problem_id"]: line for line in map(json.loads, lines.read_text().splitlines())}
+    verdicts = {name: line["verdict"] for name, line in graded.items()}
+    assert verdicts == {"linear": "equal", "minutes": "equal", "false": "unequal"}
+    assert graded["linear"]["labels"] == {"module": "linear"}
+    summary = rstar.json("results", "graded", "--grade", str(problems))
+    assert (summary["problems"], summary["solved"], summary["undecided"]) == (3, 2, 0)
+
+
+def test_publishing_a_batch_again_as_protobuf_changes_nothing(rstar, problems):
+    for wire_format in ("json", "protobuf"):
+        submit = ("submit", str(problems), "--batch", "again", "--format", wire_format)
+        rstar(*submit, "--watch")
+    [batch] = [batch for batch in rstar.json("batches") if batch["batch_id"] == "again"]
+    assert (batch["total"], batch["done"], batch.get("dead", 0)) == (3, 3, 0)
+    assert len(rstar("results", "again").splitlines()) == 3
+
+
+def test_data_generation_carries_the_references(rstar, problems):
+    mode = ("--mode", "terminal-guided", "--with-references")
+    rstar("submit", str(problems), "--batch", "generated", *mode, "--watch")
+    results = [json.loads(line) for line in rstar("results", "generated").splitlines()]
+    [search] = [r["search_id"] for r in results if r["problem_id"] == "linear"]
+    tree = rstar.json("tree", search)
+    assert "VERDICT_EQUAL" in {node.get("verdict") for node in tree["nodes"]}
+
+
+def test_a_large_batch_goes_through_the_store_and_can_be_paused_and_cancelled(rstar, tmp_path):
+    path = tmp_path / "large.jsonl"
+    line = {"question": "Solve 3*x + 4 = 19 for x. " + "Mind the gap. " * 1100, "answer": "5"}
+    path.write_text("\n".join(json.dumps({"id": f"p{n}", **line}) for n in range(70)))
+    assert path.stat().st_size > 1_000_000
+    rstar("submit", str(path), "--batch", "large")
+    with rstar.begin("watch", "large") as watching:
+        batches = lambda: {b["batch_id"]: b for b in rstar.json("batches")}  # noqa: E731
+        eventually_true(lambda: batches().get("large", {}).get("total") == 70)
+        assert rstar.json("pause", "large")["state"] == "BATCH_STATE_PAUSED"
+        assert rstar.json("resume", "large")["state"] == "BATCH_STATE_RUNNING"
+        assert rstar.json("cancel", "large")["state"] == "BATCH_STATE_CANCELLED"
+        assert watching.wait(60) == 1
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_batch(rstar, problems):
+    rstar("submit", str(problems), "--batch", "unwatched", "--rollouts", "32")
+    with rstar.begin("watch", "unwatched") as watching:
+        eventually_true(lambda: "unwatched" in rstar("batches"))
+        watching.send_signal(signal.SIGINT)
+        output = watching.communicate(timeout=20)[0]
+        assert watching.returncode in (130, 0)
+        assert "Traceback" not in output
+        if watching.returncode:
+            assert "still running; watch it again with: rstar watch unwatched" in output
+    rstar("watch", "unwatched")
+    assert len(rstar("results", "unwatched").splitlines()) == 3
+
+
+async def test_a_message_that_is_no_batch_is_a_dead_letter_with_its_reason(rstar):
+    client = await nats.connect((await asyncio.to_thread(rstar.json, "env"))["NATS_URL"])
+    await client.jetstream().publish("rstar.batches.submit", b"not json")
+    await client.close()
+    await asyncio.to_thread(eventually_true, lambda: rstar.json("dead-letters"))
+    [letter] = await asyncio.to_thread(rstar.json, "dead-letters")
+    assert letter["failure"]["code"] == "FAILURE_CODE_INVALID_INPUT"
+    assert "JSON" in await asyncio.to_thread(rstar, "dead-letters")
+
+
+def test_a_searcher_killed_in_a_batch_is_healed_and_every_problem_has_one_result(rstar, tmp_path):
+    path = tmp_path / "many.jsonl"
+    numbers = range(2, 14)
+    lines = [{"id": f"n{n}", "question": f"Solve {n}*x = {5 * n} for x."} for n in numbers]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    rstar("submit", str(path), "--batch", "killed")
+    eventually_true(lambda: len(rstar_results(rstar, "killed")) >= 2)
+    before = pid_of(rstar, "searcher1")
+    os.kill(before, signal.SIGKILL)
+    rstar("watch", "killed")
+    found = [line["problem_id"] for line in rstar_results(rstar, "killed")]
+    assert sorted(found) == sorted(f"n{n}" for n in numbers)
+    assert pid_of(rstar, "searcher1") != before
+
+
+def test_status_tells_health_versions_and_memory(rstar):
+    status = rstar.json("status")
+    units = {unit["name"]: unit for unit in status["units"]}
+    assert status["healthy"]
+    assert units["policy"]["info"]["engine"] == "bootstrap"
+    assert units["sandbox"]["info"]["sandbox_version"]
+    assert all(unit["memory_bytes"] > 2**20 for unit in units.values())
+    assert status["queue"]["work"] == 0
+    assert "searcher1" in rstar("status")
+
+
+def test_no_password_is_in_any_argument_list_and_the_state_is_private(rstar):
+    state = load(rstar.home)
+    secrets = (state.nats_password, state.s3_secret_key)
+    for pid in marked(state.stack_id):
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+        assert not any(secret in arguments for secret in secrets)
+    assert (rstar.home / "state.json").stat().st_mode & 0o077 == 0
+
+
+def test_up_again_only_waits_and_other_options_are_refused(rstar):
+    options = ("--policy", "bootstrap", "--no-ppm", "--sandbox-slots", "2")
+    assert rstar.json("up", *options)["searcher1"].startswith("127.0.0.1:")
+    rstar("up", "--policy", "bootstrap", "--searchers", "2", expect=1)
+
+
+async def test_what_a_killed_supervisor_leaves_is_gone_after_down(tmp_path):
+    run = CommandLine(tmp_path)
+    await asyncio.to_thread(run, "up", "--policy", "bootstrap", "--no-ppm", "--sandbox-slots", "1")
+    state = load(tmp_path)
+    supervisor = json.loads((tmp_path / "supervisor.json").read_text())["pid"]
+    os.kill(supervisor, signal.SIGKILL)
+    await asyncio.to_thread(run, "down")
+    await eventually(lambda: not marked(state.stack_id))
+    assert not any("rstar-" in name and str(tmp_path) in name for name in command_lines())
+
+
+@pytest.fixture
+def problems(tmp_path):
+    path = tmp_path / "problems.jsonl"
+    path.write_text("\n".join(map(json.dumps, PROBLEMS)))
+    return path
+
+
+def rstar_results(rstar, batch):
+    return [json.loads(line) for line in rstar("results", batch).splitlines()]
+
+
+def pid_of(rstar, name):
+    return next(u["pid"] for u in rstar.json("status", expect=0)["units"] if u["name"] == name)
+
+
+def eventually_true(condition):
+    asyncio.run(eventually(condition, seconds=60))
+
+
+def command_lines():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue

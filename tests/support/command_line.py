@@ -1,0 +1,63 @@
+"""The `rstar` command as a person runs it, in a home of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rstar_cli.local.process import program
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Runs `rstar` against the stack of one home."""
+
+    home: Path
+
+    def __call__(self, *arguments: str, expect: int = 0) -> str:
+        """Run to the end; returns stdout. Fails on another exit status than `expect`."""
+        done = subprocess.run(
+            [program("rstar"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.environment(),
+        )
+        if done.returncode != expect:
+            raise AssertionError(
+                f"rstar {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done.stdout
+
+    def json(self, *arguments: str, expect: int = 0) -> Any:
+        """As above with `--json`; the last line, parsed."""
+        return json.loads(self(*arguments, "--json", expect=expect).splitlines()[-1])
+
+    @contextmanager
+    def begin(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that is still running; killed at the end of the block if it then is."""
+        with subprocess.Popen(
+            [program("rstar"), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.environment(),
+            start_new_session=True,
+            # A shell that starts a job in the background ignores SIGINT for it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Ours, with this home and whatever `extra` says."""
+        return {**os.environ, "RSTAR_HOME": str(self.home), "COLUMNS": "120", **(extra or {})}
