@@ -1,4 +1,4 @@
-"""Problems in a file: one JSON object a line.
+"""Problems in a file, gzipped or not: one JSON object a line.
 
     id, problem_id    names it; the line number does if it is missing
     question          required
@@ -11,7 +11,9 @@ Reading the reference is a function of its own, so no test-time path can carry i
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,8 +92,9 @@ def spread(problems: Sequence[FileProblem], limit: int) -> list[FileProblem]:
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        lines = data.decode().splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read: {error}", field=str(path)) from error
     for number, text in enumerate(lines, start=1):
         if not text.strip():

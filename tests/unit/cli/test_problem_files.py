@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -53,6 +54,15 @@ def test_a_bad_file_is_refused_naming_the_line(tmp_path, lines, complaint):
     path = tmp_path / "problems.jsonl"
     path.write_text("\n".join(lines))
     with pytest.raises(InvalidInput, match=complaint):
+        read_problems(path)
+
+
+def test_a_gzipped_file_is_read_and_a_damaged_one_refused(tmp_path):
+    path = tmp_path / "p.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"id": "a", "question": "?"}'))
+    assert len(read_problems(path)) == 1
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InvalidInput, match="cannot read"):
         read_problems(path)
 
 

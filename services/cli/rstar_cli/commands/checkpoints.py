@@ -96,22 +96,36 @@ async def _promote(
 
 def download_checkpoint(
     model: Model,
-    version: Version,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to write into.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--out", "--output", help="Directory to write into.")
+    ],
+    version: Annotated[
+        str, typer.Argument(help="As `rstar checkpoints` lists it; empty: the promoted one.")
+    ] = "",
     home: Home = None,
 ) -> None:
     """Write the files of a checkpoint into a directory, which must be new or empty.
 
-    Example: rstar download-checkpoint policy policy-0123456789ab -o models/policy
+    Example: rstar download-checkpoint policy -o models/policy
     """
     from rstar_cli.output import console, run
     from rstar_common.errors import InvalidInput
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InvalidInput("is not an empty directory", field=str(output))
+    version = version or _promoted(run(_list(home, model.value)), model.value)
     output.mkdir(parents=True, exist_ok=True)
     count = run(_download(home, model.value, version, output))
-    console().print(f"wrote {count} files to {output}")
+    console().print(f"wrote {count} files of {version} to {output}")
+
+
+def _promoted(found: list[trainer_pb2.Checkpoint], model: str) -> str:
+    from rstar_common.errors import NotFound
+
+    for checkpoint in found:
+        if checkpoint.promoted:
+            return checkpoint.version
+    raise NotFound(f"no {model} checkpoint is promoted")
 
 
 async def _download(home: Path | None, model: str, version: str, output: Path) -> int:

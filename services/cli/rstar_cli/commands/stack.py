@@ -34,9 +34,11 @@ def up(
         Path | None, typer.Option(help="Serve this checkpoint, not the promoted one.")
     ] = None,
     seed_models: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Checkpoints published, and promoted if none is.", show_default="the bundled ones"
+            metavar="DIR",
+            help="Checkpoints to publish, and promote if none is; '' for none.",
+            show_default="the bundled ones",
         ),
     ] = None,
     searchers: Annotated[int, typer.Option(min=1, max=8, help="Searcher processes.")] = 1,
@@ -44,6 +46,9 @@ def up(
     config_dir: Annotated[
         Path | None, typer.Option(help="TOML settings, one file a service.")
     ] = None,
+    wait: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Longest to wait for its health.")
+    ] = 300.0,
     json: Json = False,
 ) -> None:
     """Start the whole stack, wait until every service is healthy, print the addresses.
@@ -53,7 +58,7 @@ def up(
     Example: rstar up --searchers 2
     """
     from rstar_cli.local.checkout import resource
-    from rstar_cli.local.state import StackOptions, resolved_home
+    from rstar_cli.local.state import NO_SEEDS, StackOptions, resolved_home
     from rstar_cli.output import run
 
     config = config_dir or resource("infra/config")
@@ -62,12 +67,12 @@ def up(
         policy_model=_absolute(policy_model),
         ppm=ppm,
         ppm_model=_absolute(ppm_model),
-        seed_models=_absolute(seed_models),
+        seed_models=NO_SEEDS if seed_models == "" else _absolute(seed_models),
         searchers=searchers,
         sandbox_slots=sandbox_slots,
         config_dir=_absolute(config),
     )
-    run(_up(resolved_home(home), options, json))
+    run(_up(resolved_home(home), options, wait, json))
 
 
 def down(home: Home = None, json: Json = False) -> None:
@@ -99,11 +104,11 @@ def status(home: Home = None, json: Json = False) -> None:
     run(_status(resolved_home(home), json))
 
 
-def _absolute(path: Path | None) -> str:
-    return str(path.resolve()) if path else ""
+def _absolute(path: Path | str | None) -> str:
+    return str(Path(path).resolve()) if path else ""
 
 
-async def _up(home: Path, options: StackOptions, json: bool) -> None:
+async def _up(home: Path, options: StackOptions, seconds: float, json: bool) -> None:
     from rstar_cli.local.lock import holder
     from rstar_cli.local.stack import launch, stop_stack, wait_serving
     from rstar_cli.output import console, emit_json
@@ -113,7 +118,7 @@ async def _up(home: Path, options: StackOptions, json: bool) -> None:
     try:
         state = launch(home, options)
         with live_units(quiet=json) as show:
-            units = await wait_serving(home, state, on_change=show)
+            units = await wait_serving(home, state, seconds=seconds, on_change=show)
     except BaseException:
         if ours:  # a half-started stack helps nobody, after Ctrl-C neither
             await stop_stack(home)

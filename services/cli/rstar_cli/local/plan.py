@@ -15,7 +15,7 @@ from pathlib import Path
 from rstar_cli.local.nats import nats_command
 from rstar_cli.local.process import Command, program
 from rstar_cli.local.s3 import s3_command
-from rstar_cli.local.state import StackState
+from rstar_cli.local.state import NO_SEEDS, StackState
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 
 STACK_MARK = "RSTAR_STACK_ID"
@@ -112,7 +112,11 @@ def _own_settings(state: StackState, kind: str, data: Path) -> Mapping[str, str]
         case "sandbox":
             return {"SANDBOX__SANDBOXES": str(options.sandbox_slots or "")}
         case "trainer":
-            return {"SEED_MODELS": options.seed_models, "WORK_DIR": str(data / "trainer")}
+            seeds = options.seed_models
+            if seeds == NO_SEEDS:  # unset, the trainer takes the bundled ones
+                (data / "no-models").mkdir(parents=True, exist_ok=True)
+                seeds = str(data / "no-models")
+            return {"SEED_MODELS": seeds, "WORK_DIR": str(data / "trainer")}
         case _:
             return {
                 "POLICY_ADDRESS": state.address("policy"),

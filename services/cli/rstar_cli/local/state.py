@@ -32,6 +32,9 @@ SERVICES = ("sandbox", "trainer", "policy", "ppm")
 """Those of which one machine has exactly one; searchers are counted."""
 
 MAX_SEARCHERS = 8
+NO_SEEDS = "-"
+"""As `seed_models`: start without any model."""
+
 _NATS_USER = "rstar"
 
 
