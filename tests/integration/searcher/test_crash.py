@@ -1,0 +1,179 @@
+"""What is begun twice, dies half-way or loses its servers leaves one result a problem."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rstar.v1 import searcher_pb2, tree_pb2
+from rstar_common.errors import Conflict, Unavailable
+from rstar_searcher.batches import Batches
+from rstar_searcher.intake import Intake
+from rstar_searcher.records import LEASE_SECONDS
+from tests.support.eventually import eventually
+from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submission
+from tests.support.servers import nats_server
+from tests.support.toy_world import ToyWorld
+
+pytestmark = pytest.mark.timeout(90)
+
+
+async def test_an_intake_killed_half_way_begins_again_and_nothing_is_doubled(
+    nats_settings, object_store_settings
+):
+    class Dying(Batches):
+        left = 5
+
+        async def put_work(self, item):
+            if not self.left:
+                raise asyncio.CancelledError
+            self.left -= 1
+            await super().put_work(item)
+
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        batch = submission(new_id("batch"), 12)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        subscription = await stack.bus.jetstream().pull_subscribe(
+            "rstar.batches.submit", durable="intake", stream="RSTAR_BATCHES"
+        )
+        [msg] = await subscription.fetch(1)
+        dying = Dying(stack.bus.jetstream(), stack.batches._bucket)
+        with pytest.raises(asyncio.CancelledError):
+            await Intake(dying, stack.store, DEFAULTS).handle(msg)
+        state = (
+            await stack.batch.GetBatch(searcher_pb2.GetBatchRequest(batch_id=batch.batch_id))
+        ).batch
+        assert state.state == searcher_pb2.BATCH_STATE_ACCEPTING
+        await msg.nak()
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        state = await stack.finished(batch.batch_id)
+        assert (state.total, state.done, state.dead) == (12, 12, 0)
+        assert len({r.problem_id for r in await stack.results(batch.batch_id)}) == 12
+
+
+async def test_a_work_message_delivered_twice_is_searched_once(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 1)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await stack.finished(batch.batch_id)
+        searched = len(stack.worlds)
+        [result] = await stack.results(batch.batch_id)
+        record = (await stack.records.get(result.result.search_id)).record
+        from rstar.v1 import events_pb2
+
+        item = events_pb2.WorkItem(
+            batch_id=batch.batch_id,
+            problem=batch.problems[0],
+            settings=batch.settings,
+            search_id=record.search_id,
+        )
+        await stack.batches.put_work(item)
+        marker = submission(new_id("later"), 1)
+        await stack.publish(marker.SerializeToString(), "application/protobuf")
+        await stack.finished(marker.batch_id)
+        assert len(stack.worlds) == searched + 1
+        assert len(await stack.results(batch.batch_id)) == 1
+
+
+async def test_a_searcher_whose_lease_was_taken_cannot_write(nats_settings, object_store_settings):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=gated, consume=False
+    ) as stack:
+        request = searcher_pb2.SolveRequest(idempotency_key=new_id("key"))
+        request.problem.question = "toy?"
+        call = asyncio.ensure_future(stack.searcher.Solve(request))
+        await eventually(lambda: bool(stack.worlds) and stack.worlds[0].entered.is_set())
+        found = await stack.searcher.GetSearch(
+            searcher_pb2.GetSearchRequest(idempotency_key=request.idempotency_key)
+        )
+        stored = await stack.records.get(found.search_id)
+        await stack.records.write(stored.record, revision=stored.revision)  # another searcher
+        gate.set()
+        with pytest.raises(Exception, match="taken by another"):
+            await call
+        with pytest.raises(Conflict):
+            await stack.records.write(stored.record, revision=stored.revision)
+
+
+async def test_work_waits_while_nats_is_away_and_nothing_is_lost(tmp_path, object_store_settings):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with nats_server(tmp_path) as first:
+        port = int(first.servers[0].rpartition(":")[2])
+        async with searcher_stack(first, object_store_settings, consume=False) as stack:
+            batch = submission(new_id("batch"), 4)
+            await stack.publish(batch.SerializeToString(), "application/protobuf")
+    async with asyncio.TaskGroup() as group:
+        stop_first, second_up = asyncio.Event(), asyncio.Event()
+
+        async def restarting() -> None:
+            async with nats_server(tmp_path, port=port):
+                await stop_first.wait()
+            async with nats_server(tmp_path, port=port):
+                second_up.set()
+                await done.wait()
+
+        done = asyncio.Event()
+        servers = group.create_task(restarting())
+        async with searcher_stack(first, object_store_settings, world=gated) as stack:
+            await eventually(lambda: len(stack.worlds) == 2)
+            stop_first.set()
+            await second_up.wait()
+            gate.set()
+            state = await stack.finished(batch.batch_id)
+            assert (state.done, state.dead) == (4, 0)
+            results = await stack.results(batch.batch_id)
+            assert {r.result.status for r in results} == {tree_pb2.SEARCH_STATUS_ANSWERED}
+        done.set()
+        await servers
+
+
+async def test_a_search_of_a_dead_searcher_is_begun_again_by_its_key(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        key = new_id("key")
+        request = searcher_pb2.SolveRequest(idempotency_key=key)
+        request.problem.question = "toy?"
+        first = (await stack.searcher.Solve(request)).result
+        stored = await stack.records.get(first.search_id)
+        assert not stored.running
+        stored.record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
+        stored.record.state.ClearField("result")
+        await stack.records.write(stored.record, revision=stored.revision)
+        assert (await stack.records.get(first.search_id)).age_seconds < LEASE_SECONDS
+        # Still leased: a second caller follows it instead of starting another.
+        assert (await stack.records.get(first.search_id)).running
+
+
+async def test_a_store_that_is_away_is_an_error_that_is_tried_again(
+    nats_settings, object_store_settings
+):
+    failures = 2
+
+    async with searcher_stack(nats_settings, object_store_settings, max_attempts=5) as stack:
+        create = stack.store.create
+
+        async def flaky(key: str, data: bytes) -> None:
+            nonlocal failures
+            if failures:
+                failures -= 1
+                raise Unavailable("object store: away")
+            await create(key, data)
+
+        stack.store.create = flaky  # type: ignore[method-assign]
+        batch = submission(new_id("batch"), 1)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        assert (await stack.finished(batch.batch_id)).done == 1
+        assert failures == 0
