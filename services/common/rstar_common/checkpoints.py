@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -129,24 +128,30 @@ async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
         Unavailable: a file does not have the hash the manifest gives.
     """
     target = cache / manifest.version
-    if (target / MANIFEST).exists():
+    if await asyncio.to_thread((target / MANIFEST).exists):
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    files: dict[str, bytes] = {MANIFEST: manifest.to_json()}
+    for name, digest in manifest.files.items():
+        files[name] = await store.get(manifest.prefix + name)
+        if Path(name).name != name or hashlib.sha256(files[name]).hexdigest() != digest:
+            raise Unavailable(f"checkpoint {manifest.version}: {name} is damaged")
+    await asyncio.to_thread(_place, target, files)
+    return target
+
+
+def _place(target: Path, files: Mapping[str, bytes]) -> None:
+    """Make `target` appear with all its files at once, or find that it has."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         staging = Path(scratch) / "files"
         staging.mkdir()
-        for name, digest in manifest.files.items():
-            data = await store.get(manifest.prefix + name)
-            if Path(name).name != name or hashlib.sha256(data).hexdigest() != digest:
-                raise Unavailable(f"checkpoint {manifest.version}: {name} is damaged")
-            await asyncio.to_thread((staging / name).write_bytes, data)
-        (staging / MANIFEST).write_bytes(manifest.to_json())
+        for name, data in files.items():
+            (staging / name).write_bytes(data)
         try:
-            os.rename(staging, target)  # noqa: PTH104 -- atomic; Path.rename is the same call
+            staging.rename(target)
         except OSError:
-            if not (target / MANIFEST).exists():
+            if not (target / MANIFEST).exists():  # nobody else placed it either
                 raise
-    return target
 
 
 class Pointers:
