@@ -29,10 +29,10 @@ MAX_QUESTION_CHARACTERS = 300
 
 def read(path: Path) -> Iterator[dict[str, str]]:
     """Problems of a file, gzipped or not."""
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
-        for line in lines:
-            yield json.loads(line)
+    data = path.read_bytes()
+    text = gzip.decompress(data) if path.suffix == ".gz" else data
+    for line in text.splitlines():
+        yield json.loads(line)
 
 
 def rank(problem: dict[str, str]) -> str:
