@@ -3,14 +3,15 @@
 A line (question and steps) is scored by tanh of a scalar head at its last token; the loss
 is Bradley-Terry over the pairs of a group.
 
-Shape suffixes: S = lines in the batch, T = positions, H = hidden size, G = groups, P =
-preferred lines of a group, R = rejected lines of a group.
+Shape suffixes: S = lines in the batch, N = columns of a row, H = hidden size, G = groups,
+P = preferred lines of a group, R = rejected lines of a group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -43,9 +44,16 @@ class TokenGroup:
         return self.preferred + self.rejected
 
     @property
-    def padded_tokens(self) -> int:
-        """What it costs in a batch."""
-        return len(self.lines) * max(len(line) for line in self.lines)
+    def common(self) -> int:
+        """How many tokens all lines begin with."""
+        columns = zip(*self.lines, strict=False)
+        return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+
+    @property
+    def tokens(self) -> int:
+        """What is computed for it: what the lines have in common counts once."""
+        common = self.common
+        return common + sum(len(line) - common for line in self.lines)
 
 
 def tokenize_group(
@@ -63,17 +71,67 @@ def tokenize_group(
     return TokenGroup(preferred=preferred, rejected=rejected, final=group.final)
 
 
-def rewards(model: PreTrainedModel, lines: Sequence[Line]) -> Tensor:
-    """rewards_S in [-1, 1]: tanh of the head at each line's last token."""
+def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
+    """rewards_S in [-1, 1] of all lines, group by group: tanh of the head at the last token.
+
+    A row is a group: what its lines have in common once, then the rest of each. A rest sees the
+    common part and itself, so every line gets the reward it would get alone.
+    """
     device = next(model.parameters()).device
-    longest = max(len(line) for line in lines)
-    ids_ST = torch.zeros(len(lines), longest, dtype=torch.long)
-    for row, line in enumerate(lines):
-        ids_ST[row, : len(line)] = torch.tensor(line)
-    last_S = torch.tensor([len(line) - 1 for line in lines], device=device)
-    hidden_STH = model.base_model(input_ids=ids_ST.to(device), use_cache=False).last_hidden_state
-    hidden_SH = hidden_STH[torch.arange(len(lines), device=device), last_S]
-    return torch.tanh(model.score(hidden_SH)[:, 0].float())
+    rows = [_Row.of(group) for group in groups]
+    longest = max(len(row.ids) for row in rows)
+    ids_GN = torch.zeros(len(rows), longest, dtype=torch.long)
+    positions_GN = torch.zeros(len(rows), longest, dtype=torch.long)
+    seen_GNN = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
+    for number, row in enumerate(rows):
+        ids_GN[number, : len(row.ids)] = torch.tensor(row.ids)
+        positions_GN[number, : len(row.ids)] = torch.tensor(row.positions)
+        causal_NN = torch.ones(len(row.ids), len(row.ids), dtype=torch.bool).tril_()
+        for start, end in row.rests:
+            causal_NN[start:end, row.common : start] = False
+        seen_GNN[number, : len(row.ids), : len(row.ids)] = causal_NN
+    hidden_GNH = model.base_model(
+        input_ids=ids_GN.to(device),
+        position_ids=positions_GN.to(device),
+        attention_mask=_additive(seen_GNN[:, None]).to(device),
+        use_cache=False,
+    ).last_hidden_state
+    row_S = [number for number, row in enumerate(rows) for _ in row.last]
+    last_S = [column for row in rows for column in row.last]
+    return torch.tanh(model.score(hidden_GNH[row_S, last_S])[:, 0].float())
+
+
+def _additive(seen: Tensor) -> Tensor:
+    """Zero where seen, the most negative number elsewhere: what plain attention adds."""
+    return torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    ids: list[int]
+    positions: list[int]
+    common: int
+    """Tokens that all lines begin with."""
+
+    rests: list[tuple[int, int]]
+    """Columns of what each line adds, end excluded."""
+
+    last: list[int]
+    """Column of each line's last token."""
+
+    @classmethod
+    def of(cls, group: TokenGroup) -> _Row:
+        """Lay a group out."""
+        common = group.common
+        ids = list(group.lines[0][:common])
+        positions = list(range(common))
+        rests: list[tuple[int, int]] = []
+        for line in group.lines:
+            rests.append((len(ids), len(ids) + len(line) - common))
+            ids += line[common:]
+            positions += range(common, len(line))
+        last = [end - 1 if end > start else common - 1 for start, end in rests]
+        return cls(ids=ids, positions=positions, common=common, rests=rests, last=last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +162,7 @@ def arrange(rewards_S: Tensor, groups: Sequence[TokenGroup]) -> GroupRewards:
 
 
 def _score_groups(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> GroupRewards:
-    return arrange(rewards(model, [line for group in groups for line in group.lines]), groups)
+    return arrange(rewards(model, groups), groups)
 
 
 def train_ppm(
@@ -118,7 +176,7 @@ def train_ppm(
     autocast: torch.dtype | None = None,
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
-    costs = [group.padded_tokens for group in groups]
+    costs = [group.tokens for group in groups]
 
     def epoch(number: int) -> list[list[int]]:
         return epoch_batches(
@@ -135,7 +193,7 @@ def train_ppm(
             loss=pairwise_ranking_loss(
                 scored.preferred_GP, scored.rejected_GR, scored.valid_GP, scored.valid_GR
             ),
-            tokens=sum(len(line) for group in chosen for line in group.lines),
+            tokens=sum(costs[index] for index in batch),
         )
 
     loop = TrainingLoop(
@@ -158,7 +216,7 @@ def evaluate_ppm(
 ) -> dict[str, float]:
     """Share of the pairs of unseen questions that are ranked right: steps and answers apart."""
     counts = {True: [0, 0], False: [0, 0]}
-    costs = [group.padded_tokens for group in groups]
+    costs = [group.tokens for group in groups]
     for final in counts:
         chosen = [index for index, group in enumerate(groups) if group.final is final]
         order = epoch_batches(

@@ -10,7 +10,7 @@ import torch
 from rstar_ppm.layout import ScoringCall
 from rstar_ppm.model import RewardModel
 from rstar_trainer import checkpoint
-from rstar_trainer.ppm_training import rewards
+from rstar_trainer.ppm_training import TokenGroup, rewards
 from tests.support.models import write_ppm
 
 PARITY = 1e-4
@@ -40,8 +40,10 @@ def segments(rng: Random, *lengths: int) -> list[list[int]]:
 def expected(directory, path, siblings) -> list[float]:
     trained = checkpoint.load_ppm(directory, seed=0).eval()
     prefix = [token for segment in path for token in segment]
+    lines = tuple(tuple(prefix + sibling) for sibling in siblings)
     with torch.inference_mode():
-        return rewards(trained, [tuple(prefix + sibling) for sibling in siblings]).tolist()
+        group = TokenGroup(preferred=lines[:1], rejected=lines[1:], final=False)
+        return rewards(trained, [group]).tolist()
 
 
 def test_scores_equal_those_of_the_training_side(directory):
