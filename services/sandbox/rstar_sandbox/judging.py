@@ -139,8 +139,8 @@ def number(text: str) -> Fraction | None:
     if not found or not (found[2] or found[3]):
         return None
     sign, whole, decimals, exponent = found.groups(default="")
-    value = Fraction(_integer((whole or "0") + decimals)) / 10 ** len(decimals)
-    power = 10 ** abs(int(exponent or 0))
+    value = Fraction(_integer((whole or "0") + decimals), int("1" + "0" * len(decimals)))
+    power = int("1" + "0" * abs(int(exponent or 0)))
     value = value / power if exponent.startswith("-") else value * power
     return -value if sign == "-" else value
 

@@ -7,10 +7,7 @@ Built once into a cache, named by the hash of what goes into it, and only ever r
 from __future__ import annotations
 
 import argparse
-import compileall
 import hashlib
-import os
-import py_compile
 import re
 import shutil
 import subprocess
@@ -22,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rstar_common.errors import InvalidInput, Unavailable
+from rstar_sandbox.bytecode import compile_tree
 
 PYTHON = "/usr/local/bin/python3"
 PACKAGES = "/opt/packages"
@@ -64,7 +62,7 @@ def ensure(cache: Path, requirements: Path) -> Rootfs:
     cache.mkdir(parents=True, exist_ok=True)
     wanted = _pins(requirements.read_text())
     executable = Path(sys.executable).resolve()
-    base = _hash([wanted.encode(), sys.version.encode(), str(executable).encode(), b"layout 1"])
+    base = _hash([wanted.encode(), sys.version.encode(), str(executable).encode(), b"layout 2"])
     code = _hash(
         part for file in _guest_files() for part in (file.name.encode(), file.read_bytes())
     )
@@ -116,7 +114,7 @@ def _fill_guest(out: Path) -> None:
     (package / "__init__.py").write_text("")
     for file in _guest_files():
         shutil.copy2(file, package / "guest" / file.name)
-    _compile(out, GUEST)
+    compile_tree(out, GUEST)
 
 
 def _fill_root(out: Path, executable: Path, requirements: Path) -> None:
@@ -142,8 +140,8 @@ def _fill_root(out: Path, executable: Path, requirements: Path) -> None:
         (out / name).mkdir(parents=True, exist_ok=True)
     (out / "etc/passwd").write_text("root:x:0:0::/:/none\n")
     (out / "etc/group").write_text("root:x:0:\n")
-    _compile(library, f"/usr/local/lib/{version}")
-    _compile(packages, PACKAGES)
+    compile_tree(library, f"/usr/local/lib/{version}")
+    compile_tree(packages, PACKAGES)
 
 
 def _install(requirements: Path, target: Path) -> None:
@@ -174,17 +172,6 @@ def _copy_libraries(out: Path, executable: Path) -> list[str]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(Path(found[1]).resolve(), target)
     return sorted(directories)
-
-
-def _compile(directory: Path, inside: str) -> None:
-    compileall.compile_dir(
-        directory,
-        quiet=2,
-        workers=os.cpu_count() or 1,
-        stripdir=str(directory),
-        prependdir=inside,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
 
 
 def main() -> None:

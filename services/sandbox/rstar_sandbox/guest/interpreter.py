@@ -27,6 +27,9 @@ CONTROL = 3
 ASSIGN, RUN, FORK, JUDGE = b"A", b"R", b"F", b"J"
 HELLO, DONE = b"H", b"D"
 
+MAX_FORKS = 16
+"""Children of one command; each takes two descriptors along."""
+
 MAX_MESSAGE_BYTES = 2**18
 """Largest control message: the longest step, with room."""
 
@@ -92,7 +95,7 @@ def _settle(assignment: dict[str, Any], filters: dict[str, ctypes.Structure]) ->
 
 
 def _serve(channel: socket.socket, namespace: dict[str, Any]) -> None:
-    room = socket.CMSG_SPACE(2 * 4)
+    room = socket.CMSG_SPACE(2 * 4 * MAX_FORKS)
     while True:
         message, ancillary, _, _ = channel.recvmsg(MAX_MESSAGE_BYTES, room)
         kind, body = message[:1], message[1:]
@@ -108,16 +111,22 @@ def _serve(channel: socket.socket, namespace: dict[str, Any]) -> None:
 
 
 def _fork(channel: socket.socket, ancillary: list[tuple[int, int, bytes]]) -> None:
-    stdout, control = memoryview(ancillary[0][2]).cast("i")
-    if kernel.fork_interpreter() == 0:
-        os.dup2(stdout, 1)
-        os.dup2(control, CONTROL)
-        os.close(stdout)
-        os.close(control)
-        channel.send(HELLO)
-    else:
-        os.close(stdout)
-        os.close(control)
+    """One child for every two descriptors.
+
+    As little as possible happens between two forks: each makes the parent's memory shared
+    again, and whatever the parent touches after it must be copied.
+    """
+    descriptors = memoryview(ancillary[0][2]).cast("i")
+    pairs = list(zip(descriptors[::2], descriptors[1::2], strict=True))
+    fork = kernel.fork_interpreter
+    for pair in pairs:
+        if not fork():
+            os.dup2(pair[0], 1)
+            os.dup2(pair[1], CONTROL)
+            os.closerange(CONTROL + 1, max(descriptors) + 1)
+            channel.send(HELLO)
+            return
+    os.closerange(CONTROL + 1, max(descriptors) + 1)
 
 
 def _judge(pair: dict[str, str]) -> Report:

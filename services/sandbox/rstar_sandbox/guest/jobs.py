@@ -79,8 +79,12 @@ class Jobs:
         outcomes: list[Outcome] = []
         parked = await self._hold(job, keys, uid, tally)
         if not tally.failure:
+            copies = await self._copies(parked, keys[-1], job.siblings)
             outcomes = await self._loop.gather(
-                [self._sibling(job, keys[-1], parked, code, tally) for code in job.siblings]
+                [
+                    self._sibling(job, keys[-1], copies.get(index), code, tally)
+                    for index, code in enumerate(job.siblings)
+                ]
             )
         if parked:
             self._parking.release(parked)
@@ -108,6 +112,7 @@ class Jobs:
     def sweep(self) -> None:
         """Once in a while: end what has no owner any more."""
         self._parking.sweep()
+        self._nursery.kill_strangers(self._parking.pids())
         for uid in self._users.retire(self._parking.uids()):
             kernel.kill_user(uid, self._nursery.reap)
         self._nursery.reap()
@@ -160,28 +165,42 @@ class Jobs:
         """A fork of the longest parked prefix, and its length."""
         for length in range(len(keys) - 2, -1, -1):
             if parked := self._parking.hold(keys[length]):
-                copy = await parked.interpreter.fork()
+                copies = await parked.interpreter.fork(1)
                 self._parking.release(parked)
-                if copy:
-                    return copy, length
+                if copies:
+                    return copies[0], length
                 self._parking.drop(keys[length])
         return None, 0
 
+    async def _copies(
+        self, parked: Parked | None, parent: Key, siblings: Sequence[str]
+    ) -> dict[int, Interpreter]:
+        """A fork of the parent for each sibling that can run in one, by the sibling's place."""
+        wanted = [
+            index
+            for index, code in enumerate(siblings)
+            if step_key(parent, code) not in self._unforkable
+        ]
+        if not parked or not wanted:
+            return {}
+        async with self._slots:
+            copies = await parked.interpreter.fork(len(wanted))
+        if len(copies) < len(wanted):
+            self._parking.drop(parent)
+        return dict(zip(wanted, copies, strict=False))
+
     async def _sibling(
-        self, job: Job, parent: Key, parked: Parked | None, code: str, tally: _Tally
+        self, job: Job, parent: Key, copy: Interpreter | None, code: str, tally: _Tally
     ) -> Outcome:
         async with self._slots:
-            key = step_key(parent, code)
-            if parked and key not in self._unforkable:
-                if copy := await parked.interpreter.fork():
-                    outcome = await copy.run(code, _name(len(job.path)), job.limits)
-                    if not outcome.vanished:
-                        self._keep(key, copy, outcome)
-                        return tally.count(outcome)
-                    copy.close()
-                    self._remember(key)
-                else:
-                    self._parking.drop(parent)
+            if copy:
+                key = step_key(parent, code)
+                outcome = await copy.run(code, _name(len(job.path)), job.limits)
+                if not outcome.vanished:
+                    self._keep(key, copy, outcome)
+                    return tally.count(outcome)
+                copy.close()
+                self._remember(key)
             return await self._replay(job, code, tally)
 
     def _keep(self, key: Key, interpreter: Interpreter, outcome: Outcome) -> None:

@@ -104,10 +104,15 @@ def cpu_seconds(pid: int) -> float:
 def children(pid: int) -> list[int]:
     """The processes whose parent is `pid`."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:  # noqa: PTH123
-            return [int(word) for word in file.read().split()]
+        file = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
     except OSError:
         return []
+    try:
+        return [int(word) for word in os.read(file, 2**16).split()]
+    except OSError:
+        return []
+    finally:
+        os.close(file)
 
 
 def open_files(pid: int) -> int:

@@ -100,10 +100,13 @@ class Loop:
                     park: _Park = task.send(value)
                 except StopIteration:
                     continue
-                park(lambda result, task=task: self._ready.append((task, result)))
+                park(self._resumption(task))
             self._wait(0.0)
             if not self._ready and not when_idle():
                 self._wait(None)
+
+    def _resumption(self, task: _Task) -> _Resume:
+        return lambda value: self._ready.append((task, value))
 
     async def readable(self, descriptors: Sequence[int], deadline: float) -> list[int]:
         """Wait until some of `descriptors` can be read, or hung up; [] after `deadline`."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import kernel, seccomp
-from rstar_sandbox.guest.process import Interpreter
+from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter
 
 if TYPE_CHECKING:
     from rstar_sandbox.guest.loop import Loop
@@ -24,6 +25,8 @@ class Nursery:
         self._filters = {"contained": seccomp.contained(), "forkable": seccomp.forkable()}
         self._waiting: deque[Interpreter] = deque()
         self._watched: dict[int, int | None] = {}
+        self._census: set[int] = set()
+        self._strangers: dict[int, float] = {}
         self.address_space = kernel.address_space()
         """What an interpreter maps before any step has run."""
 
@@ -61,9 +64,17 @@ class Nursery:
                 if pid in self._watched:
                     self._watched[pid] = status
 
-    def pids(self) -> set[int]:
-        """The unassigned and the watched."""
-        return {interpreter.pid for interpreter in self._waiting} | set(self._watched)
+    def kill_strangers(self, parents: set[int]) -> None:
+        """End processes that nobody asked for: children of ours or of `parents`, unknown to us.
+
+        One that was just forked is unknown until it greets, hence the patience.
+        """
+        found = {child for pid in (os.getpid(), *parents) for child in kernel.children(pid)}
+        now, before = time.monotonic(), self._strangers
+        self._strangers = {pid: before.get(pid, now) for pid in found - self._census}
+        for pid, since in self._strangers.items():
+            if now - since > 2 * FORK_SECONDS:
+                kernel.kill(pid)
 
     def _start(self) -> Interpreter:
-        return Interpreter.start(self._loop, self._filters, self._tmp_bytes)
+        return Interpreter.start(self._loop, self._census, self._filters, self._tmp_bytes)

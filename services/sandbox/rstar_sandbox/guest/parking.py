@@ -110,6 +110,10 @@ class Parking:
         while kernel.used_memory() > self._memory_bytes and self._evict():
             pass
 
+    def cpu_seconds(self) -> float:
+        """Of all parked interpreters together."""
+        return sum(kernel.cpu_seconds(parked.interpreter.pid) for parked in self._parked.values())
+
     def pids(self) -> set[int]:
         return {parked.interpreter.pid for parked in self._parked.values()}
 

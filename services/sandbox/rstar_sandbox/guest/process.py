@@ -48,25 +48,44 @@ class Limits:
 class Interpreter:
     """A process that can run steps. Owned by one task at a time, or parked."""
 
-    def __init__(self, loop: Loop, pid: int, uid: int, control: socket.socket, stdout: int) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        census: set[int],
+        control: socket.socket,
+        stdout: int,
+        *,
+        pid: int = 0,
+        uid: int = 0,
+    ) -> None:
         self._loop = loop
+        self._census = census
         self._control = control
         self._stdout = stdout
         self.pid = pid
         self.uid = uid
+        if pid:
+            census.add(pid)
 
     @classmethod
     def start(
-        cls, loop: Loop, filters: Mapping[str, ctypes.Structure], tmp_bytes: int
+        cls,
+        loop: Loop,
+        census: set[int],
+        filters: Mapping[str, ctypes.Structure],
+        tmp_bytes: int,
     ) -> Interpreter:
-        """Fork one from the zygote: fresh, still root, waiting to be assigned."""
+        """Fork one from the zygote: fresh, still root, waiting to be assigned.
+
+        `census` holds the pids of all that we know of.
+        """
         ours, theirs, stdout, write_end = _channel()
         pid = kernel.fork_interpreter()
         if pid == 0:
             interpreter.main(write_end, theirs.fileno(), dict(filters), tmp_bytes)
         theirs.close()
         os.close(write_end)
-        return cls(loop, pid, 0, ours, stdout)
+        return cls(loop, census, ours, stdout, pid=pid)
 
     async def assign(
         self, *, uid: int, filter_name: str, seed: int, limits: Mapping[str, int]
@@ -86,22 +105,34 @@ class Interpreter:
         ):
             raise RuntimeError("an interpreter could not be set up")
 
-    async def fork(self) -> Interpreter | None:
-        """A copy of it, or None when it does not answer as it should."""
-        ours, theirs, stdout, write_end = _channel()
-        descriptors = array.array("i", [write_end, theirs.fileno()])
+    async def fork(self, count: int) -> list[Interpreter]:
+        """So many copies of it, fewer if it does not answer as it should."""
+        copies: list[Interpreter] = []
+        for start in range(0, count, interpreter.MAX_FORKS):
+            copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
+        return copies
+
+    async def _fork(self, count: int) -> list[Interpreter]:
+        channels = [_channel() for _ in range(count)]
+        descriptors = array.array("i")
+        for _, theirs, _, write_end in channels:
+            descriptors.extend((write_end, theirs.fileno()))
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
         with contextlib.suppress(OSError):
             self._control.sendmsg([interpreter.FORK], rights, socket.MSG_DONTWAIT)
-        theirs.close()
-        os.close(write_end)
-        copy = Interpreter(self._loop, 0, self.uid, ours, stdout)
-        if await self._loop.readable([ours.fileno()], time.monotonic() + FORK_SECONDS):
-            copy.pid = _greeting(ours, self.uid)
-        if not copy.pid:
-            copy.close()
-            return None
-        return copy
+        copies, deadline = [], time.monotonic() + FORK_SECONDS
+        for ours, theirs, stdout, write_end in channels:
+            theirs.close()
+            os.close(write_end)
+            copies.append(Interpreter(self._loop, self._census, ours, stdout, uid=self.uid))
+        for copy in copies:
+            if await self._loop.readable([copy._control.fileno()], deadline):
+                copy.pid = _greeting(copy._control, self.uid)
+            if copy.pid:
+                self._census.add(copy.pid)
+            else:
+                copy.close()
+        return [copy for copy in copies if copy.pid]
 
     async def run(self, code: str, name: str, limits: Limits) -> Outcome:
         """Run a step in it."""
@@ -148,13 +179,14 @@ class Interpreter:
         )
 
     def is_forkable(self) -> bool:
-        """It owns nothing but memory: no file, no process, no thread of its own."""
-        return kernel.open_files(self.pid) == _OWN_DESCRIPTORS and not kernel.children(self.pid)
+        """It owns nothing but memory: the filter saw to processes and threads, this to files."""
+        return kernel.open_files(self.pid) == _OWN_DESCRIPTORS
 
     def close(self) -> None:
         """Kill the process, if it is known, and forget it."""
         if self.pid:
             kernel.kill(self.pid)
+            self._census.discard(self.pid)
             self.pid = 0
         self._control.close()
         os.close(self._stdout)

@@ -119,6 +119,8 @@ class Zygote:
                 ]  # fmt: skip
         elif message["op"] == "ping":
             answer["parked"] = len(self._parking)
+            answer["zygote_cpu"] = time.process_time()
+            answer["parked_cpu"] = self._parking.cpu_seconds()
         self._write(answer)
 
     async def _sweep(self) -> None:
