@@ -45,7 +45,9 @@ class Training(_Frozen):
     """Settings of one training run."""
 
     learning_rate: float = Field(gt=0, le=1)
-    epochs: float = Field(gt=0, le=1000)
+    epochs: float = Field(default=0.0, ge=0, le=1000)
+    """0: as many as `enough_tokens` take."""
+
     batch_tokens: int = Field(ge=64, le=2**24)
     """Tokens a step, padding apart."""
 
@@ -61,10 +63,28 @@ class Training(_Frozen):
     untrained: bool = False
     """Publish the initial weights."""
 
+    enough_tokens: int = Field(default=0, ge=0)
+    """Tokens after which a model of this size has learned what there is to learn."""
 
-POLICY_TRAINING = Training(learning_rate=1.5e-3, epochs=6, batch_tokens=2560, max_length=512)
-PPM_TRAINING = Training(learning_rate=3e-4, epochs=2, batch_tokens=4096, max_length=768)
-"""Defaults of the mini models; a 7B policy is trained with 7e-6 (the paper)."""
+    def steps(self, *, batches: int, tokens: int) -> int:
+        """Steps of a run over data that make `batches` batches and `tokens` tokens an epoch."""
+        if self.max_steps:
+            return self.max_steps
+        epochs = self.epochs or min(max(self.enough_tokens / tokens, FEWEST_EPOCHS), MOST_EPOCHS)
+        return max(1, round(epochs * batches))
+
+
+FEWEST_EPOCHS = 2.0
+MOST_EPOCHS = 30.0
+"""Bounds of the number of epochs when it is not given: the paper's, and what memorises."""
+
+POLICY_TRAINING = Training(
+    learning_rate=1.5e-3, batch_tokens=2560, max_length=512, enough_tokens=8_000_000
+)
+PPM_TRAINING = Training(
+    learning_rate=3e-4, batch_tokens=4096, max_length=768, enough_tokens=2_000_000
+)
+"""Defaults of the mini models; a 7B policy is trained for 2 epochs with 7e-6 (the paper)."""
 
 
 class PolicySpec(_Frozen):

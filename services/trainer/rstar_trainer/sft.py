@@ -114,7 +114,7 @@ def train_policy(
     loop = TrainingLoop(
         model=model,
         training=training,
-        total_steps=training.max_steps or max(1, round(training.epochs * len(epoch(0)))),
+        total_steps=training.steps(batches=len(epoch(0)), tokens=sum(lengths)),
         batches=batches,
         step=step,
         report=report,
