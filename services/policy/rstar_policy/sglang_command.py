@@ -99,6 +99,8 @@ def launch_of(settings: SglangSettings, checkpoint: Checkpoint) -> Launch:
             options["mem-fraction-static"] = settings.mem_fraction_static
     else:
         options["attention-backend"] = "torch_native"
+        # There is no device to overlap the scheduling with.
+        options["disable-overlap-schedule"] = True
         # Without it the idle scheduler keeps one core fully busy.
         options["sleep-on-idle"] = True
         max_running = max_running or CPU_RUNNING_REQUESTS

@@ -19,7 +19,7 @@ import pytest
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc, types_pb2
 from rstar_common.errors import DeadlineExceeded, InvalidInput, Unavailable
-from rstar_common.formats import MINI, Encoder, Marker
+from rstar_common.formats import MINI, Encoder, Marker, PromptStep, StepKind
 from rstar_common.rpc import call, channel
 from tests.integration.policy.conftest import Models
 from tests.support.eventually import eventually
@@ -95,6 +95,33 @@ async def test_logprobs_are_those_of_temperature_one_whatever_is_sampled_at(
         logprobs = oracle(policy_models.first, prompt + generated)[len(prompt) - 1 : -1]
         chosen = [float(logprobs[i, token]) for i, token in enumerate(generated)]
         assert list(candidate.token_logprobs) == pytest.approx(chosen, abs=1e-3)
+
+
+async def test_children_of_different_nodes_in_one_batch_keep_their_logprobs(
+    policy_under_test: PolicyService, policy_models: Models
+):
+    # Prompts of many lengths, partly cached, prefilled and decoded side by side.
+    paths = [
+        [types_pb2.Step(text="x = 1\n" * lines, kind=types_pb2.STEP_KIND_CODE)]
+        for lines in (1, 2, 5, 9)
+    ]
+    await propose(policy_under_test, path=paths[0], num_candidates=1)
+    responses = await asyncio.gather(
+        *(
+            propose(policy_under_test, path=path, temperature=1.0, num_candidates=3)
+            for path in paths
+        )
+    )
+    encoder = Encoder(mini_tokenizer(), MINI)
+    for path, response in zip(paths, responses, strict=True):
+        prompt = encoder.prompt_ids(
+            QUESTION, [PromptStep(text=step.text, kind=StepKind.CODE) for step in path]
+        )
+        for candidate in response.candidates:
+            generated = list(candidate.step.token_ids)
+            logprobs = oracle(policy_models.first, prompt + generated)[len(prompt) - 1 : -1]
+            chosen = [float(logprobs[i, token]) for i, token in enumerate(generated)]
+            assert list(candidate.token_logprobs) == pytest.approx(chosen, abs=1e-3)
 
 
 async def test_the_same_seed_gives_the_same_steps_whoever_else_is_served(

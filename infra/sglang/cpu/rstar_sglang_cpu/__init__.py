@@ -1,4 +1,4 @@
-"""SGLang plugin for a CPU without AMX: seeded sampling, and workers that are forked.
+"""SGLang plugin for a CPU without AMX: seeded sampling, forked workers, batched attention.
 
 Seeds: SGLang honours `sampling_seed` only under `--enable-deterministic-inference`, admits
 that only for attention backends on a list of its own, and switches on Triton kernels that
@@ -8,6 +8,8 @@ need a GPU. On one CPU thread torch's own kernels are deterministic already, so
 Fork: SGLang spawns its scheduler and detokenizer, and each imports everything anew, which
 is two thirds of a start and a third of the memory. That is a rule of CUDA; without a GPU,
 and with one thread, a fork of the process that has imported it all already does as well.
+
+Attention: see `attention`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ def load() -> None:
     """Called by SGLang in each of its processes, before it reads its arguments."""
     _admit_seeds()
     _fork_workers()
+    _batch_attention()
 
 
 def _admit_seeds() -> None:
@@ -38,6 +41,14 @@ def _fork_workers() -> None:
     multiprocessing.set_start_method("fork", force=True)
     # SGLang sets it back to "spawn" just before it starts them.
     multiprocessing.set_start_method = _nothing
+
+
+def _batch_attention() -> None:
+    from sglang.srt.layers.attention.torch_native_backend import TorchNativeAttnBackend
+
+    from rstar_sglang_cpu import attention
+
+    attention.install(TorchNativeAttnBackend)
 
 
 def _nothing(*args: object, **kwargs: object) -> None:
