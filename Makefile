@@ -9,9 +9,10 @@ install:            ## Everything: system packages, gVisor, the CPU engine, the 
 	@infra/install.sh
 
 demo: install       ## Start the stack, solve 24 held-out problems through the queue, stop it
-	@rstar demo --problems data/demo.jsonl --out demo-out
+	@rstar demo --out demo-out
 
-test: install       ## The whole suite, with real servers and one real engine
+test:               ## The whole suite, with real servers and one real engine
+	@infra/install.sh tests
 	@$(PY) -m pytest -q
 
 check:              ## Format, lint, types, import contracts, protos
@@ -27,7 +28,7 @@ proto:              ## Regenerate proto/gen
 	@proto/generate.sh 2>/dev/null
 
 models: install     ## Repeat the bundled models' training from the shipped problems
-	@rstar models --problems data/dm_math/train.jsonl.gz --out models
+	@infra/models.sh models
 
 bench: install      ## Held-out problems end to end: one JSON line
 	@rstar bench e2e --problems data/dm_math/heldout.jsonl --limit 200
