@@ -8,9 +8,11 @@ import os
 import signal
 from pathlib import Path
 
+import grpc
 import nats
 import pytest
 
+from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
 from rstar_cli.local.procfs import marked
 from rstar_cli.local.state import load
 from tests.support.command_line import CommandLine
@@ -43,6 +45,19 @@ def test_one_idempotency_key_is_one_search(rstar):
 def test_impossible_settings_name_the_field(rstar):
     done = rstar("solve", "x" * 20_000, expect=2)
     assert done == ""
+
+
+def test_ctrl_c_ends_the_search(rstar):
+    question = "Let f(x) = 3*x**2 - 5*x + 2. Let g(y) = -7*y**3 + y - 1. What is f(g(4))?"
+    many = ("--strategy", "best-of-n", "--rollouts", "1024", "--key", "interrupted")
+    with rstar.begin("solve", question, *many) as solving:
+        eventually_true(lambda: search_status(rstar, "interrupted") == "SEARCH_STATUS_RUNNING")
+        solving.send_signal(signal.SIGINT)
+        output = solving.communicate(timeout=60)[0]
+    assert solving.returncode == 130
+    assert "cancelled search" in output
+    assert "Traceback" not in output
+    eventually_true(lambda: search_status(rstar, "interrupted") == "SEARCH_STATUS_CANCELLED")
 
 
 def test_a_batch_is_published_watched_and_graded_afterwards(rstar, problems, tmp_path):
@@ -175,6 +190,16 @@ def problems(tmp_path):
 
 def rstar_results(rstar, batch):
     return [json.loads(line) for line in rstar("results", batch).splitlines()]
+
+
+def search_status(rstar, key):
+    with grpc.insecure_channel(rstar.json("env")["RSTAR_ADDRESS"]) as channel:
+        stub = searcher_pb2_grpc.SearcherServiceStub(channel)
+        try:
+            request = searcher_pb2.GetSearchRequest(idempotency_key=key)
+            return tree_pb2.SearchStatus.Name(stub.GetSearch(request, timeout=20).status)
+        except grpc.RpcError:
+            return ""
 
 
 def pid_of(rstar, name):

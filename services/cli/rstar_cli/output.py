@@ -61,3 +61,6 @@ def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
         return asyncio.run(work)
     except grpc.aio.AioRpcError as error:
         raise error_from_rpc(error) from error
+    except KeyboardInterrupt:
+        sys.stderr.write("\nrstar: interrupted\n")
+        raise

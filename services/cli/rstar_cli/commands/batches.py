@@ -30,7 +30,7 @@ def watch(batch_id: BatchId, json: Json = False, home: Home = None) -> None:
     try:
         batch = run(_watch(home, batch_id, json))
     except KeyboardInterrupt:
-        console(stderr=True).print(f"\nstill running; watch it again with: rstar watch {batch_id}")
+        console(stderr=True).print(f"still running; watch it again with: rstar watch {batch_id}")
         raise
     if not json:
         console().print(f"{batch.done} of {batch.total} done, {batch.dead} dead")

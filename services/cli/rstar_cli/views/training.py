@@ -25,7 +25,7 @@ class JobProgress:
     def __enter__(self) -> JobProgress:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("{task.fields[metrics]}", markup=False),
@@ -48,7 +48,7 @@ class JobProgress:
             self._task,
             description=one_line(job.stage) or _state(job),
             completed=job.progress,
-            metrics=_metrics(job.metrics),
+            metrics=_metrics(job.metrics, limit=2),
         )
 
 
@@ -69,7 +69,11 @@ def job_outcome(job: trainer_pb2.Job) -> str:
 
 def jobs_table(jobs: Iterable[trainer_pb2.Job]) -> Table:
     """`rstar jobs`."""
-    table = Table("job", "model", "state", "%", "stage", "checkpoint", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("job", "model", "state", "%"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("stage", overflow="fold")
+    table.add_column("checkpoint", overflow="fold")
     for job in jobs:
         table.add_row(
             Text(one_line(job.job_id, 64)),
@@ -84,12 +88,16 @@ def jobs_table(jobs: Iterable[trainer_pb2.Job]) -> Table:
 
 def checkpoints_table(checkpoints: Iterable[trainer_pb2.Checkpoint]) -> Table:
     """`rstar checkpoints`."""
-    table = Table("version", "served", "created", "from", "metrics", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("version", "served", "created"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("from", overflow="fold")
+    table.add_column("metrics", overflow="fold")
     for checkpoint in checkpoints:
         table.add_row(
             Text(one_line(checkpoint.version, 64)),
             Text("yes" if checkpoint.promoted else "", style="green"),
-            checkpoint.created_at.ToJsonString()[:19],
+            checkpoint.created_at.ToJsonString()[:16],
             Text(one_line(", ".join(checkpoint.parents), 48)),
             Text(_metrics(checkpoint.metrics)),
         )
