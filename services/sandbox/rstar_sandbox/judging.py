@@ -73,6 +73,8 @@ def decide(answer: str, reference: str, kind: AnswerKind) -> Judgement | None:
         case AnswerKind.TEXT:
             return _compare(_plain(answer), _plain(reference), "the text, in any case")
         case _:
+            if number(answer) is not None and number(reference) is not None:
+                return _numbers(answer, reference)
             same = _exact(answer) == _exact(reference)
             return Judgement(Verdict.EQUAL, "the same text") if same else None
 

@@ -130,7 +130,7 @@ def _fork(channel: socket.socket, ancillary: list[tuple[int, int, bytes]]) -> No
 
 
 def _judge(pair: dict[str, str]) -> Report:
-    from rstar_sandbox.guest import latex  # loaded by the zygote already, if at all
+    from rstar_sandbox.guest import latex  # heavy: only those that judge load it
 
     try:
         verdict, reason = latex.judge(pair["answer"], pair["reference"])

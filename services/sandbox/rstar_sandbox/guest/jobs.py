@@ -1,4 +1,4 @@
-"""Answer one request: find or rebuild the parent's state, run the siblings in forks of it.
+"""Answer requests: find or rebuild the parent's state, run the siblings in forks of it.
 
 What a fork cannot repeat faithfully kills the fork (`seccomp`); the whole path is then run
 again, in a fresh interpreter under the wider filter and a user of its own. Whichever way was
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rstar_sandbox.guest import kernel
-from rstar_sandbox.guest.interpreter import SPARE_CPU_SECONDS
+from rstar_sandbox.guest.court import Court
 from rstar_sandbox.guest.loop import Future, Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.outcome import Outcome
@@ -69,6 +69,7 @@ class Jobs:
         self._parking = parking
         self._slots = slots
         self._users = Users()
+        self._court = Court(nursery, self._users)
         self._building: dict[Key, Future[None]] = {}
         self._unforkable: OrderedDict[Key, None] = OrderedDict()
 
@@ -96,23 +97,18 @@ class Jobs:
     async def judge(self, answer: str, reference: str, limits: Limits) -> Outcome:
         """Compare two answers in an interpreter that ends with it."""
         async with self._slots:
-            interpreter = self._nursery.take()
-            await interpreter.assign(
-                uid=self._users.new(),
-                filter_name="forkable",
-                seed=0,
-                limits=self._kernel_limits(limits, 1),
-            )
-            pair = {"answer": answer, "reference": reference}
-            outcome = await interpreter.judge(pair, limits)
-            interpreter.close()
-            self._nursery.reap()
+            copies = await (await self._court.parent()).fork(1)
+            if not copies:
+                self._court.close()
+                return Outcome()
+            outcome = await copies[0].judge({"answer": answer, "reference": reference}, limits)
+            copies[0].close()
             return outcome
 
     def sweep(self) -> None:
         """Once in a while: end what has no owner any more."""
         self._parking.sweep()
-        self._nursery.kill_strangers(self._parking.pids())
+        self._nursery.kill_strangers(self._parking.pids() | self._court.pids())
         for uid in self._users.retire(self._parking.uids()):
             kernel.kill_user(uid, self._nursery.reap)
         self._nursery.reap()
@@ -142,7 +138,7 @@ class Jobs:
                 uid=uid,
                 filter_name="forkable",
                 seed=job.seed,
-                limits=self._kernel_limits(job.limits, MAX_SESSION_PROCESSES),
+                limits=self._nursery.kernel_limits(job.limits, processes=MAX_SESSION_PROCESSES),
             )
         for index in range(done, len(job.path)):
             outcome = tally.count(await interpreter.run(job.path[index], _name(index), job.limits))
@@ -219,7 +215,7 @@ class Jobs:
             uid=uid,
             filter_name="contained",
             seed=job.seed,
-            limits=self._kernel_limits(job.limits, job.limits.processes),
+            limits=self._nursery.kernel_limits(job.limits, processes=job.limits.processes),
         )
         outcome, index = Outcome(), 0
         for index, step in enumerate([*job.path, code]):
@@ -233,16 +229,6 @@ class Jobs:
         if index < len(job.path):
             tally.failure = outcome
         return outcome
-
-    def _kernel_limits(self, limits: Limits, processes: int) -> dict[str, int]:
-        return {
-            "AS": self._nursery.address_space + limits.memory,
-            "CPU": SPARE_CPU_SECONDS,
-            "NPROC": processes,
-            "FSIZE": limits.file,
-            "NOFILE": limits.files,
-            "CORE": 0,
-        }
 
     def _remember(self, key: Key) -> None:
         self._unforkable[key] = None

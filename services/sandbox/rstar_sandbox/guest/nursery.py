@@ -9,7 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import kernel, seccomp
-from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter
+from rstar_sandbox.guest.interpreter import SPARE_CPU_SECONDS
+from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter, Limits
 
 if TYPE_CHECKING:
     from rstar_sandbox.guest.loop import Loop
@@ -63,6 +64,17 @@ class Nursery:
                     return
                 if pid in self._watched:
                     self._watched[pid] = status
+
+    def kernel_limits(self, limits: Limits, *, processes: int) -> dict[str, int]:
+        """What the kernel enforces on an interpreter and all it starts."""
+        return {
+            "AS": self.address_space + limits.memory,
+            "CPU": SPARE_CPU_SECONDS,
+            "NPROC": processes,
+            "FSIZE": limits.file,
+            "NOFILE": limits.files,
+            "CORE": 0,
+        }
 
     def kill_strangers(self, parents: set[int]) -> None:
         """End processes that nobody asked for: children of ours or of `parents`, unknown to us.

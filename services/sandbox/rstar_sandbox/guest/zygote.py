@@ -25,7 +25,7 @@ PRELOADED = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum",
     "fractions", "functools", "heapq", "itertools", "json", "math", "numbers", "operator",
     "random", "re", "statistics", "string", "textwrap", "time", "typing", "ctypes",
-    "mpmath", "numpy", "sympy", "rstar_sandbox.guest.latex",
+    "mpmath", "numpy", "sympy",
 )  # fmt: skip
 
 SWEEP_SECONDS = 1.0
