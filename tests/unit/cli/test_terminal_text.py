@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from rstar.v1 import searcher_pb2
+from rstar_cli.headline import headline
 from rstar_cli.output import one_line, plain
 from rstar_cli.views.batch import Rate, duration, total_cost
 from rstar_cli.views.search import SearchView, solution, tree_lines
@@ -43,6 +44,22 @@ def test_the_live_view_counts_visits_along_the_path():
     screen = Console(file=io.StringIO(), width=100)
     screen.print(view)
     assert "N 2 Q +0.00" in screen.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        (
+            "# Step 2: solve\nfrom sympy import *\nR = solve(A, q)",
+            "R = solve(A, q) # Step 2: solve",
+        ),
+        ("print(R)", "print(R)"),
+        ("# only words", "# only words"),
+        ("", "(empty)"),
+    ],
+)
+def test_a_step_is_named_by_what_it_computes(step, line):
+    assert headline(step, 80) == line
 
 
 def test_the_rate_is_unknown_until_something_ends():

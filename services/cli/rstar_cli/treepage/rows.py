@@ -9,6 +9,7 @@ from pygments.formatters.html import HtmlFormatter  # type: ignore[import-untype
 from pygments.lexers.python import PythonLexer  # type: ignore[import-untyped]
 
 from rstar.v1 import tree_pb2, types_pb2
+from rstar_cli.headline import headline
 from rstar_cli.output import one_line, plain
 from rstar_cli.treepage.drawing import colour
 from rstar_cli.treepage.html import Html, join, tag
@@ -46,7 +47,7 @@ def _item(tree: Outline, node_id: int, below: Html) -> Html:
     summary = tag(
         "summary",
         tag("span", f"{node_id}", class_="id"),
-        tag("code", one_line(_first_line(node.candidate.step.text), _LINE)),
+        tag("code", headline(node.candidate.step.text, _LINE)),
         tag("span", _badges(node), class_="badges"),
         tag("span", _figures(tree, node), class_="figures"),
     )
@@ -66,7 +67,7 @@ def _dropped(candidate: tree_pb2.DroppedCandidate) -> Html:
     summary = tag(
         "summary",
         tag("span", "-", class_="id"),
-        tag("code", one_line(_first_line(step.text), _LINE)),
+        tag("code", headline(step.text, _LINE)),
         tag("span", tag("b", one_line(why, 48), class_="dropped"), class_="badges"),
     )
     content = tag(
@@ -79,12 +80,6 @@ def _dropped(candidate: tree_pb2.DroppedCandidate) -> Html:
         hidden=True,
     )
     return tag("li", tag("details", summary, content), class_="leaf dropped")
-
-
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    code = [line for line in lines if not line.startswith("#")]
-    return (code or lines or ["(empty)"])[0]
 
 
 def _badges(node: tree_pb2.Node) -> Iterator[Html]:

@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
+from rstar_cli.headline import headline
 from rstar_cli.output import one_line, plain
 
 LINES = 18
@@ -138,7 +139,7 @@ class SearchView:
 
 
 def _node_line(node: SeenNode) -> Text:
-    line = Text(one_line(node.text, 64))
+    line = Text(headline(node.text, 64))
     if node.visits:
         line.append(f"  N {node.visits}", style="cyan")
         line.append(f" Q {node.value_sum / node.visits:+.2f}", style="cyan")
