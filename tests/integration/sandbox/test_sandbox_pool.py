@@ -1,0 +1,106 @@
+"""The pool survives what happens to its sandboxes, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from rstar_common.errors import Overloaded
+from tests.support.sandbox import SandboxClient, sandbox_client
+from tests.support.servers import Service, service
+
+READY_SECONDS = 240.0
+
+
+def sandbox_pids(running: Service) -> list[int]:
+    """The sandboxed kernels that a service started: descendants, told by their name."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            parents[int(entry.name)] = (int(fields[1]), command)
+    found = []
+    for pid, (parent, command) in parents.items():
+        if b"runsc-sandbox" in command and b"boot" in command:
+            while parent in parents and parent != running.process.pid:
+                parent = parents[parent][0]
+            if parent == running.process.pid:
+                found.append(pid)
+    return found
+
+
+@pytest_asyncio.fixture
+async def lone(tmp_path: Path, _runsc: None) -> AsyncIterator[Service]:
+    """A service with a single sandbox that takes two requests at a time."""
+    environment = {
+        "RSTAR_SANDBOX_SANDBOX__SANDBOXES": "1",
+        "RSTAR_SANDBOX_SANDBOX__MAX_REQUESTS": "2",
+    }
+    async with service("sandbox", tmp_path, environment, ready_seconds=READY_SECONDS) as running:
+        yield running
+
+
+async def test_a_killed_sandbox_is_replaced_and_what_was_in_flight_is_run_again(lone: Service):
+    async with sandbox_client(lone.address) as sandbox:
+        await sandbox.printed("x = 1")
+        [victim] = sandbox_pids(lone)
+        slow = "import time\ntime.sleep(1.5)\nprint(x)"
+        running = asyncio.create_task(sandbox.execute([slow, "print(x + 1)"], path=["x = 1"]))
+        await sandbox.printed("x = 1")  # answered by the same sandbox: the other has been sent
+        os.kill(victim, signal.SIGKILL)
+        response = await running
+        assert [outcome.stdout for outcome in response.outcomes] == ["1\n", "2\n"]
+        assert sandbox_pids(lone) != [victim]
+        await refused_while_full(sandbox)
+    lone.process.send_signal(signal.SIGTERM)
+    assert await lone.process.wait() == 0
+    assert not leftovers(lone.process.pid)
+
+
+async def refused_while_full(sandbox: SandboxClient) -> None:
+    slow = [
+        asyncio.create_task(sandbox.run("import time; time.sleep(2)", session=f"s{n}"))
+        for n in range(2)
+    ]
+    with pytest.raises(Overloaded) as refusal:
+        while not slow[0].done():
+            await sandbox.printed("pass")
+    assert refusal.value.retry_after_seconds > 0
+    await asyncio.gather(*slow)
+
+
+def leftovers(pid: int) -> list[str]:
+    """Control groups and state of the sandboxes of a service that has stopped."""
+    groups = Path("/sys/fs/cgroup").glob(f"**/rstar-{pid}-*")
+    state = Path("~/.cache/rstar/sandbox/runs").expanduser().glob(f"run-*/bundles/rstar-{pid}-*")
+    return [str(path) for path in (*groups, *state)]
+
+
+async def test_a_service_that_was_killed_leaves_nothing_for_the_next(tmp_path: Path, lone: Service):
+    pids = sandbox_pids(lone)
+    lone.process.kill()
+    await lone.process.wait()
+    async with service(
+        "sandbox", tmp_path, {"RSTAR_SANDBOX_SANDBOX__SANDBOXES": "1"}, ready_seconds=READY_SECONDS
+    ) as after:
+        async with sandbox_client(after.address) as sandbox:
+            assert await sandbox.printed("print('fresh')") == "fresh\n"
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert not leftovers(lone.process.pid)
+
+
+async def test_without_runsc_the_service_refuses_to_start(tmp_path: Path):
+    environment = {"RSTAR_SANDBOX_SANDBOX__RUNSC": "no-such-runsc"}
+    with pytest.raises(RuntimeError, match=r"infra/gvisor/install\.sh"):
+        async with service("sandbox", tmp_path, environment):
+            pass
