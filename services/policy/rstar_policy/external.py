@@ -41,7 +41,9 @@ async def attached(
         info = await client.model_info()
         if manage_weights and info.get("weight_version") != checkpoint.version:
             await client.update_weights(checkpoint.directory, version=checkpoint.version)
-        logger.info("attached to an engine", extra={"engine_url": url, "engine": info})
+        logger.info(
+            "attached to an engine", extra={"engine_url": url, "model": info.get("model_path")}
+        )
         yield ExternalServer(client)
     finally:
         await client.aclose()

@@ -283,10 +283,19 @@ async def test_health_says_serving_again(policy_under_test: PolicyService):
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_service_killed_outright_leaves_no_engine_behind(
+@pytest.mark.asyncio(loop_scope="session")  # the process is the session's
+async def test_a_service_told_to_stop_finishes_its_calls_and_leaves_no_engine_behind(
     policy_under_test: PolicyService,
 ):
-    engine = engine_pid(policy_under_test.service.process.pid)
+    process = policy_under_test.service.process
+    engine = engine_pid(process.pid)
     assert len(group_members(engine)) >= 3
-    policy_under_test.service.process.kill()
-    await eventually(lambda: not group_members(engine), seconds=5)
+    pending = asyncio.ensure_future(
+        propose(policy_under_test, num_candidates=8, max_tokens=400, temperature=0.0)
+    )
+    await eventually(lambda: engine_running(policy_under_test) > 0)
+    process.terminate()
+    assert len((await pending).candidates) == 8
+    async with asyncio.timeout(20):
+        assert await process.wait() == 0
+    await eventually(lambda: not group_members(engine), seconds=15)
