@@ -36,7 +36,7 @@ async def build(
     The engine itself runs until the body ends: calls that drain still need it.
     """
     if settings.engine == "bootstrap":
-        # Imported here: sympy takes most of a second.
+        # Imported here: only a bootstrap policy needs it.
         from rstar_policy.bootstrap.proposer import RandomProgramProposer
 
         readiness.set(True)
