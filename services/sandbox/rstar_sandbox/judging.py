@@ -42,6 +42,9 @@ class Judgement:
 MAX_CHARACTERS = 4096
 """Of an answer or reference that is to be understood. No real one comes near."""
 
+MAX_EXACT_CHARACTERS = 2**14
+"""Longer text is compared as it stands."""
+
 APPROXIMATION_DIGITS = 3
 """A reference with at least so many decimals may be an approximation of the answer."""
 
@@ -53,12 +56,15 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,150}|\d{1,500})"
 _DECIMAL = re.compile(rf"([+-]?)({_DIGITS})?(?:\.(\d{{0,500}}))?(?:[eE]([+-]?\d{{1,3}}))?")
 _RATIO = re.compile(rf"([+-]?{_DIGITS})/([+-]?{_DIGITS})")
 _LATEX_RATIO = re.compile(rf"([+-]?)\\[dt]?frac\{{([+-]?{_DIGITS})\}}\{{([+-]?{_DIGITS})\}}")
+_AROUND_SIGNS = re.compile(r" ?([-+/]) ?")
 _CHOICE = re.compile(r"\(?([A-Za-z])[).:]{0,2}")
 _WRAPPERS = re.compile(r"(?:\\text|\\textbf|\\mathrm|\\boxed|\\mbox)\{([^{}]*)\}")
 
 
 def decide(answer: str, reference: str, kind: AnswerKind) -> Judgement | None:
     """Judge without algebra; None when only the sandbox can tell."""
+    if kind is AnswerKind.EXACT and max(len(answer), len(reference)) > MAX_EXACT_CHARACTERS:
+        return _compare(answer, reference, "the long text")
     if kind is AnswerKind.EXACT:
         return _compare(_exact(answer), _exact(reference), "the text")
     if len(answer) > MAX_CHARACTERS or len(reference) > MAX_CHARACTERS:
@@ -130,7 +136,8 @@ def _numbers(answer: str, reference: str) -> Judgement | None:
 
 def number(text: str) -> Fraction | None:
     """Read an integer, a decimal or a ratio of integers; None for anything else."""
-    text = text.translate(_MINUS_SIGNS).strip().strip("$").replace(" ", "").replace("\\!", "")
+    text = text.translate(_MINUS_SIGNS).replace("\\!", "").strip().strip("$").strip()
+    text = _AROUND_SIGNS.sub(r"\1", text)
     text = text.removeprefix("\\$").removesuffix(".").removesuffix("\\%").removesuffix("%")
     if found := _RATIO.fullmatch(text):
         return _ratio(found[1], found[2])

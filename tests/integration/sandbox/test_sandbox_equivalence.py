@@ -17,7 +17,7 @@ STEPS = [
     "table['k{k}'] = list(items)\nprint(sorted(table))",
     "def f(v, scale={k}):\n    return scale * v + len(items)\nprint(f(n))",
     "print(f(n + {k}))",
-    "class C:\n    count = {k}\n    def up(self):\n        C.count += 1\n        return C.count\nc = C()",
+    "class C:\n    n = {k}\n    def up(self):\n        C.n += 1\n        return C.n\nc = C()",
     "print(c.up(), c.up())",
     "print(random.randint(0, 10**6), random.random())",
     "random.shuffle(items)\nprint(items)",

@@ -44,13 +44,12 @@ TABLE = [
     ("x^2 + 2x + 1", "(x+1)^2", EQUAL),
     ("x^2 + 2x + 1", "(x+2)^2", UNEQUAL),
     ("p - q", "q - p", UNEQUAL),
-    (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", EQUAL),
-    (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", r"\begin{pmatrix}1&2\\3&5\end{pmatrix}", UNEQUAL),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\2\end{pmatrix}", EQUAL),
+    (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r"\begin{pmatrix}1\\3\end{pmatrix}", UNEQUAL),
     (r"\text{Evelyn}", "Evelyn", EQUAL),
     (r"\text{east}", r"\text{west}", UNEQUAL),
     (r"\boxed{7}", "7", EQUAL),
     ("$7$", "7", EQUAL),
-    ("12", "1 2", UNDECIDED),
 ]  # fmt: skip
 
 HOSTILE = [

@@ -61,22 +61,27 @@ async def test_a_killed_sandbox_is_replaced_and_what_was_in_flight_is_run_again(
         response = await running
         assert [outcome.stdout for outcome in response.outcomes] == ["1\n", "2\n"]
         assert sandbox_pids(lone) != [victim]
-        await refused_while_full(sandbox)
+        await some_are_refused_when_full(sandbox)
     lone.process.send_signal(signal.SIGTERM)
     assert await lone.process.wait() == 0
     assert not leftovers(lone.process.pid)
 
 
-async def refused_while_full(sandbox: SandboxClient) -> None:
-    slow = [
-        asyncio.create_task(sandbox.run("import time; time.sleep(2)", session=f"s{n}"))
-        for n in range(2)
-    ]
-    with pytest.raises(Overloaded) as refusal:
-        while not slow[0].done():
-            await sandbox.printed("pass")
-    assert refusal.value.retry_after_seconds > 0
-    await asyncio.gather(*slow)
+async def some_are_refused_when_full(sandbox: SandboxClient) -> None:
+    code = "import time; time.sleep(1); print('ran')"
+    results = await asyncio.gather(
+        *(sandbox.run(code, session=f"s{n}") for n in range(6)), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, BaseException)]
+    assert 0 < len(refused) < 6
+    for refusal in refused:
+        assert isinstance(refusal, Overloaded)
+        assert refusal.retry_after_seconds > 0
+    assert {result.stdout for result in results if result not in refused} == {"ran\n"}
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def leftovers(pid: int) -> list[str]:
@@ -95,7 +100,7 @@ async def test_a_service_that_was_killed_leaves_nothing_for_the_next(tmp_path: P
     ) as after:
         async with sandbox_client(after.address) as sandbox:
             assert await sandbox.printed("print('fresh')") == "fresh\n"
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in pids if is_alive(pid)]
         assert not leftovers(lone.process.pid)
 
 

@@ -38,6 +38,7 @@ _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([^{}]*)\}")
 _SYMBOLS = set(r"%$!,;:{}()[]|\ &#_>" + "\n")
 _ALLOWED = re.compile(r"[\x20-\x7e\n\t]*")
 _BAD_CODE = re.compile(r"__|import|lambda|eval|exec|getattr|open\s*\(")
+_CHAIN = re.compile(r"\^\s*[\w.]+\s*\^")
 _DEGREES = re.compile(r"\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree)\s*$")
 _REPLACEMENTS = {
     "\u2212": "-", "\u2013": "-", "\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u00f7": r"\div ",
@@ -102,4 +103,6 @@ def _towers(text: str) -> str:
             return "is nested too deeply"
         if len(set(powers)) > MAX_POWER_DEPTH:
             return "has a tower of exponents"
+    if _CHAIN.search(text):
+        return "has a tower of exponents"
     return "has too many exponents" if text.count("^") > MAX_POWERS else ""
