@@ -67,6 +67,11 @@ class ScoringCall:
         return stem + max(len(segment.token_ids) for segment in self.siblings)
 
     @property
+    def largest_id(self) -> int:
+        """The largest token id."""
+        return max(max(segment.token_ids) for segment in (*self.path, *self.siblings))
+
+    @property
     def tokens(self) -> int:
         """Tokens to be computed if nothing is cached."""
         return sum(len(segment.token_ids) for segment in (*self.path, *self.siblings))

@@ -64,6 +64,7 @@ class RewardModel:
         self._dtype = dtype
         self._cache = PrefixCache(cached_tokens)
         self.max_length = int(config.max_position_embeddings)
+        self.vocabulary_size = int(config.vocab_size)
 
     @torch.inference_mode()
     def score(self, calls: Sequence[ScoringCall]) -> list[CallScores]:

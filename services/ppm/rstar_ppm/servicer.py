@@ -118,6 +118,9 @@ def _encode(served: ServedVersion, request: ppm_pb2.ScoreRequest) -> ScoringCall
         raise InvalidInput(
             f"{call.longest} tokens; this ppm takes {served.model.max_length}", field="path"
         )
+    if call.largest_id >= served.model.vocabulary_size:
+        # Ids come from the caller; a wrong one must not fail the whole batch.
+        raise InvalidInput(f"{call.largest_id} is no token of this ppm", field="token_ids")
     return call
 
 

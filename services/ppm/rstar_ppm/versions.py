@@ -42,6 +42,8 @@ class LoadedModel(Scorer, Protocol):
 
     @property
     def max_length(self) -> int: ...
+    @property
+    def vocabulary_size(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,9 @@ async def test_a_pinned_model_scores_and_refuses_what_it_should(tmp_path):
         assert again.computed_tokens < reply.computed_tokens
         info = await stub.GetPpmInfo(ppm_pb2.GetPpmInfoRequest())
         assert info.ppm_version == reply.ppm_version
+        forged = types_pb2.Step(text="x", kind=CODE, token_ids=[10**6], tokenizer=info.tokenizer)
         for wrong, code, named in (
+            (request(siblings=[forged]), grpc.StatusCode.INVALID_ARGUMENT, "token_ids"),
             (request(question=""), grpc.StatusCode.INVALID_ARGUMENT, "question"),
             (request(siblings=[]), grpc.StatusCode.INVALID_ARGUMENT, "siblings"),
             (request(question="9" * 600), grpc.StatusCode.INVALID_ARGUMENT, "path"),
