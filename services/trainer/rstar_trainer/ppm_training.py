@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder, PromptStep
-from rstar_trainer.batches import endless, epoch_batches
+from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import pair_accuracy, pairwise_ranking_loss
@@ -79,7 +79,7 @@ def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
     """
     device = next(model.parameters()).device
     rows = [_Row.of(group) for group in groups]
-    longest = max(len(row.ids) for row in rows)
+    longest = padded_length(max(len(row.ids) for row in rows))
     ids_GN = torch.zeros(len(rows), longest, dtype=torch.long)
     positions_GN = torch.zeros(len(rows), longest, dtype=torch.long)
     seen_GNN = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
@@ -180,7 +180,10 @@ def train_ppm(
 
     def epoch(number: int) -> list[list[int]]:
         return epoch_batches(
-            costs, batch_tokens=training.batch_tokens, seed=training.seed, epoch=number
+            [padded_length(cost) for cost in costs],
+            batch_tokens=training.batch_tokens,
+            seed=training.seed,
+            epoch=number,
         )
 
     def batches(start: int) -> Iterator[list[int]]:

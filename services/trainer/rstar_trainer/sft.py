@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder
-from rstar_trainer.batches import endless, epoch_batches
+from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import masked_cross_entropy
@@ -62,7 +62,7 @@ def held_out(question: str, share: float) -> bool:
 
 def batch_tensors(examples: Sequence[Tokens], device: torch.device) -> tuple[Tensor, Tensor]:
     """Padded ids_BT and trained_BT. Padding comes last, so no causal position sees it."""
-    longest = max(len(example.ids) for example in examples)
+    longest = padded_length(max(len(example.ids) for example in examples))
     ids_BT = torch.zeros(len(examples), longest, dtype=torch.long)
     trained_BT = torch.zeros(len(examples), longest, dtype=torch.bool)
     for row, example in enumerate(examples):
@@ -93,11 +93,12 @@ def train_policy(
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
     lengths = [len(example.ids) for example in examples]
+    padded = [padded_length(length) for length in lengths]
     device = next(model.parameters()).device
 
     def epoch(number: int) -> list[list[int]]:
         return epoch_batches(
-            lengths, batch_tokens=training.batch_tokens, seed=training.seed, epoch=number
+            padded, batch_tokens=training.batch_tokens, seed=training.seed, epoch=number
         )
 
     def batches(start: int) -> Iterator[list[int]]:
