@@ -42,9 +42,15 @@ class Sampling:
     def ask(self) -> list[Ask]:
         if self.solved:
             return []
-        ready, self._ready = self._ready, {}
+        count = len(self._ready)
+        if self._settings.stop_after_right:
+            # What is asked beyond the first right answers is wasted: a few at a time, then.
+            count = max(0, self._settings.parallel_rollouts - len(self._asked))
+        ready = dict(list(self._ready.items())[:count])
+        for node in ready:
+            del self._ready[node]
         self._asked |= ready
-        return [Ask(node=node, num_candidates=count) for node, count in ready.items()]
+        return [Ask(node=node, num_candidates=samples) for node, samples in ready.items()]
 
     def tell(self, node: NodeId, children: Sequence[Expanded], dropped: Sequence[Dropped]) -> None:
         if self._asked.pop(node, None) is None:  # told before
