@@ -29,7 +29,6 @@ class Outcome(Enum):
     """Undecided, or never judged: no example for anything."""
 
 
-_VALUES: dict[Outcome | None, float] = {Outcome.RIGHT: 1.0, Outcome.WRONG: -1.0}
 _KINDS = {
     types_pb2.STEP_KIND_CODE: StepKind.CODE,
     types_pb2.STEP_KIND_FINAL_CODE: StepKind.FINAL_CODE,
@@ -116,21 +115,6 @@ class SearchTree:
                 )
         return found
 
-    def backed_up(self) -> SearchTree:
-        """The tree with each answer's verdict backed up once along its path."""
-        visits = [0] * len(self.nodes)
-        value_sum = [0.0] * len(self.nodes)
-        for node in self.nodes:
-            if node.outcome in _VALUES:
-                for above in (self.nodes[ROOT], *self.path(node.id)):
-                    visits[above.id] += 1
-                    value_sum[above.id] += _VALUES[node.outcome]
-        nodes = (
-            replace(node, visits=visits[node.id], value_sum=value_sum[node.id])
-            for node in self.nodes
-        )
-        return replace(self, nodes=tuple(nodes))
-
     def without(self, leaves: Collection[int]) -> SearchTree:
         """The tree as if these right answers had never been judged."""
         if not leaves:
@@ -175,14 +159,12 @@ def parse_tree(data: bytes) -> SearchTree:
                 outcome=_OUTCOMES.get(node.verdict, Outcome.UNKNOWN) if answered else None,
             )
         )
-    parsed = SearchTree(
+    return SearchTree(
         search_id=tree.search_id,
         problem_id=tree.problem.problem_id,
         question=tree.problem.question,
         nodes=tuple(nodes),
     )
-    # Independent samples back nothing up; their answers say as much.
-    return parsed if not nodes or nodes[ROOT].visits else parsed.backed_up()
 
 
 def _step(node: tree_pb2.Node) -> PromptStep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.pairs import preference_groups
-from tests.support.arithmetic_trees import RIGHT, UNDECIDED, WRONG, TreeMaker, arithmetic_trees
+from tests.support.arithmetic_trees import RIGHT, UNDECIDED, WRONG, TreeMaker
 
 END = "print(r)"
 
@@ -62,14 +62,6 @@ def test_one_step_a_side_is_the_best_against_the_worst():
 def test_every_pair_has_the_margin():
     # b against d has 1/3 + 1 = 1.33, a against d has 2.
     assert shown(hand_made(), min_margin=1.5)[0] == (["a"], ["d", "e"], False)
-
-
-def test_answers_of_a_search_that_backs_nothing_up_are_backed_up_here():
-    tree = arithmetic_trees(1)[0]
-    expected = parse_tree(tree.SerializeToString())
-    for node in tree.nodes:
-        node.visits, node.value_sum = 0, 0.0
-    assert parse_tree(tree.SerializeToString()) == expected
 
 
 def test_a_tree_with_one_outcome_teaches_nothing():
