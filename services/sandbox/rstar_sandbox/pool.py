@@ -99,7 +99,7 @@ class Pool:
     def __init__(self, settings: SandboxSection, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
-        self._places = [_Place(n) for n in range(settings.sandboxes or os.cpu_count() or 1)]
+        self.places = [_Place(n) for n in range(settings.sandboxes or os.cpu_count() or 1)]
         self._names = itertools.count(1)
         self._changed = asyncio.Condition()
         self._alone = asyncio.Lock()
@@ -121,18 +121,18 @@ class Pool:
 
     @property
     def slots(self) -> int:
-        return len(self._places) * self._settings.parallel
+        return len(self.places) * self._settings.parallel
 
     @property
     def busy_slots(self) -> int:
-        return sum(min(place.runs_in_flight, self._settings.parallel) for place in self._places)
+        return sum(min(place.runs_in_flight, self._settings.parallel) for place in self.places)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep every place occupied until `stop`."""
         SLOTS.set(self.slots)
         BUSY.set_function(lambda: self.busy_slots)
         async with asyncio.TaskGroup() as group:
-            for place in self._places:
+            for place in self.places:
                 group.create_task(self._keep(place, stop))
 
     async def execute(self, order: Order, *, timeout_seconds: float) -> RunsReport:
@@ -174,7 +174,7 @@ class Pool:
     def _open_places(self) -> list[_Place]:
         found = [
             place
-            for place in self._places
+            for place in self.places
             if place.box
             and place.box.alive
             and not place.reserved
@@ -239,7 +239,7 @@ class Pool:
     @asynccontextmanager
     async def _reserve(self) -> AsyncGenerator[_Place]:
         """A sandbox with nothing in it that gets nothing else."""
-        place = min(self._places, key=lambda place: place.requests)
+        place = min(self.places, key=lambda place: place.requests)
         place.reserved = True
         try:
             async with self._changed:
@@ -276,7 +276,7 @@ class Pool:
             place.box, place.runs = box, 0
             place.worn_out.clear()
             logger.info("a sandbox is up", extra={"sandbox": name, "place": place.number})
-            if all(other.box for other in self._places):
+            if all(other.box for other in self.places):
                 self.ready.set()
             await self._tell()
             died: asyncio.Task[Any] = asyncio.create_task(box.ended.wait())

@@ -36,7 +36,7 @@ class SandboxSection(Section):
     max_requests: int = Field(default=16, ge=1)
     """Requests at one time in a sandbox; the one past that is refused."""
 
-    parked: int = Field(default=48, ge=1, le=500)
+    parked: int = Field(default=32, ge=1, le=500)
     """Interpreters a sandbox keeps for the steps that may follow."""
 
     prefork: int = Field(default=2, ge=0, le=32)
@@ -45,7 +45,7 @@ class SandboxSection(Section):
     memory_bytes: int = Field(default=3 * 2**30, ge=2**29)
     """Of one sandbox, all its processes together."""
 
-    parked_share: float = Field(default=0.5, gt=0, lt=1)
+    parked_share: float = Field(default=0.3, gt=0, lt=1)
     """Share of `memory_bytes` above which parked interpreters are let go."""
 
     recycle_runs: int = Field(default=20_000, ge=1)
