@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from random import Random
+
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, PolicySpec
-from rstar_trainer.selection import Selection, select_examples
+from rstar_trainer.selection import Example, Selection, select_examples
 from rstar_trainer.sft import (
     HELD_OUT_SHARE,
     MOST_HELD_OUT,
@@ -18,7 +21,11 @@ from rstar_trainer.sft import (
     train_policy,
 )
 from rstar_trainer.tokenizer import train_tokenizer
+from rstar_trainer.variation import variant
 from rstar_trainer.work import Work, prompt_format
+
+VARIANTS = 24
+"""Of each example, for a model made from random weights."""
 
 
 def make_policy(work: Work, spec: PolicySpec) -> None:
@@ -42,7 +49,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         work.enter("training the tokenizer", 0.05)
         corpus = [
             text
-            for example in selection.examples
+            for example in [*selection.examples, *_varied(selection.examples, training.seed, 2)]
             for text in (example.question, *(step.text for step in example.steps))
         ]
         tokenizer = train_tokenizer(corpus, vocabulary_size=spec.shape.vocabulary_size)
@@ -56,12 +63,15 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         tokens = tokenize(encoder, example)
         if len(tokens.ids) <= longest:
             (unseen if held_out(example.question, HELD_OUT_SHARE) else learned).append(tokens)
+    if not work.order.base:
+        taught = [e for e in selection.examples if not held_out(e.question, HELD_OUT_SHARE)]
+        varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, VARIANTS))
+        learned += [tokens for tokens in varied if len(tokens.ids) <= longest]
     learned = learned or unseen
     if not learned:
         raise InvalidInput(f"no example has {longest} tokens or fewer", field="training.max_length")
     work.metrics |= {
         "training_examples": float(len(learned)),
-        "too_long": float(len(selection.examples) - len(learned) - len(unseen)),
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
@@ -92,6 +102,14 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
     )
+
+
+def _varied(examples: Sequence[Example], seed: int, count: int) -> Iterator[Example]:
+    """`count` variants of each example."""
+    rng = Random(seed)
+    for example in examples:
+        for _ in range(count):
+            yield variant(example, rng)
 
 
 def _counts(selection: Selection) -> dict[str, float]:
