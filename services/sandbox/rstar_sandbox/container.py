@@ -29,7 +29,7 @@ FAREWELL_SECONDS = 3.0
 """How long a sandbox may take to end once its input is closed."""
 
 PING_SECONDS = 5.0
-PING_TIMEOUT_SECONDS = 15.0
+PING_TIMEOUT_SECONDS = 30.0
 """The zygote answers between two forks, so a healthy one needs milliseconds."""
 
 _READ_BYTES = 2**18

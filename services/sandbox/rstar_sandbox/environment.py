@@ -19,7 +19,7 @@ from rstar_sandbox.bundle import GuestOptions
 from rstar_sandbox.container import SandboxDied, container
 from rstar_sandbox.hugepages import advised_huge_pages
 from rstar_sandbox.limits import to_message
-from rstar_sandbox.pool import Environment
+from rstar_sandbox.places import Environment
 from rstar_sandbox.runsc import cgroup_kind, find_runsc, remove_stale, run_directory
 from rstar_sandbox.settings import LimitSection, SandboxSection
 

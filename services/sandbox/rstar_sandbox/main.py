@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def main() -> None:
         epilog=USAGE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
+    # gRPC's fork hooks only complain here: we start programs, we do not fork.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from rstar_common.config import load_settings
     from rstar_common.lifecycle import run_main
     from rstar_common.telemetry import setup_logging

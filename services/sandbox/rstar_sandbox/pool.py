@@ -1,4 +1,4 @@
-"""The sandboxes of this machine: kept up, routed to, replaced.
+"""The sandboxes of this machine, as one: routed to, retried in.
 
 A session always goes to the same sandbox while that one has room, so the interpreters it left
 parked are found again. Whatever was in flight in a sandbox that died is tried once more, alone.
@@ -7,25 +7,19 @@ parked are found again. Whatever was in flight in a sandbox that died is tried o
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import itertools
 import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from prometheus_client import Counter, Gauge
 
 from rstar_common.errors import DeadlineExceeded, Overloaded, Unavailable
-from rstar_sandbox.bundle import GuestOptions
-from rstar_sandbox.container import Container, SandboxDied, container
+from rstar_sandbox.container import SandboxDied
 from rstar_sandbox.guest import frames
 from rstar_sandbox.outcomes import SANDBOX_LOST, RunOutcome, RunsReport
-from rstar_sandbox.rootfs import Rootfs
-from rstar_sandbox.runsc import Runsc
+from rstar_sandbox.places import Environment, Place
 from rstar_sandbox.settings import SandboxSection
 
 logger = logging.getLogger(__name__)
@@ -33,24 +27,9 @@ logger = logging.getLogger(__name__)
 RUNS = Counter("rstar_sandbox_runs_total", "Runs and judgements finished.", ["kind"])
 BUSY = Gauge("rstar_sandbox_busy_slots", "Slots in use.")
 SLOTS = Gauge("rstar_sandbox_slots", "Runs possible at one time.")
-RESTARTS = Counter("rstar_sandbox_restarts_total", "Sandboxes replaced.", ["why"])
 
-TMP_BYTES = 2**26
-"""Size of a run's private /tmp."""
-
-RESTART_PAUSE_SECONDS = 1.0
-"""Between two attempts to start a sandbox that does not start."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Environment:
-    """What every sandbox of the pool is made of."""
-
-    runsc: Runsc
-    rootfs: Rootfs
-    platform: str
-    cgroups: bool
-    bundles: Path
+BUSY_RETRY_SECONDS = 0.2
+"""Hint to those who are refused: about the time of a few runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,34 +53,17 @@ class Order:
         }
 
 
-class _Place:
-    """Where one sandbox after the other lives."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.box: Container | None = None
-        self.requests = 0
-        self.runs_in_flight = 0
-        self.runs = 0
-        self.reserved = False
-        """One request has it for itself; routing passes it by."""
-
-        self.worn_out = asyncio.Event()
-
-    def score(self, session: str) -> bytes:
-        """Rendezvous hashing: the order in which a session likes the places."""
-        return hashlib.blake2b(f"{self.number}\0{session}".encode(), digest_size=8).digest()
-
-
 class Pool:
     """Runs orders and judgements. `run` is the component that keeps it alive."""
 
     def __init__(self, settings: SandboxSection, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
-        self.places = [_Place(n) for n in range(settings.sandboxes or os.cpu_count() or 1)]
-        self._names = itertools.count(1)
         self._changed = asyncio.Condition()
+        self.places = [
+            Place(number, settings, environment, self._changed)
+            for number in range(settings.sandboxes or os.cpu_count() or 1)
+        ]
         self._alone = asyncio.Lock()
         self._stopping = False
         self.ready = asyncio.Event()
@@ -133,7 +95,21 @@ class Pool:
         BUSY.set_function(lambda: self.busy_slots)
         async with asyncio.TaskGroup() as group:
             for place in self.places:
-                group.create_task(self._keep(place, stop))
+                group.create_task(place.keep(stop))
+            group.create_task(self._announce(stop))
+
+    async def _announce(self, stop: asyncio.Event) -> None:
+        ups = [asyncio.create_task(place.was_up.wait()) for place in self.places]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            for up in ups:
+                await asyncio.wait([up, stopped], return_when=asyncio.FIRST_COMPLETED)
+            self.ready.set()
+            await stopped
+            self._stopping = True
+        finally:
+            for task in (*ups, stopped):
+                task.cancel()
 
     async def execute(self, order: Order, *, timeout_seconds: float) -> RunsReport:
         """Run the siblings of an order.
@@ -164,51 +140,26 @@ class Pool:
         message = {"op": "judge", "answer": answer, "reference": reference, "limits": limits}
         place = min(self._open_places(), key=lambda place: place.runs_in_flight)
         try:
-            async with self._request(place, 1) as box:
+            async with place.request(1) as box:
                 return await box.ask(message, timeout_seconds=timeout_seconds)
         except SandboxDied:
             return {}
         except TimeoutError as error:
             raise DeadlineExceeded(f"not done within {timeout_seconds:.1f} s") from error
 
-    def _open_places(self) -> list[_Place]:
-        found = [
-            place
-            for place in self.places
-            if place.box
-            and place.box.alive
-            and not place.reserved
-            and not place.worn_out.is_set()
-            and place.requests < self._settings.max_requests
-        ]
+    def _open_places(self) -> list[Place]:
+        found = [place for place in self.places if place.is_open]
+        if not found and self._stopping:
+            raise Unavailable("the service is stopping")
         if not found:
-            if self._stopping:
-                raise Unavailable("the service is stopping")
-            raise Overloaded("every sandbox is busy", retry_after_seconds=0.2)
+            raise Overloaded("every sandbox is busy", retry_after_seconds=BUSY_RETRY_SECONDS)
         return found
 
-    def _route(self, session: str) -> _Place:
+    def _route(self, session: str) -> Place:
         return max(self._open_places(), key=lambda place: place.score(session))
 
-    @asynccontextmanager
-    async def _request(self, place: _Place, runs: int) -> AsyncGenerator[Container]:
-        box = place.box
-        if box is None:
-            raise SandboxDied("it is being replaced")
-        place.requests += 1
-        place.runs_in_flight += runs
-        try:
-            yield box
-        finally:
-            place.requests -= 1
-            place.runs_in_flight -= runs
-            place.runs += runs
-            if place.runs >= self._settings.recycle_runs:
-                place.worn_out.set()
-            await self._tell()
-
-    async def _execute_in(self, place: _Place, order: Order, siblings: Sequence[str]) -> RunsReport:
-        async with self._request(place, len(siblings)) as box:
+    async def _execute_in(self, place: Place, order: Order, siblings: Sequence[str]) -> RunsReport:
+        async with place.request(len(siblings)) as box:
             answer = await box.ask(order.to_message(siblings), timeout_seconds=None)
             try:
                 report = RunsReport.from_message(answer, len(siblings))
@@ -237,82 +188,13 @@ class Pool:
         return RunsReport(tuple(outcomes), cpu_seconds, path_failed)
 
     @asynccontextmanager
-    async def _reserve(self) -> AsyncGenerator[_Place]:
+    async def _reserve(self) -> AsyncGenerator[Place]:
         """A sandbox with nothing in it that gets nothing else."""
         place = min(self.places, key=lambda place: place.requests)
         place.reserved = True
         try:
             async with self._changed:
-                await self._changed.wait_for(
-                    lambda: place.box is not None and place.box.alive and not place.requests
-                )
+                await self._changed.wait_for(lambda: place.is_up and not place.requests)
             yield place
         finally:
             place.reserved = False
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def _keep(self, place: _Place, stop: asyncio.Event) -> None:
-        stopped = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                try:
-                    await self._occupy(place, stopped)
-                except Unavailable as error:
-                    if not self.ready.is_set():
-                        raise
-                    logger.error("%s", error)
-                    await asyncio.wait([stopped], timeout=RESTART_PAUSE_SECONDS)
-        finally:
-            self._stopping = True
-            stopped.cancel()
-
-    async def _occupy(self, place: _Place, stopped: asyncio.Task[Any]) -> None:
-        """Let one sandbox live in a place until it dies, wears out or the service stops."""
-        name = f"rstar-{os.getpid()}-{next(self._names)}"
-        async with self._new_container(name) as box:
-            place.box, place.runs = box, 0
-            place.worn_out.clear()
-            logger.info("a sandbox is up", extra={"sandbox": name, "place": place.number})
-            if all(other.box for other in self.places):
-                self.ready.set()
-            await self._tell()
-            died: asyncio.Task[Any] = asyncio.create_task(box.ended.wait())
-            worn_out: asyncio.Task[Any] = asyncio.create_task(place.worn_out.wait())
-            try:
-                await asyncio.wait([died, worn_out, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if box.alive:
-                    async with self._changed:
-                        await self._changed.wait_for(lambda: not place.requests or not box.alive)
-            finally:
-                died.cancel()
-                worn_out.cancel()
-                place.box = None
-        if not stopped.done():
-            why = "worn_out" if place.worn_out.is_set() else "died"
-            RESTARTS.labels(why).inc()
-            logger.warning(
-                "a sandbox is replaced",
-                extra={"sandbox": name, "why": why, "said": list(box.last_words)},
-            )
-
-    def _new_container(self, name: str) -> AbstractAsyncContextManager[Container]:
-        settings, environment = self._settings, self._environment
-        return container(
-            environment.runsc,
-            environment.rootfs,
-            GuestOptions(
-                parallel=settings.parallel,
-                parked=settings.parked,
-                parked_bytes=int(settings.memory_bytes * settings.parked_share),
-                prefork=settings.prefork,
-                tmp_bytes=TMP_BYTES,
-            ),
-            sandbox_id=name,
-            bundles=environment.bundles,
-            platform=environment.platform,
-            memory_bytes=settings.memory_bytes,
-            cgroups=environment.cgroups,
-        )

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rstar_common.errors import Unavailable
+from rstar_common.errors import InvalidInput, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +75,16 @@ async def find_runsc(program: str, state: Path) -> Runsc:
 
 @contextmanager
 def run_directory(parent: Path) -> Iterator[Path]:
-    """A directory of this process's own, locked while in use and removed afterwards."""
-    parent.mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    """A directory of this process's own, locked while in use and removed afterwards.
+
+    Raises:
+        InvalidInput: it cannot be made there.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    except OSError as error:
+        raise InvalidInput(f"cannot write there: {error}", field="sandbox.rootfs_dir") from error
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rstar_sandbox.guest.loop import Loop
 
-FORK_SECONDS = 10.0
+FORK_SECONDS = 30.0
 """An interpreter that has not forked by then never will."""
 
 CPU_CHECK_SECONDS = 0.05
