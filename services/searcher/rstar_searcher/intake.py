@@ -24,7 +24,7 @@ from rstar_common.rpc import failure_of
 from rstar_common.streams import check_name
 from rstar_searcher import wire
 from rstar_searcher.batches import Batches
-from rstar_searcher.runner import batch_search_id
+from rstar_searcher.request import batch_search_id
 from rstar_searcher.settings import SearchSettings
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,8 @@ result, the event that names the tree. Each step may be done twice.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
 
 import nats.errors
 from google.protobuf import timestamp_pb2
@@ -27,16 +24,15 @@ from rstar_common.streams import (
     SEARCH_COMPLETED,
     search_cancel_subject,
     search_events_subject,
-    token,
 )
 from rstar_searcher.clients import GrpcServices, Tiers
 from rstar_searcher.driver import drive
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.meter import Meter
 from rstar_searcher.records import Lease, SearchRecords
+from rstar_searcher.request import SearchRequest
 from rstar_searcher.results import result_of, tree_to
-from rstar_searcher.services import Problem, Services
-from rstar_searcher.settings import SearchSettings
+from rstar_searcher.services import Services
 from rstar_searcher.strategies import make_strategy
 
 logger = logging.getLogger(__name__)
@@ -50,38 +46,6 @@ SECONDS = Histogram(
 SPENT = Counter("rstar_search_cost_total", "What searches cost, by kind.", ["kind"])
 
 MakeServices = Callable[[str, Meter], Services]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchRequest:
-    """One search to be done."""
-
-    search_id: str
-    problem: Problem
-    settings: SearchSettings
-    batch_id: str = ""
-    idempotency_key: str = ""
-
-    @property
-    def origin(self) -> str:
-        """For metrics and for the reserved share of interactive callers."""
-        return "batch" if self.batch_id else "interactive"
-
-    @property
-    def digest(self) -> str:
-        """What must be equal for two requests to be one."""
-        settings = replace(self.settings, max_wall_seconds=0.0)  # deadlines differ between tries
-        return hashlib.sha256(repr((self.problem, settings)).encode()).hexdigest()
-
-
-def new_search_id(idempotency_key: str) -> str:
-    """A function of the key, or random without one."""
-    return f"s-{token('key|' + idempotency_key) if idempotency_key else secrets.token_hex(12)}"
-
-
-def batch_search_id(batch_id: str, problem_id: str, settings: SearchSettings) -> str:
-    """One search for each problem of a batch under these settings."""
-    return f"b-{token(repr((batch_id, problem_id, settings)))}"
 
 
 class Runner:

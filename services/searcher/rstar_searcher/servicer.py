@@ -20,7 +20,8 @@ from rstar_searcher import wire
 from rstar_searcher.intake import check_reference
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.records import LEASE_SECONDS, SearchRecords, Stored
-from rstar_searcher.runner import Runner, SearchRequest, new_search_id
+from rstar_searcher.request import SearchRequest, new_search_id
+from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 MAX_KEY_CHARACTERS = 128
 ANSWER_MARGIN_SECONDS = 0.25
-"""Kept of the caller's deadline, so that the best answer so far still arrives."""
+ANSWER_MARGIN_SHARE = 0.1
+"""Kept of the caller's deadline, the larger of both, so that the tree is written and the best
+answer so far still arrives."""
 
 LEAST_SECONDS = 0.02
 """With less than this left nothing is started."""
@@ -161,7 +164,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         check_reference(problem.reference, settings, field="problem")
         if len(request.idempotency_key) > MAX_KEY_CHARACTERS:
             raise InvalidInput(f"at most {MAX_KEY_CHARACTERS}", field="idempotency_key")
-        available = max(LEAST_SECONDS, seconds - ANSWER_MARGIN_SECONDS)
+        margin = max(ANSWER_MARGIN_SECONDS, ANSWER_MARGIN_SHARE * seconds)
+        available = max(LEAST_SECONDS, seconds - margin)
         return SearchRequest(
             search_id=new_search_id(request.idempotency_key),
             problem=problem,

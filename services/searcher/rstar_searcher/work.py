@@ -15,7 +15,8 @@ from rstar_common.rpc import failure_of
 from rstar_searcher import wire
 from rstar_searcher.batches import Batches
 from rstar_searcher.records import SearchRecords
-from rstar_searcher.runner import Runner, SearchRequest
+from rstar_searcher.request import SearchRequest
+from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
 
 logger = logging.getLogger(__name__)
