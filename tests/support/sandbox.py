@@ -43,7 +43,7 @@ class SandboxClient:
         self, code: str, *, path: Sequence[str] = (), session: str = "", **limits: float
     ) -> types_pb2.ExecutionOutcome:
         """One step's outcome."""
-        response = await self.execute([code], path=path, session=session, **limits)
+        response = await self.execute([code], path=path, session=session, seed=0, **limits)
         [outcome] = response.outcomes
         return outcome
 

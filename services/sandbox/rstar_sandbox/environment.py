@@ -77,7 +77,7 @@ async def prepared(settings: SandboxSection) -> AsyncGenerator[Environment]:
 async def _choose(environment: Environment, memory: Path, huge_pages: str) -> Environment:
     """Settle platform and control groups: as remembered of this machine, else by trying."""
     facts = [
-        *(environment.platform, environment.runsc.version, environment.rootfs.version),
+        *(environment.platform, environment.runsc.version),
         *(host.release(), os.cpu_count(), os.geteuid(), huge_pages, environment.cgroups),
     ]
     machine = json.dumps(facts)

@@ -69,6 +69,8 @@ def decide(answer: str, reference: str, kind: AnswerKind) -> Judgement | None:
         return _compare(_exact(answer), _exact(reference), "the text")
     if len(answer) > MAX_CHARACTERS or len(reference) > MAX_CHARACTERS:
         return Judgement(Verdict.UNDECIDED, f"longer than {MAX_CHARACTERS} characters")
+    if not reference.strip():
+        return Judgement(Verdict.UNDECIDED, "the reference is empty")
     if not answer.strip():
         return Judgement(Verdict.UNEQUAL, "the answer is empty")
     match kind:

@@ -55,7 +55,9 @@ def essence(outcome: types_pb2.ExecutionOutcome) -> tuple[object, ...]:
     return outcome.stdout, outcome.limit, raised.type, raised.message.split(" (<step")[0]
 
 
-async def chained(sandbox: SandboxClient, steps: list[str], session: str) -> list[tuple]:
+async def chained(
+    sandbox: SandboxClient, steps: list[str], session: str
+) -> list[tuple[object, ...]]:
     """Step by step, each on its parent's parked state; stops at the first that fails."""
     outcomes = []
     for index, step in enumerate(steps):

@@ -16,9 +16,9 @@ from rstar_sandbox.guest import kernel
 from rstar_sandbox.guest.court import Court
 from rstar_sandbox.guest.loop import Future, Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
-from rstar_sandbox.guest.outcome import Outcome
+from rstar_sandbox.guest.outcome import Outcome, describe_death
 from rstar_sandbox.guest.parking import Key, Parked, Parking, Users, path_keys, root_key, step_key
-from rstar_sandbox.guest.process import Interpreter, Limits, describe_death
+from rstar_sandbox.guest.process import Interpreter, Limits
 
 MAX_REMEMBERED = 4096
 """Paths remembered as not forkable; forgetting one costs a failed attempt."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -45,6 +46,8 @@ def judge(answer: str, reference: str) -> Decision:
             return UNDECIDED, f"the {name} {complaint}"
     if decision := _words(answer, reference):
         return decision
+    if decision := _repeating_lists(answer, reference):
+        return decision
     theirs, ours = _parse(reference), _parse(answer)
     if theirs is None:
         return UNDECIDED, "the reference cannot be read"
@@ -63,6 +66,29 @@ def _words(answer: str, reference: str) -> Decision | None:
         if _PLAIN_WORDS.fullmatch(_unwrap(answer)):
             return UNEQUAL, "other words"
     return None
+
+
+def _repeating_lists(answer: str, reference: str) -> Decision | None:
+    """Lists that name a value twice: a set would forget it. Others are left to the parser."""
+    items = [_items(text) for text in (answer, reference)]
+    if all(len(set(parts)) == len(parts) for parts in items):
+        return None
+    ours, theirs = ([_parse(part) for part in parts] for parts in items)
+    if None in ours or None in theirs:
+        return UNDECIDED, "a list with repeated values cannot be read"
+    same = Counter(map(sympy.srepr, ours)) == Counter(map(sympy.srepr, theirs))
+    return (EQUAL, "the same list") if same else (UNEQUAL, "another list")
+
+
+def _items(text: str) -> list[str]:
+    """Of a list without brackets around it."""
+    items, nesting, start = [], 0, 0
+    for index, character in enumerate(text):
+        nesting += (character in "([{") - (character in ")]}")
+        if character == "," and not nesting:
+            items.append(text[start:index].strip())
+            start = index + 1
+    return [*items, text[start:].strip()]
 
 
 def _unwrap(text: str) -> str:

@@ -6,6 +6,7 @@ is the untrusted code's own affair, but it cannot be anything that fails to pars
 
 from __future__ import annotations
 
+import signal
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -91,3 +92,11 @@ class Outcome:
         if self.report and self.report.status == Status.RAISED:
             message["exception"] = [self.report.type, self.report.message, self.report.line]
         return message
+
+
+def describe_death(status: int) -> Report:
+    """What a step's process that ended by itself comes to."""
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        return Report(Status.RAISED, type="ProcessKilled", message=f"killed by {name}")
+    return Report(Status.RAISED, type="SystemExit", message=str(status))

@@ -48,6 +48,7 @@ class Parked:
 
     interpreter: Interpreter
     users: int = 0
+    dropped: bool = False
     cpu_seconds: float = 0.0
     seen: float = 0.0
 
@@ -83,6 +84,8 @@ class Parking:
 
     def release(self, parked: Parked) -> None:
         parked.users -= 1
+        if parked.dropped and not parked.users:
+            parked.interpreter.close()
         parked.look()
 
     def park(self, key: Key, interpreter: Interpreter) -> None:
@@ -96,9 +99,12 @@ class Parking:
             pass
 
     def drop(self, key: Key) -> None:
-        """Let go of one that misbehaved, users or not."""
+        """Kill one that misbehaved; its last user closes it."""
         if parked := self._parked.pop(key, None):
-            parked.interpreter.close()
+            kernel.kill(parked.interpreter.pid)
+            parked.dropped = True
+            if not parked.users:
+                parked.interpreter.close()
 
     def sweep(self) -> None:
         """End what burns CPU while parked, and make room in memory."""

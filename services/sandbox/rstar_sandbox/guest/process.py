@@ -6,7 +6,6 @@ import array
 import contextlib
 import json
 import os
-import signal
 import socket
 import struct
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import interpreter, kernel
+from rstar_sandbox.guest.loop import Slots
 from rstar_sandbox.guest.outcome import Outcome, Report, Status
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rstar_sandbox.guest.loop import Loop
 
-FORK_SECONDS = 30.0
+FORK_SECONDS = 20.0
 """An interpreter that has not forked by then never will."""
 
 CPU_CHECK_SECONDS = 0.05
@@ -62,6 +62,7 @@ class Interpreter:
         self._census = census
         self._control = control
         self._stdout = stdout
+        self._forking = Slots(1)
         self.pid = pid
         self.uid = uid
         if pid:
@@ -108,25 +109,29 @@ class Interpreter:
     async def fork(self, count: int) -> list[Interpreter]:
         """So many copies of it, fewer if it does not answer as it should."""
         copies: list[Interpreter] = []
-        for start in range(0, count, interpreter.MAX_FORKS):
-            copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
+        async with self._forking:
+            for start in range(0, count, interpreter.MAX_FORKS):
+                copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
         return copies
 
     async def _fork(self, count: int) -> list[Interpreter]:
         channels = [_channel() for _ in range(count)]
         descriptors = array.array("i")
-        for _, theirs, _, write_end in channels:
-            descriptors.extend((write_end, theirs.fileno()))
+        for _, far, _, write_end in channels:
+            descriptors.extend((write_end, far.fileno()))
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
         with contextlib.suppress(OSError):
             self._control.sendmsg([interpreter.FORK], rights, socket.MSG_DONTWAIT)
         copies, deadline = [], time.monotonic() + FORK_SECONDS
-        for ours, theirs, stdout, write_end in channels:
-            theirs.close()
+        for near, far, stdout, write_end in channels:
+            far.close()
             os.close(write_end)
-            copies.append(Interpreter(self._loop, self._census, ours, stdout, uid=self.uid))
+            copies.append(Interpreter(self._loop, self._census, near, stdout, uid=self.uid))
+        parent = self._control.fileno()
         for copy in copies:
-            if await self._loop.readable([copy._control.fileno()], deadline):
+            child = copy._control.fileno()
+            # The parent has nothing to say meanwhile, so if it is heard it has ended.
+            if child in await self._loop.readable([child, parent], deadline):
                 copy.pid = _greeting(copy._control, self.uid)
             if copy.pid:
                 self._census.add(copy.pid)
@@ -239,11 +244,3 @@ def _greeting(control: socket.socket, uid: int) -> int:
             pid, sender, _ = _CREDENTIALS.unpack(value)
             return pid if sender == uid else 0
     return 0
-
-
-def describe_death(status: int) -> Report:
-    """What a step's process that ended by itself comes to."""
-    if status < 0:
-        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
-        return Report(Status.RAISED, type="ProcessKilled", message=f"killed by {name}")
-    return Report(Status.RAISED, type="SystemExit", message=str(status))
