@@ -80,6 +80,8 @@ class BatchProgress:
     def __exit__(self, *exc: object) -> None:
         if self._progress:
             self._progress.stop()
+            if not (self.quiet or self._progress.console.is_terminal):
+                self._progress.console.line()  # rich leaves the last line open there
 
     def show(self, batch: searcher_pb2.Batch, now: float) -> None:
         """Draw the batch as it is at `now` of a monotonic clock."""

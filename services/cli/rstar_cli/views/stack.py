@@ -22,8 +22,11 @@ def live_units(*, quiet: bool) -> Iterator[Callable[[list[UnitView]], None]]:
     if quiet:
         yield lambda units: None
         return
-    with Live(console=console(), refresh_per_second=8) as live:
+    screen = console()
+    with Live(console=screen, refresh_per_second=8) as live:
         yield lambda units: live.update(_units_table(units))
+    if not screen.is_terminal:  # where nothing is redrawn, rich leaves the last line open
+        screen.line()
 
 
 def _units_table(units: list[UnitView]) -> Table:
