@@ -55,6 +55,10 @@ KIND_OF_CLOSING_MARKER = {marker: kind for kind, marker in CLOSING_MARKER.items(
 
 Piece = Marker | str
 
+MAX_SHOWN_OUTPUT = 400
+"""Characters of a program's output that a model is shown: no answer worth scoring is longer, and
+one program that prints a huge number must not fill the context."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptStep:
@@ -95,7 +99,8 @@ class PromptFormat:
         """What the system writes after a step, its closing marker apart."""
         if step.kind is not StepKind.FINAL_CODE:
             return []
-        pieces: list[Piece] = [Marker.OUTPUT, step.output.strip(), Marker.END_OF_OUTPUT]
+        shown = step.output.strip()[:MAX_SHOWN_OUTPUT]
+        pieces: list[Piece] = [Marker.OUTPUT, shown, Marker.END_OF_OUTPUT]
         return pieces if self.output_is_answer else [*pieces, Marker.ANSWER]
 
 

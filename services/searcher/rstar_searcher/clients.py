@@ -174,7 +174,7 @@ class GrpcServices:
         request = sandbox_pb2.JudgeRequest(
             pairs=[
                 sandbox_pb2.AnswerPair(
-                    answer=answer[: wire.MAX_ANSWER_CHARACTERS],
+                    answer=answer,
                     reference=problem.reference,
                     kind=types_pb2.AnswerKind.ValueType(problem.answer_kind),
                     question=problem.question,

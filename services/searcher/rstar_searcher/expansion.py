@@ -12,9 +12,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rstar_common.errors import InvalidInput
 from rstar_searcher.model import Candidate, Dropped, Expanded, Outcome, StepKind
 from rstar_searcher.services import Problem, ProposeOptions, ScoredStep, Services, is_code
 from rstar_searcher.settings import SearchSettings
+
+UNREADABLE_SCORE = -1.0
+"""Of a prefix longer than the PPM can read: whatever it says, it is no good solution."""
+
+MAX_ANSWER_CHARACTERS = 4_096
+"""What is printed beyond this is no answer."""
 
 MAX_CALL = 64
 """Candidates one call of a service may carry (see the protos)."""
@@ -66,7 +73,7 @@ async def expand(
             child = replace(child, outcome=outcome[0], sandbox_version=outcome[1])
         if _ends_by_output(step) and outcome is not None:
             child = replace(child, answer=outcome[0].stdout.strip())
-            if not child.answer:  # a final step that prints nothing states no answer
+            if not 0 < len(child.answer or "") <= MAX_ANSWER_CHARACTERS:
                 dropped.append(Dropped(candidate=step.candidate, outcome=outcome[0]))
                 continue
         children.append(child)
@@ -162,16 +169,19 @@ async def _score(
     found: dict[int, tuple[float, str]] = {}
     for first in range(0, len(steps), MAX_CALL):
         part = steps[first : first + MAX_CALL]
-        scores, version = await services.score(
-            problem.question,
-            path,
-            [
-                ScoredStep(
-                    candidate=step.candidate, output=step.outcome.stdout if step.outcome else ""
-                )
-                for step in part
-            ],
-        )
+        siblings = [
+            ScoredStep(candidate=step.candidate, output=step.outcome.stdout if step.outcome else "")
+            for step in part
+        ]
+        try:
+            scores, version = await services.score(problem.question, path, siblings)
+        except InvalidInput:
+            # One of them is too long for the PPM: that one is to blame, not its siblings.
+            if len(part) == 1:
+                return {part[0].sample: (UNREADABLE_SCORE, "")}
+            for step in part:
+                found |= await _score(services, problem, path, [step])
+            continue
         found |= {step.sample: (score, version) for step, score in zip(part, scores, strict=True)}
     return found
 

@@ -10,6 +10,7 @@ from rstar.v1 import tree_pb2, types_pb2
 from rstar_common.errors import InvalidInput
 from rstar_common.streams import check_name
 from rstar_searcher.driver import EndedBy
+from rstar_searcher.expansion import MAX_ANSWER_CHARACTERS
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded, Outcome, Raised, StepKind, Verdict
 from rstar_searcher.services import Problem
@@ -23,7 +24,6 @@ from rstar_searcher.settings import (
 from rstar_searcher.tree import Terminal
 
 MAX_QUESTION_CHARACTERS = 16_384
-MAX_ANSWER_CHARACTERS = 4_096
 MAX_LABELS = 16
 
 STEP_KINDS = {

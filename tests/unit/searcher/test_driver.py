@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from rstar_common.errors import Unavailable
+from rstar_common.errors import InvalidInput, Unavailable
 from rstar_searcher.driver import EndedBy, drive
 from rstar_searcher.meter import Meter
 from rstar_searcher.results import best_so_far
@@ -170,3 +171,32 @@ async def test_a_server_without_a_ppm_asks_none_and_votes():
     strategy, ended = await searched(NoPpm(), ppm=False, rollouts=8)
     assert ended is EndedBy.ROLLOUTS
     assert best_so_far(strategy.tree, SearchSettings(ppm=False)) is not None
+
+
+async def test_a_step_too_long_for_the_ppm_is_worth_least_and_costs_only_itself():
+    class ShortSighted(ToyWorld):
+        async def score(self, question, path, siblings):
+            if any(sibling.candidate.text.endswith(".0") for sibling in siblings):
+                raise InvalidInput("too long", field="path")
+            return await super().score(question, path, siblings)
+
+    strategy, _ = await searched(ShortSighted(), rollouts=8, candidates=8)
+    steps = [step for i in strategy.tree.ids() if (step := strategy.tree[i].step)]
+    unreadable = [step.ppm_score for step in steps if step.candidate.text.endswith(".0")]
+    assert unreadable
+    assert set(unreadable) == {-1.0}
+    assert any(step.ppm_score != -1.0 for step in steps)
+    strategy.tree.check()
+
+
+async def test_a_program_that_prints_a_book_states_no_answer():
+    class Verbose(ToyWorld):
+        async def execute(self, path, siblings, *, seed):
+            outcomes, version = await super().execute(path, siblings, seed=seed)
+            if len(path) + 1 >= self.depth:
+                outcomes = [replace(outcome, stdout="9" * 5000) for outcome in outcomes]
+            return outcomes, version
+
+    strategy, _ = await searched(Verbose(), rollouts=4)
+    assert not trajectories(strategy.tree)
+    assert strategy.tree.dropped
