@@ -109,6 +109,10 @@ def test_ctrl_c_ends_the_watching_and_not_the_batch(rstar, problems):
     rstar("submit", str(problems), "--batch", "unwatched", "--rollouts", "32")
     with rstar.begin("watch", "unwatched") as watching:
         eventually_true(lambda: "unwatched" in rstar("batches"))
+        # It shows nothing where it is not on a terminal: two more commands begin and end, and it,
+        # begun before them, has surely begun to watch.
+        rstar("status")
+        rstar("batches")
         watching.send_signal(signal.SIGINT)
         output = watching.communicate(timeout=20)[0]
         assert watching.returncode in (130, 0)
