@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.support.command_line import CommandLine
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 MODELS = Path(__file__).parents[2] / "models"
+TRAINING = Path(__file__).parents[2] / "data" / "dm_math" / "train.jsonl.gz"
 QUESTION = "Solve 3*x + 4 = 19 for x."
 
 
@@ -42,16 +44,12 @@ def test_the_bundled_models_search_with_steps_that_were_executed_and_scored(rsta
 
 def test_a_model_trained_from_the_stack_s_own_trees_is_served_without_a_restart(rstar, tmp_path):
     problems = tmp_path / "problems.jsonl"
-    problems.write_text(
-        "".join(
-            json.dumps({"id": f"p{n}", "question": f"Solve {n}*x = {2 * n} for x.", "answer": "2"})
-            + "\n"
-            for n in range(2, 10)
-        )
-    )
+    with gzip.open(TRAINING, "rt") as lines:
+        short = [line for line in lines if len(json.loads(line)["question"]) < 50]
+    problems.write_text("".join(short[:16]))
     rstar(
         *("submit", str(problems), "--batch", "own", "--with-references", "--watch"),
-        *("--mode", "terminal-guided", "--rollouts", "2", "--candidates", "4"),
+        *("--mode", "terminal-guided", "--rollouts", "4", "--candidates", "6"),
     )
     before = {unit["name"]: unit["pid"] for unit in rstar.json("status")["units"]}
     rstar("train", "policy", "--batch", "own", "--job", "own", "--untrained", "--promote")
@@ -59,11 +57,10 @@ def test_a_model_trained_from_the_stack_s_own_trees_is_served_without_a_restart(
         c for c in rstar.json("checkpoints") if c.get("promoted") and c["model"] == "policy"
     )
     assert trained["version"] != version("policy")
-    served = None
+    served = ""
     while served != trained["version"]:  # the test's own timeout bounds this
-        served = rstar.json("solve", QUESTION, "--rollouts", "1", "--seed", "2")["versions"].get(
-            "policy"
-        )
+        units = {unit["name"]: unit for unit in rstar.json("status")["units"]}
+        served = units["policy"]["info"].get("policy_version", "")
     after = {unit["name"]: unit["pid"] for unit in rstar.json("status")["units"]}
     assert after == before
     rstar("promote", "policy", version("policy"))
