@@ -59,7 +59,8 @@ def test_a_model_trained_from_the_stack_s_own_trees_is_served_without_a_restart(
     assert trained["version"] != version("policy")
     served = ""
     while served != trained["version"]:  # the test's own timeout bounds this
-        units = {unit["name"]: unit for unit in rstar.json("status")["units"]}
+        # While the engine swaps, the policy is rightly not healthy: status says so and exits 3.
+        units = {unit["name"]: unit for unit in rstar.json("status", expect=None)["units"]}
         served = units["policy"]["info"].get("policy_version", "")
     after = {unit["name"]: unit["pid"] for unit in rstar.json("status")["units"]}
     assert after == before
