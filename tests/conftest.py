@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -33,3 +35,25 @@ async def object_store_settings(
     """One S3 server for the session."""
     async with object_store(tmp_path_factory.mktemp("s3")) as settings:
         yield settings
+
+
+_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember how the session went."""
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End with the tests' own status.
+
+    With every native library of the project loaded in one process (torch, gRPC, the S3 client)
+    CPython 3.11 crashes while it takes itself down, after all tests, fixtures and servers have
+    ended. No service loads them all; which two do not get along is not known yet.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if _STATUS in config.stash:
+        os._exit(config.stash[_STATUS])
