@@ -28,10 +28,11 @@ rstar submit "$problems" --batch "$run-round-0" --limit "$used" --with-reference
   --seed 1 --watch
 
 stage "the policy"
-rstar train policy --batch "$run-round-0" --agreement-filter --job "$run-policy" --promote
+rstar train policy --batch "$run-round-0" --agreement-filter --max-steps 1500 \
+  --job "$run-policy" --promote
 
 stage "the PPM"
-rstar train ppm --batch "$run-round-0" --job "$run-ppm" --promote
+rstar train ppm --batch "$run-round-0" --max-steps 150 --job "$run-ppm" --promote
 
 stage "the models"
 rm -rf "$out.new"
