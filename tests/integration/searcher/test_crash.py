@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
-from rstar.v1 import searcher_pb2, tree_pb2
+from rstar.v1 import events_pb2, searcher_pb2, tree_pb2
 from rstar_common.errors import Conflict, Unavailable
+from rstar_common.streams import token
 from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake
 from rstar_searcher.records import LEASE_SECONDS
@@ -62,8 +64,6 @@ async def test_a_work_message_delivered_twice_is_searched_once(
         searched = len(stack.worlds)
         [result] = await stack.results(batch.batch_id)
         record = (await stack.records.get(result.result.search_id)).record
-        from rstar.v1 import events_pb2
-
         item = events_pb2.WorkItem(
             batch_id=batch.batch_id,
             problem=batch.problems[0],
@@ -148,13 +148,14 @@ async def test_a_search_of_a_dead_searcher_is_begun_again_by_its_key(
         request.problem.question = "toy?"
         first = (await stack.searcher.Solve(request)).result
         stored = await stack.records.get(first.search_id)
-        assert not stored.running
         stored.record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
         stored.record.state.ClearField("result")
-        await stack.records.write(stored.record, revision=stored.revision)
-        assert (await stack.records.get(first.search_id)).age_seconds < LEASE_SECONDS
-        # Still leased: a second caller follows it instead of starting another.
-        assert (await stack.records.get(first.search_id)).running
+        stored.record.renewed_at.FromSeconds(int(time.time() - 2 * LEASE_SECONDS))
+        await stack.records._bucket.put(token(first.search_id), stored.record.SerializeToString())
+        assert not (await stack.records.get(first.search_id)).running, "its lease ran out"
+        again = (await stack.searcher.Solve(request)).result
+        assert (again.search_id, again.answer) == (first.search_id, first.answer)
+        assert len(stack.worlds) == 2, "it was searched again"
 
 
 async def test_a_store_that_is_away_is_an_error_that_is_tried_again(
