@@ -191,27 +191,6 @@ class SearchRecord(_message.Message):
 Global___SearchRecord: _TypeAlias = SearchRecord  # noqa: Y015
 
 @_typing.final
-class CancelRequested(_message.Message):
-    """Asks whoever runs a search to end it. Core NATS, not stored."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SEARCH_ID_FIELD_NUMBER: _builtins.int
-    search_id: _builtins.str
-    def __init__(
-        self,
-        *,
-        search_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["search_id", b"search_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CancelRequested: _TypeAlias = CancelRequested  # noqa: Y015
-
-@_typing.final
 class SearchCompleted(_message.Message):
     """A search has ended and its tree lies in the store. The trainer and observers listen."""
 

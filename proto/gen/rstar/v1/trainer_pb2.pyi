@@ -250,31 +250,6 @@ class TrainPpmJob(_message.Message):
 Global___TrainPpmJob: _TypeAlias = TrainPpmJob  # noqa: Y015
 
 @_typing.final
-class Metric(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STEP_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    step: _builtins.int
-    name: _builtins.str
-    value: _builtins.float
-    def __init__(
-        self,
-        *,
-        step: _builtins.int = ...,
-        name: _builtins.str = ...,
-        value: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "step", b"step", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Metric: _TypeAlias = Metric  # noqa: Y015
-
-@_typing.final
 class Job(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
