@@ -44,6 +44,34 @@ JOB_STATE_FAILED: JobState.ValueType  # 4
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _PpmObjective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PpmObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PpmObjective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PPM_OBJECTIVE_UNSPECIFIED: _PpmObjective.ValueType  # 0
+    """Treated as PAIRWISE."""
+    PPM_OBJECTIVE_PAIRWISE: _PpmObjective.ValueType  # 1
+    """Bradley-Terry on preference pairs of steps: the PPM."""
+    PPM_OBJECTIVE_Q_REGRESSION: _PpmObjective.ValueType  # 2
+    """Squared error against each step's Q."""
+    PPM_OBJECTIVE_OUTCOME: _PpmObjective.ValueType  # 3
+    """Bradley-Terry on whole trajectories, right against wrong: an outcome reward model."""
+
+class PpmObjective(_PpmObjective, metaclass=_PpmObjectiveEnumTypeWrapper):
+    """What the scorer learns; the others exist to be compared with (rStar-Math section 4.3)."""
+
+PPM_OBJECTIVE_UNSPECIFIED: PpmObjective.ValueType  # 0
+"""Treated as PAIRWISE."""
+PPM_OBJECTIVE_PAIRWISE: PpmObjective.ValueType  # 1
+"""Bradley-Terry on preference pairs of steps: the PPM."""
+PPM_OBJECTIVE_Q_REGRESSION: PpmObjective.ValueType  # 2
+"""Squared error against each step's Q."""
+PPM_OBJECTIVE_OUTCOME: PpmObjective.ValueType  # 3
+"""Bradley-Terry on whole trajectories, right against wrong: an outcome reward model."""
+Global___PpmObjective: _TypeAlias = PpmObjective  # noqa: Y015
+
 @_typing.final
 class SubmitJobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -222,12 +250,17 @@ class TrainPpmJob(_message.Message):
     TRAINING_FIELD_NUMBER: _builtins.int
     MIN_MARGIN_FIELD_NUMBER: _builtins.int
     STEPS_PER_SIDE_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
     """Smallest difference of Q between preferred and rejected."""
     steps_per_side: _builtins.int
     """Preferred and rejected steps kept a prefix; the paper keeps 2 of each."""
+    agreement_filter: _builtins.bool
+    """Leave out right trajectories whose program disagrees with other problems of the same question skeleton."""
+    objective: Global___PpmObjective.ValueType
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -240,10 +273,12 @@ class TrainPpmJob(_message.Message):
         training: Global___TrainingSettings | None = ...,
         min_margin: _builtins.float = ...,
         steps_per_side: _builtins.int = ...,
+        agreement_filter: _builtins.bool = ...,
+        objective: Global___PpmObjective.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "min_margin", b"min_margin", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -137,9 +137,9 @@ class Node(_message.Message):
     VERDICT_FIELD_NUMBER: _builtins.int
     VERSIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.int
-    """Position in `Tree.nodes`; the root is 0."""
+    """Position in `Tree.nodes`. The roots come first: 0 alone, or 0 to `settings.trees` - 1."""
     parent: _builtins.int
-    """Id of the parent; the root is its own parent."""
+    """Id of the parent; a root is its own parent."""
     depth: _builtins.int
     multiplicity: _builtins.int
     """How many samples had this very text."""
@@ -155,7 +155,7 @@ class Node(_message.Message):
     """Against the reference, in data generation."""
     @_builtins.property
     def candidate(self) -> _types_pb2.Candidate:
-        """Unset on the root."""
+        """Unset on a root."""
 
     @_builtins.property
     def execution(self) -> _types_pb2.ExecutionOutcome: ...

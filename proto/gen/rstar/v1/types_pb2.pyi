@@ -596,6 +596,8 @@ class SearchSettings(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     STOP_AFTER_RIGHT_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    TREES_FIELD_NUMBER: _builtins.int
+    EXTRA_ROLLOUTS_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     mode: Global___SearchMode.ValueType
     rollouts: _builtins.int
@@ -623,8 +625,18 @@ class SearchSettings(_message.Message):
     """Same seed, same versions and parallel_rollouts = 1: same tree."""
     stop_after_right: _builtins.int
     """Data generation only: stop as soon as this many rollouts gave a right answer; 0 = never."""
+    trees: _builtins.int
+    """Independent trees, each with `rollouts` and a seed of its own, whose trajectories are pooled before
+    the answer is selected: "64 trajectories" of the paper are 64 trees of one request. 1 to 128.
+    """
     @_builtins.property
     def budget(self) -> Global___Budget: ...
+    @_builtins.property
+    def extra_rollouts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Data generation only: when no rollout was right, this many more, then the next entry, and so on
+        (the paper: 16 more; for the hardest 64, then 128). At most 8 entries, each 1 to 1,024.
+        """
+
     def __init__(
         self,
         *,
@@ -645,10 +657,12 @@ class SearchSettings(_message.Message):
         seed: _builtins.int | None = ...,
         stop_after_right: _builtins.int | None = ...,
         budget: Global___Budget | None = ...,
+        trees: _builtins.int | None = ...,
+        extra_rollouts: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "_trees", b"_trees", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "trees", b"trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "answer_selection", b"answer_selection", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "mode", b"mode", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "unvisited_rule", b"unvisited_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "_trees", b"_trees", "answer_selection", b"answer_selection", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "extra_rollouts", b"extra_rollouts", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "mode", b"mode", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "trees", b"trees", "unvisited_rule", b"unvisited_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015
@@ -674,6 +688,8 @@ class SearchSettings(_message.Message):
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
     _WhichOneofReturnType__top_p: _TypeAlias = _typing.Literal["top_p"]  # noqa: Y015
     _WhichOneofArgType__top_p: _TypeAlias = _typing.Literal["_top_p", b"_top_p"]  # noqa: Y015
+    _WhichOneofReturnType__trees: _TypeAlias = _typing.Literal["trees"]  # noqa: Y015
+    _WhichOneofArgType__trees: _TypeAlias = _typing.Literal["_trees", b"_trees"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__candidates) -> _WhichOneofReturnType__candidates | None: ...
     @_typing.overload
@@ -698,6 +714,8 @@ class SearchSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_p) -> _WhichOneofReturnType__top_p | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trees) -> _WhichOneofReturnType__trees | None: ...
 
 Global___SearchSettings: _TypeAlias = SearchSettings  # noqa: Y015
 
