@@ -133,21 +133,6 @@ async def test_a_message_that_is_no_batch_is_a_dead_letter_with_its_reason(rstar
     assert "JSON" in await asyncio.to_thread(rstar, "dead-letters")
 
 
-def test_a_searcher_killed_in_a_batch_is_healed_and_every_problem_has_one_result(rstar, tmp_path):
-    path = tmp_path / "many.jsonl"
-    numbers = range(2, 14)
-    lines = [{"id": f"n{n}", "question": f"Solve {n}*x = {5 * n} for x."} for n in numbers]
-    path.write_text("\n".join(map(json.dumps, lines)))
-    rstar("submit", str(path), "--batch", "killed")
-    eventually_true(lambda: len(rstar_results(rstar, "killed")) >= 2)
-    before = pid_of(rstar, "searcher1")
-    os.kill(before, signal.SIGKILL)
-    rstar("watch", "killed")
-    found = [line["problem_id"] for line in rstar_results(rstar, "killed")]
-    assert sorted(found) == sorted(f"n{n}" for n in numbers)
-    assert pid_of(rstar, "searcher1") != before
-
-
 def test_status_tells_health_versions_and_memory(rstar):
     status = rstar.json("status")
     units = {unit["name"]: unit for unit in status["units"]}
@@ -192,10 +177,6 @@ def problems(tmp_path):
     return path
 
 
-def rstar_results(rstar, batch):
-    return [json.loads(line) for line in rstar("results", batch).splitlines()]
-
-
 def search_status(rstar, key):
     with grpc.insecure_channel(rstar.json("env")["RSTAR_ADDRESS"]) as channel:
         stub = searcher_pb2_grpc.SearcherServiceStub(channel)
@@ -204,10 +185,6 @@ def search_status(rstar, key):
             return tree_pb2.SearchStatus.Name(stub.GetSearch(request, timeout=20).status)
         except grpc.RpcError:
             return ""
-
-
-def pid_of(rstar, name):
-    return next(u["pid"] for u in rstar.json("status", expect=0)["units"] if u["name"] == name)
 
 
 def eventually_true(condition):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class CommandLine:
     """Runs `rstar` against the stack of one home."""
 
     home: Path
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of the services, beside the command's own."""
 
     def __call__(self, *arguments: str, expect: int | None = 0) -> str:
         """Run to the end; returns stdout. Fails on another exit status than `expect`, if any."""
@@ -60,4 +62,5 @@ class CommandLine:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Ours, with this home and whatever `extra` says."""
-        return {**os.environ, "RSTAR_HOME": str(self.home), "COLUMNS": "120", **(extra or {})}
+        own = {"RSTAR_HOME": str(self.home), "COLUMNS": "120"}
+        return {**os.environ, **own, **self.settings, **(extra or {})}
