@@ -26,6 +26,7 @@ from rstar_searcher import wire
 from rstar_searcher.batches import Batches
 from rstar_searcher.request import batch_search_id
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_from
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Intake:
         """
         submission = decode_submission(msg)
         batch_id = check_name(submission.batch_id, field="batch_id")
-        settings = wire.settings_from(submission.settings, self._defaults)
+        settings = settings_from(submission.settings, self._defaults)
         if bool(submission.problems) == bool(submission.problems_key):
             raise InvalidInput("give either problems or problems_key", field="problems")
         digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()

@@ -22,6 +22,7 @@ from rstar_searcher.meter import Meter
 from rstar_searcher.results import best_so_far, node_to
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_to
 from rstar_searcher.strategies import Strategy
 
 MAX_BEHIND = 256
@@ -104,7 +105,7 @@ class LiveSearch:
         started = self._event()
         started.started.CopyFrom(
             searcher_pb2.SearchStarted(
-                problem=wire.problem_to(self.problem), settings=wire.settings_to(self.settings)
+                problem=wire.problem_to(self.problem), settings=settings_to(self.settings)
             )
         )
         started.started.problem.ClearField("reference")
@@ -142,7 +143,7 @@ class LiveSearch:
             event.rollout_ended.CopyFrom(
                 searcher_pb2.RolloutEnded(
                     rollouts_done=done,
-                    rollouts_total=self.settings.rollouts,
+                    rollouts_total=self.strategy.planned,
                     value=backup.value,
                     node=backup.leaf,
                     answer=(step.answer or "") if step else "",

@@ -11,6 +11,7 @@ from rstar_searcher.model import Expanded
 from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_to
 from rstar_searcher.tree import NodeId, Tree
 
 
@@ -38,7 +39,7 @@ def result_of(
         trajectories=[_trajectory_to(tree, found) for found in trajectories(tree)],
         cost=wire.cost_to(meter),
         versions=versions_of(tree),
-        settings=wire.settings_to(settings),
+        settings=settings_to(settings),
         tree_key=tree_key(batch_id, search_id),
     )
     if ended is EndedBy.CANCEL:
@@ -61,7 +62,7 @@ def tree_to(
     wire_tree = tree_pb2.Tree(
         search_id=result.search_id,
         problem=wire.problem_to(problem),
-        settings=wire.settings_to(settings),
+        settings=settings_to(settings),
         nodes=[node_to(tree, node_id) for node_id in tree.ids()],
         result=result,
     )

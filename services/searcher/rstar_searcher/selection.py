@@ -19,6 +19,7 @@ class Trajectory:
     """One finished line of thought."""
 
     leaf: NodeId
+    root: NodeId
     answer: str
     score: float | None
     """The PPM's score of the whole trajectory."""
@@ -42,19 +43,20 @@ class Selected:
 
 
 def trajectories(tree: Tree) -> list[Trajectory]:
-    """Every trajectory that states an answer, best first."""
+    """Every trajectory of all trees that states an answer, best first."""
     found = []
     for leaf in tree.ids():
         node = tree[leaf]
         if node.terminal is not Terminal.ANSWER or node.step is None or node.step.answer is None:
             continue
-        path = tree.path_to(leaf)[1:]
+        path = tree.path_to(leaf)
         found.append(
             Trajectory(
                 leaf=leaf,
+                root=path[0],
                 answer=node.step.answer,
                 score=node.step.ppm_score,
-                mean_q=sum(tree[i].q for i in path) / len(path),
+                mean_q=sum(tree[i].q for i in path[1:]) / node.depth,
                 count=node.step.multiplicity,
                 verdict=node.step.verdict,
             )
@@ -62,10 +64,11 @@ def trajectories(tree: Tree) -> list[Trajectory]:
     return sorted(found, key=_rank, reverse=True)
 
 
-def _rank(trajectory: Trajectory) -> tuple[float, float, int]:
-    # Without a PPM the mean Q decides; among equals the first found.
+def _rank(trajectory: Trajectory) -> tuple[float, float, int, int]:
+    # Without a PPM the mean Q decides; among equals the first found. Ids of several trees
+    # interleave as time will have it, so the root comes before them.
     score = trajectory.score if trajectory.score is not None else -2.0
-    return (score, trajectory.mean_q, -trajectory.leaf)
+    return (score, trajectory.mean_q, -trajectory.root, -trajectory.leaf)
 
 
 def select_answer(found: list[Trajectory], rule: AnswerSelection, *, top_k: int) -> Selected | None:

@@ -23,6 +23,7 @@ from rstar_searcher.records import LEASE_SECONDS, SearchRecords, Stored
 from rstar_searcher.request import SearchRequest, new_search_id
 from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_from
 
 if TYPE_CHECKING:
     from rstar_common.rpc import ServicerContext
@@ -160,7 +161,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         if seconds < LEAST_SECONDS:
             raise DeadlineExceeded("the deadline has passed")
         problem = wire.problem_from(request.problem, field="problem")
-        settings = wire.settings_from(request.settings, self._defaults)
+        settings = settings_from(request.settings, self._defaults)
         check_reference(problem.reference, settings, field="problem")
         if len(request.idempotency_key) > MAX_KEY_CHARACTERS:
             raise InvalidInput(f"at most {MAX_KEY_CHARACTERS}", field="idempotency_key")

@@ -71,6 +71,8 @@ class SearchSettings:
     max_step_tokens: int = 2048
     max_trajectory_tokens: int = 4096
     seed: int = 0
+    trees: int = 1
+    extra_rollouts: tuple[int, ...] = ()
     stop_after_right: int = 0
     max_generated_tokens: int = 1_000_000
     max_sandbox_seconds: float = 600.0
@@ -96,7 +98,23 @@ class SearchSettings:
             raise InvalidInput(
                 "needs a mode that knows the reference", field="settings.stop_after_right"
             )
+        self._check_extra_rollouts()
         return self
+
+    def _check_extra_rollouts(self) -> None:
+        if not self.extra_rollouts:
+            return
+        field = "settings.extra_rollouts"
+        if len(self.extra_rollouts) > MAX_EXTRA_ROLLOUTS:
+            raise InvalidInput(f"at most {MAX_EXTRA_ROLLOUTS} entries", field=field)
+        low, high = _RANGES["rollouts"]
+        for value in self.extra_rollouts:
+            if not low <= value <= high:
+                raise InvalidInput(f"must be in [{low:g}, {high:g}], not {value}", field=field)
+        if not self.mode.uses_reference:
+            raise InvalidInput("needs a mode that knows the reference", field=field)
+        if self.strategy is not Strategy.MCTS:
+            raise InvalidInput("only mcts can go on where it ended", field=field)
 
     @property
     def selection(self) -> AnswerSelection:
@@ -119,9 +137,11 @@ class SearchSettings:
     def normalized(self) -> SearchSettings:
         """Make implied settings explicit: greedy is one trajectory at temperature 0."""
         if self.strategy is Strategy.GREEDY:
-            return replace(self, rollouts=1, candidates=1, temperature=0.0)
+            return replace(self, rollouts=1, candidates=1, trees=1, temperature=0.0)
         return self
 
+
+MAX_EXTRA_ROLLOUTS = 8
 
 _RANGES: dict[str, tuple[float, float]] = {
     "rollouts": (1, 1024),
@@ -135,6 +155,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_step_tokens": (1, 8192),
     "max_trajectory_tokens": (1, 65536),
     "stop_after_right": (0, 1024),
+    "trees": (1, 128),
     "max_generated_tokens": (1, 100_000_000),
     "max_sandbox_seconds": (0.001, 86_400),
     "max_wall_seconds": (0.001, 86_400),

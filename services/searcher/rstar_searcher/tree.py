@@ -5,8 +5,11 @@ and write the tree in one call and no other rollout can be in between. `driver`
 owns every `await`.
 
 Letters: Q is a mean value in [-1, 1], N a visit count, W a sum of values, and a path is
-a list of node ids from the root down. Source: rStar-Math section 3.2; UCT: Kocsis and
-Szepesvari 2006; virtual loss: Chaslot et al. 2008.
+a list of node ids from a root down. Several independent trees of one search share the
+node store: their roots come first, each its own parent.
+
+Source: rStar-Math section 3.2; UCT: Kocsis and Szepesvari 2006; virtual loss: Chaslot et
+al. 2008.
 """
 
 from __future__ import annotations
@@ -40,10 +43,11 @@ class Node:
     parent: NodeId
     depth: int
     key: str
-    """`r` for the root, then `.j` for the j-th sample: names the node independently of time."""
+    """`r` for the first root and `rN` for the N-th after it, then `.j` for the j-th sample: names
+    the node independently of time, and makes its seeds."""
 
     step: Expanded | None
-    """None on the root only."""
+    """None on a root only."""
 
     visits: int = 0
     """N. A node with a PPM score starts with one visit, which was not backed up."""
@@ -68,13 +72,16 @@ class Node:
 class Tree:
     """Nodes are appended and never removed, so an id is valid for ever."""
 
-    def __init__(self, *, ppm_prior: bool = False) -> None:
-        """Begin with a root.
+    def __init__(self, *, roots: int = 1, ppm_prior: bool = False) -> None:
+        """Begin with the roots.
 
         With `ppm_prior`, a child starts with N = 1 and W = its PPM score, not backed up.
         """
         self._ppm_prior = ppm_prior
-        self._nodes = [Node(parent=ROOT, depth=0, key="r", step=None)]
+        self._nodes = [
+            Node(parent=NodeId(i), depth=0, key=f"r{i}" if i else "r", step=None)
+            for i in range(roots)
+        ]
         self.dropped: list[tuple[NodeId, Dropped]] = []
 
     def __getitem__(self, node_id: NodeId) -> Node:
@@ -88,15 +95,25 @@ class Tree:
         return (NodeId(i) for i in range(len(self._nodes)))
 
     def path_to(self, node_id: NodeId) -> list[NodeId]:
-        """Ids from the root to `node_id`, both included."""
+        """Ids from its root to `node_id`, both included."""
         path = [node_id]
-        while path[-1] != ROOT:
+        while not self.is_root(path[-1]):
             path.append(self[path[-1]].parent)
         path.reverse()
         return path
 
+    def is_root(self, node_id: NodeId) -> bool:
+        """Whether a tree begins here."""
+        return self[node_id].step is None
+
+    def root_of(self, node_id: NodeId) -> NodeId:
+        """Where the tree of a node begins."""
+        while not self.is_root(node_id):
+            node_id = self[node_id].parent
+        return node_id
+
     def steps_to(self, node_id: NodeId) -> list[Expanded]:
-        """The steps of the path, root first; empty for the root."""
+        """The steps of the path, root first; empty for a root."""
         return [step for i in self.path_to(node_id) if (step := self[i].step) is not None]
 
     def expand(
@@ -175,7 +192,7 @@ class Tree:
     def close(self, node_id: NodeId) -> None:
         """Close a node, and every ancestor that is left without an open child."""
         self[node_id].closed = True
-        while node_id != ROOT:
+        while not self.is_root(node_id):
             node_id = self[node_id].parent
             if self.open_children(node_id):
                 return

@@ -18,6 +18,7 @@ from rstar_searcher.records import SearchRecords
 from rstar_searcher.request import SearchRequest
 from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_from
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class Work:
         request = SearchRequest(
             search_id=item.search_id,
             problem=wire.problem_from(item.problem, field="problem", id_required=True),
-            settings=wire.settings_from(item.settings, self._defaults),
+            settings=settings_from(item.settings, self._defaults),
             batch_id=item.batch_id,
         )
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from rstar_searcher.model import Candidate, Dropped, Expanded, StepKind, Verdict
 from rstar_searcher.settings import Mode, SearchSettings, UnvisitedRule
-from rstar_searcher.strategies.mcts import Mcts
+from rstar_searcher.strategies import Strategy, make_strategy
 from rstar_searcher.tree import ROOT, NodeId, Terminal
 
 GUIDED = Mode.TERMINAL_GUIDED
@@ -39,9 +39,9 @@ def wrong(sample: int) -> Expanded:
     return step(sample, answer="2", verdict=Verdict.UNEQUAL)
 
 
-def search(**settings: object) -> Mcts:
+def search(**settings: object) -> Strategy:
     defaults: dict[str, object] = {"mode": GUIDED, "parallel_rollouts": 1, "rollouts": 16}
-    return Mcts(SearchSettings(**(defaults | settings)))  # type: ignore[arg-type]
+    return make_strategy(SearchSettings(**(defaults | settings)))  # type: ignore[arg-type]
 
 
 def test_a_rollout_expands_every_node_on_its_way_down():

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from rstar_searcher.settings import Mode, SearchSettings, Strategy
-from rstar_searcher.strategies.sampling import Sampling
+from rstar_searcher.strategies import Strategy as Search
+from rstar_searcher.strategies import make_strategy
 from rstar_searcher.tree import ROOT
 from tests.unit.searcher.test_mcts import right, step
 
 
-def sampling(**settings: object) -> Sampling:
+def sampling(**settings: object) -> Search:
     defaults: dict[str, object] = {
         "strategy": Strategy.BEST_OF_N,
         "mode": Mode.TERMINAL_GUIDED,
         "rollouts": 8,
     }
-    return Sampling(SearchSettings(**(defaults | settings)))  # type: ignore[arg-type]
+    return make_strategy(SearchSettings(**(defaults | settings)))  # type: ignore[arg-type]
 
 
 def test_all_trajectories_go_on_at_once():

@@ -21,26 +21,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rstar_searcher.model import Dropped, Expanded
-from rstar_searcher.settings import Mode, SearchSettings
+from rstar_searcher.settings import SearchSettings
 from rstar_searcher.strategies.protocol import Ask, Backup
-from rstar_searcher.tree import ROOT, NodeId, Terminal, Tree
+from rstar_searcher.tree import NodeId, Terminal, Tree
 from rstar_searcher.values import limit_reached, terminal_value
 
 
 class Mcts:
     """See the module."""
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(
+        self, settings: SearchSettings, tree: Tree, root: NodeId, backups: list[Backup]
+    ) -> None:
+        """Search the tree that begins at `root`; `backups` may be shared with other trees."""
         self._settings = settings
-        self.tree = Tree(ppm_prior=settings.mode is not Mode.TERMINAL_GUIDED)
-        self.backups: list[Backup] = []
+        self.tree = tree
+        self.backups = backups
+        self._root = root
         self._waiting: dict[NodeId, list[list[NodeId]]] = {}
         """Paths of the rollouts that wait for a node's expansion."""
 
         self._unasked: list[NodeId] = []
         """Nodes waited for and not yet returned by `ask`."""
 
+        self._wanted = settings.rollouts
         self._started = 0
+        self._ended = 0
         self._right = 0
 
     @property
@@ -49,7 +55,15 @@ class Mcts:
 
     @property
     def exhausted(self) -> bool:
-        return self.tree[ROOT].closed
+        return self.tree[self._root].closed
+
+    @property
+    def right(self) -> int:
+        return self._right
+
+    @property
+    def planned(self) -> int:
+        return self._wanted
 
     @property
     def solved(self) -> bool:
@@ -59,8 +73,8 @@ class Mcts:
     def ask(self) -> list[Ask]:
         while self._may_start():
             self._started += 1
-            self.tree.mark(ROOT)
-            self._descend([ROOT])
+            self.tree.mark(self._root)
+            self._descend([self._root])
         unasked, self._unasked = self._unasked, []
         return [Ask(node=node, num_candidates=self._settings.candidates) for node in unasked]
 
@@ -74,11 +88,14 @@ class Mcts:
         for path in paths:
             self._descend(path)
 
+    def extend(self, rollouts: int) -> None:
+        self._wanted += rollouts
+
     def _may_start(self) -> bool:
-        active = self._started - len(self.backups)
+        active = self._started - self._ended
         return (
             active < self._settings.parallel_rollouts
-            and self._started < self._settings.rollouts
+            and self._started < self._wanted
             and not self.exhausted
             and not self.solved
         )
@@ -123,4 +140,5 @@ class Mcts:
         self.tree.close(leaf)
         if value == 1.0 and self._settings.mode.uses_reference:
             self._right += 1
+        self._ended += 1
         self.backups.append(Backup(leaf=leaf, value=value))

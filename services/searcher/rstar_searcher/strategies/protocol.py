@@ -1,12 +1,13 @@
 """What every strategy is: *ask* for expansions, *tell* their results, in any order.
 
 A strategy is a pure, synchronous function of its settings and of what it was told. That
-is what makes a search resumable: replay the tells and go on. It owns its tree.
+is what makes a search resumable: replay the tells and go on. Several strategies may share
+the node store of one `Tree`, each with a root of its own (`Forest`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,15 @@ class Ask:
 
     node: NodeId
     num_candidates: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The result of an expansion: all that a search ever learns."""
+
+    node: NodeId
+    children: Sequence[Expanded]
+    dropped: Sequence[Dropped]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +60,28 @@ class Strategy(Protocol):
         """Nodes asked for and not told yet, in the order of asking."""
 
     @property
+    def right(self) -> int:
+        """Rollouts that ended in a right answer (data generation)."""
+
+    @property
+    def planned(self) -> int:
+        """Rollouts, trajectories or beams that are to be made, as far as is known by now."""
+
+    @property
     def solved(self) -> bool:
         """Whether as many right answers as asked for were found (data generation)."""
 
     @property
     def exhausted(self) -> bool:
-        """Nothing is left to expand."""
+        """Nothing is left to expand, although more was to be done."""
+
+    def extend(self, rollouts: int) -> None:
+        """Do so many rollouts more."""
+
+
+def replay(strategy: Strategy, history: Iterable[Told]) -> None:
+    """Bring a fresh strategy to where the one that was told `history` had come."""
+    strategy.ask()
+    for told in history:
+        strategy.tell(told.node, told.children, told.dropped)
+        strategy.ask()

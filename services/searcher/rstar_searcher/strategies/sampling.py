@@ -11,18 +11,21 @@ from collections.abc import Sequence
 from rstar_searcher.model import Dropped, Expanded
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.strategies.protocol import Ask, Backup
-from rstar_searcher.tree import ROOT, NodeId, Terminal, Tree
+from rstar_searcher.tree import NodeId, Terminal, Tree
 from rstar_searcher.values import finish_trajectory, limit_reached
 
 
 class Sampling:
     """See the module."""
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(
+        self, settings: SearchSettings, tree: Tree, root: NodeId, backups: list[Backup]
+    ) -> None:
+        """Search the tree that begins at `root`; `backups` may be shared with other trees."""
         self._settings = settings
-        self.tree = Tree()
-        self.backups: list[Backup] = []
-        self._ready: dict[NodeId, int] = {ROOT: settings.rollouts}
+        self.tree = tree
+        self.backups = backups
+        self._ready: dict[NodeId, int] = {root: settings.rollouts}
         self._asked: dict[NodeId, int] = {}
         self._right = 0
 
@@ -32,7 +35,15 @@ class Sampling:
 
     @property
     def exhausted(self) -> bool:
-        return not self._ready and not self._asked
+        return False  # as many trajectories as asked for can always be made
+
+    @property
+    def right(self) -> int:
+        return self._right
+
+    @property
+    def planned(self) -> int:
+        return self._settings.rollouts
 
     @property
     def solved(self) -> bool:
@@ -68,6 +79,9 @@ class Sampling:
                 self._ready[child] = step.multiplicity
             else:
                 self._finish(child)
+
+    def extend(self, rollouts: int) -> None:
+        raise AssertionError("the settings refuse more trajectories: a node is asked for once")
 
     def _finish(self, leaf: NodeId) -> None:
         value = finish_trajectory(self.tree, leaf, self._settings.mode)

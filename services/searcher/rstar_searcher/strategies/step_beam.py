@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rstar_searcher.model import Dropped, Expanded
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.strategies.protocol import Ask, Backup
-from rstar_searcher.tree import ROOT, NodeId, Terminal, Tree
+from rstar_searcher.tree import NodeId, Terminal, Tree
 from rstar_searcher.values import finish_trajectory, limit_reached
 
 
@@ -19,12 +19,17 @@ class StepBeam:
     """See the module."""
 
     solved = False
+    exhausted = False  # a beam that runs empty has ended as it should
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(
+        self, settings: SearchSettings, tree: Tree, root: NodeId, backups: list[Backup]
+    ) -> None:
+        """Search the tree that begins at `root`; `backups` may be shared with other trees."""
         self._settings = settings
-        self.tree = Tree()
-        self.backups: list[Backup] = []
-        self._beam: list[NodeId] = [ROOT]
+        self.tree = tree
+        self.backups = backups
+        self._right = 0
+        self._beam: list[NodeId] = [root]
         self._asked: dict[NodeId, None] = {}
         self._next: list[NodeId] = []
 
@@ -33,8 +38,12 @@ class StepBeam:
         return list(self._asked)
 
     @property
-    def exhausted(self) -> bool:
-        return not self._beam and not self._asked
+    def right(self) -> int:
+        return self._right
+
+    @property
+    def planned(self) -> int:
+        return self._settings.rollouts
 
     def ask(self) -> list[Ask]:
         beam, self._beam = self._beam, []
@@ -61,6 +70,9 @@ class StepBeam:
             self._beam = sorted(self._next, key=self._rank, reverse=True)[: self._settings.rollouts]
             self._next = []
 
+    def extend(self, rollouts: int) -> None:
+        raise AssertionError("the settings refuse a wider beam half-way")
+
     def _rank(self, node_id: NodeId) -> tuple[float, str]:
         # The key makes the order of equals independent of the order of arrival.
         step = self.tree[node_id].step
@@ -69,4 +81,6 @@ class StepBeam:
 
     def _finish(self, leaf: NodeId) -> None:
         value = finish_trajectory(self.tree, leaf, self._settings.mode)
+        if value == 1.0 and self._settings.mode.uses_reference:
+            self._right += 1
         self.backups.append(Backup(leaf=leaf, value=value))

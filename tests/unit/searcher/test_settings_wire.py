@@ -1,0 +1,29 @@
+"""Search settings on the wire."""
+
+from __future__ import annotations
+
+import pytest
+
+from rstar.v1 import types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_from, settings_to
+
+
+def test_trees_and_extra_rollouts_are_read_and_echoed():
+    wire = types_pb2.SearchSettings(
+        trees=4, extra_rollouts=[16, 64, 128], mode=types_pb2.SEARCH_MODE_PPM_AUGMENTED
+    )
+    settings = settings_from(wire, SearchSettings())
+    assert (settings.trees, settings.extra_rollouts) == (4, (16, 64, 128))
+    echoed = settings_to(settings)
+    assert (echoed.trees, list(echoed.extra_rollouts)) == (4, [16, 64, 128])
+    assert settings_from(echoed, SearchSettings()) == settings_from(
+        settings_to(settings_from(echoed, SearchSettings())), SearchSettings()
+    )
+
+
+def test_extra_rollouts_at_test_time_are_refused():
+    with pytest.raises(InvalidInput) as error:
+        settings_from(types_pb2.SearchSettings(extra_rollouts=[16]), SearchSettings())
+    assert error.value.field == "settings.extra_rollouts"
