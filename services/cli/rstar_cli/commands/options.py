@@ -60,6 +60,20 @@ Candidates = Annotated[
 Parallel = Annotated[
     int | None, typer.Option("--parallel", min=1, max=64, help="Rollouts of a tree at once.")
 ]
+Trees = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=128, help="Independent trees, each with all rollouts; their answers are pooled."
+    ),
+]
+ExtraRollouts = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="Where no rollout was right, so many more; repeat for the next number.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the search.")]
 StrategyOption = Annotated[Strategy | None, typer.Option(help="How the tree is searched.")]
 SelectionOption = Annotated[Selection | None, typer.Option(help="How the answer is chosen.")]
@@ -79,6 +93,8 @@ class SearchOptions:
     rollouts: int | None = None
     candidates: int | None = None
     parallel: int | None = None
+    trees: int | None = None
+    extra_rollouts: list[int] | None = None
     seed: int | None = None
     strategy: Strategy | None = None
     selection: Selection | None = None
@@ -96,6 +112,8 @@ class SearchOptions:
             rollouts=self.rollouts,
             candidates=self.candidates,
             parallel_rollouts=self.parallel,
+            trees=self.trees,
+            extra_rollouts=self.extra_rollouts,
             seed=self.seed,
             temperature=self.temperature,
             max_depth=self.max_depth,

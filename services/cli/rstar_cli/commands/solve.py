@@ -21,6 +21,7 @@ from rstar_cli.commands.options import (
     SelectionOption,
     StrategyOption,
     Temperature,
+    Trees,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def solve(
     rollouts: Rollouts = None,
     candidates: Candidates = None,
     parallel: Parallel = None,
+    trees: Trees = None,
     strategy: StrategyOption = None,
     selection: SelectionOption = None,
     temperature: Temperature = None,
@@ -61,6 +63,7 @@ def solve(
         rollouts=rollouts,
         candidates=candidates,
         parallel=parallel,
+        trees=trees,
         seed=seed,
         strategy=strategy,
         selection=selection,

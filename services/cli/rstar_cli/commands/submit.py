@@ -11,6 +11,7 @@ import typer
 from rstar_cli.commands.batches import watch
 from rstar_cli.commands.options import (
     Candidates,
+    ExtraRollouts,
     Home,
     Json,
     MaxDepth,
@@ -23,6 +24,7 @@ from rstar_cli.commands.options import (
     SelectionOption,
     StrategyOption,
     Temperature,
+    Trees,
 )
 
 
@@ -57,6 +59,8 @@ def submit(
     rollouts: Rollouts = None,
     candidates: Candidates = None,
     parallel: Parallel = None,
+    trees: Trees = None,
+    extra_rollouts: ExtraRollouts = None,
     strategy: StrategyOption = None,
     selection: SelectionOption = None,
     temperature: Temperature = None,
@@ -81,6 +85,8 @@ def submit(
         rollouts=rollouts,
         candidates=candidates,
         parallel=parallel,
+        trees=trees,
+        extra_rollouts=extra_rollouts,
         seed=seed,
         strategy=strategy,
         selection=selection,
