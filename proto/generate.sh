@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates proto/gen from proto/rstar/v1. `--check` fails if the committed code differs.
+# Generates proto/gen and docs/api.md from proto/rstar/v1. `--check` fails if what is committed differs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 python=$(command -v "${PYTHON:-python}") && python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
@@ -17,3 +17,4 @@ if [ "${1:-}" = "--check" ]; then
 else
   rm -rf gen/rstar && mkdir -p gen && cp -r "$out/rstar" gen/ && touch gen/rstar/py.typed
 fi
+"$python" document.py "$@"
