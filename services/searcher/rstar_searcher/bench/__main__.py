@@ -1,0 +1,122 @@
+"""`python -m rstar_searcher.bench`: the searcher's benchmarks as one JSON line.
+
+    core       expansions a second of the search core alone; memory of a node
+    grpc       a searcher process with real NATS and S3 against instant services over gRPC
+    schedule   wall-clock on the simulated engine beside ideal and lock-step schedules
+    parallel   time against right answers as rollouts of one tree run at once
+    trees      1,000 trees at once: from a reply to the next request
+    ppm        tokens the real PPM computes against distinct tokens in the trees
+
+The short form takes about two minutes: simulated time passes ten times faster than the
+clock while our own overhead does not shrink, so its ratios are worse than those of the full
+form, never better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from rstar_searcher.bench.core_part import measure_core
+from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.many_part import TREES, measure_many
+from rstar_searcher.bench.parameters import BASE, H100, PROBLEMS, ROLLOUTS, SETS
+from rstar_searcher.bench.schedule_part import measure_parallel, measure_schedule
+
+SHORT_SCALE = 10.0
+SHORT_SETS = ("base",)
+PARALLEL_PROBLEMS = 8
+
+Part = Callable[[argparse.Namespace], object]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, end."""
+    options = _parser().parse_args(arguments)
+    parts = options.part or list(PARTS)
+    report: dict[str, object] = {"benchmark": "search", "machine": machine()}
+    for name in parts:
+        report[name] = PARTS[name](options)
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rstar_searcher.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--part", action="append", choices=[*PARTS], help="only this; may be repeated"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="every parameter set in real time: about 70 minutes"
+    )
+    parser.add_argument("--set", action="append", choices=[*SETS], help="only this parameter set")
+    parser.add_argument("--scale", type=float, help="simulated seconds a real second")
+    parser.add_argument("--problems", type=int, default=PROBLEMS)
+    parser.add_argument("--rollouts", type=int, default=ROLLOUTS)
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each rate")
+    return parser
+
+
+def _scale(options: argparse.Namespace) -> float:
+    return float(options.scale or (1.0 if options.full else SHORT_SCALE))
+
+
+def _core(options: argparse.Namespace) -> object:
+    return measure_core(seconds=options.seconds)
+
+
+def _schedule(options: argparse.Namespace) -> object:
+    return {
+        name: measure_schedule(
+            SETS[name],
+            problems=options.problems,
+            rollouts=options.rollouts,
+            scale=_scale(options),
+        )
+        for name in options.set or (SETS if options.full else SHORT_SETS)
+    }
+
+
+def _parallel(options: argparse.Namespace) -> object:
+    problems = min(PARALLEL_PROBLEMS, options.problems)
+    return {
+        "problems": problems,
+        "virtual_time": True,
+        "rows": measure_parallel(BASE, problems=problems, rollouts=options.rollouts),
+    }
+
+
+def _trees(options: argparse.Namespace) -> object:
+    return measure_many(H100, trees=TREES, rollouts=1, scale=_scale(options))
+
+
+def _grpc(options: argparse.Namespace) -> object:
+    from rstar_searcher.bench.grpc_part import measure_grpc
+
+    return asyncio.run(measure_grpc(seconds=options.seconds))
+
+
+def _ppm(options: argparse.Namespace) -> object:
+    from rstar_searcher.bench.ppm_part import measure_ppm
+
+    return asyncio.run(measure_ppm(full=options.full))
+
+
+PARTS: dict[str, Part] = {
+    "core": _core,
+    "grpc": _grpc,
+    "schedule": _schedule,
+    "parallel": _parallel,
+    "trees": _trees,
+    "ppm": _ppm,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Our own tree and driver on the simulated world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rstar_searcher.bench.machine import resident_bytes
+from rstar_searcher.bench.parameters import CANDIDATES, Parameters
+from rstar_searcher.bench.schedules import Schedule
+from rstar_searcher.bench.services import SimulatedServices, Stopwatch, problem_of
+from rstar_searcher.bench.simulation import Simulation
+from rstar_searcher.bench.world import work_digest
+from rstar_searcher.driver import drive
+from rstar_searcher.meter import Meter
+from rstar_searcher.settings import Mode, SearchSettings
+from rstar_searcher.strategies import make_strategy
+
+
+def comparison_settings(
+    *, rollouts: int, parallel: int = 1, stop_after_right: int = 0
+) -> SearchSettings:
+    """The comparison search: PPM-augmented MCTS with no budget but its rollouts."""
+    return SearchSettings(
+        mode=Mode.PPM_AUGMENTED,
+        rollouts=rollouts,
+        candidates=CANDIDATES,
+        parallel_rollouts=parallel,
+        stop_after_right=stop_after_right,
+        max_trajectory_tokens=65_536,
+        max_generated_tokens=100_000_000,
+        max_sandbox_seconds=86_400.0,
+        max_wall_seconds=86_400.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driven:
+    """What came of a run, beside its schedule."""
+
+    schedule: Schedule
+    solved: int
+    """Problems with a right answer."""
+
+    nodes: int
+    resident_bytes: int
+    """Of the process, with every tree still there."""
+
+
+async def run_driver(
+    parameters: Parameters,
+    settings: SearchSettings,
+    *,
+    pids: Sequence[int],
+    scale: float = 1.0,
+    provenance: bool = False,
+    stopwatch: Stopwatch | None = None,
+) -> Driven:
+    """Search every problem at once, each with a tree of its own."""
+    simulation = Simulation(parameters, scale=scale)
+    strategies = []
+
+    async def search(pid: int) -> None:
+        strategy = make_strategy(settings)
+        strategies.append(strategy)
+        meter = Meter()
+        services = SimulatedServices(simulation, meter, provenance=provenance, stopwatch=stopwatch)
+        await drive(
+            strategy,
+            problem_of(pid),
+            settings,
+            services,
+            meter,
+            cancel=asyncio.Event(),
+            on_progress=lambda _: None,
+        )
+
+    async with asyncio.TaskGroup() as group:
+        for pid in pids:
+            group.create_task(search(pid))
+    right = [sum(backup.value == 1.0 for backup in s.backups) for s in strategies]
+    return Driven(
+        schedule=Schedule(
+            seconds=simulation.now,
+            busy=simulation.engine_busy,
+            expansions=len(simulation.expanded),
+            sequences=simulation.sequences,
+            tokens=simulation.tokens,
+            answers=sum(len(strategy.backups) for strategy in strategies),
+            right=sum(right),
+            digest=work_digest(simulation.expanded),
+        ),
+        solved=sum(count > 0 for count in right),
+        nodes=sum(len(strategy.tree) for strategy in strategies),
+        resident_bytes=resident_bytes(),
+    )
