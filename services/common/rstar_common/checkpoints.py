@@ -30,6 +30,9 @@ Model = Literal["policy", "ppm"]
 
 MANIFEST = "manifest.json"
 PREFIX = "checkpoints/"
+BOOTSTRAP = "bootstrap"
+"""Version and prompt format of the policy that is no model: the proposer of random programs. It is
+promoted like any other checkpoint, and has no files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

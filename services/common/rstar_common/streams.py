@@ -5,7 +5,9 @@
     rstar.results.BATCH.PROBLEM     RESULTS   one message a subject, for good
     rstar.dead.BATCH.ITEM           DEAD      dead letters, the latest a subject
     rstar.events.NAME               EVENTS    search completed, checkpoint promoted
+    rstar.journal.SEARCH            JOURNAL   what a running search was told; purged at its end
     rstar.search.SEARCH.events      (core)    live events of one search
+    rstar.search.SEARCH.watch       (core)    ask its searcher for live events, for a while
     rstar.search.SEARCH.cancel      (core)    ask its searcher to end it
 
 WORK and RESULTS refuse a second message on a subject: that is what makes a duplicate
@@ -41,9 +43,12 @@ WORK = "RSTAR_WORK"
 RESULTS = "RSTAR_RESULTS"
 DEAD = "RSTAR_DEAD"
 EVENTS = "RSTAR_EVENTS"
+JOURNAL = "RSTAR_JOURNAL"
 
 WORK_ALL = "rstar.work.*.*"
 DEAD_ALL = "rstar.dead.*.*"
+SEARCH_WATCH_ALL = "rstar.search.*.watch"
+SEARCH_CANCEL_ALL = "rstar.search.*.cancel"
 NO_BATCH = "none"
 """Stands for the batch of a message that was too broken to name one."""
 
@@ -51,6 +56,7 @@ BATCH_RECORDS = "rstar_batches"
 SEARCH_RECORDS = "rstar_searches"
 POINTERS = "rstar_pointers"
 JOB_RECORDS = "rstar_jobs"
+RUN_RECORDS = "rstar_runs"
 ATTEMPTS = "rstar_attempts"
 
 WEEK_SECONDS = 7 * 24 * 3600.0
@@ -94,6 +100,7 @@ STREAMS = (
     Stream(name=RESULTS, subjects=("rstar.results.*.*",), once_per_subject=True),
     Stream(name=DEAD, subjects=(DEAD_ALL,), latest_per_subject=True),
     Stream(name=EVENTS, subjects=("rstar.events.*",), max_age_seconds=WEEK_SECONDS),
+    Stream(name=JOURNAL, subjects=("rstar.journal.*",), max_age_seconds=WEEK_SECONDS),
 )
 
 KEY_VALUES = (
@@ -101,6 +108,7 @@ KEY_VALUES = (
     KeyValueConfig(bucket=SEARCH_RECORDS, ttl=WEEK_SECONDS),
     KeyValueConfig(bucket=POINTERS, history=16),
     KeyValueConfig(bucket=JOB_RECORDS),
+    KeyValueConfig(bucket=RUN_RECORDS),
     KeyValueConfig(bucket=ATTEMPTS, ttl=WEEK_SECONDS),
 )
 
@@ -164,6 +172,16 @@ def dead_subject(batch_id: str, item: str = "*") -> str:
 def search_events_subject(search_id: str) -> str:
     """Core NATS: live events of one search."""
     return f"rstar.search.{token(search_id)}.events"
+
+
+def search_watch_subject(search_id: str) -> str:
+    """Core NATS: whoever runs the search publishes its live events for a while."""
+    return f"rstar.search.{token(search_id)}.watch"
+
+
+def journal_subject(search_id: str) -> str:
+    """Where a running search is journaled."""
+    return f"rstar.journal.{token(search_id)}"
 
 
 def search_cancel_subject(search_id: str) -> str:

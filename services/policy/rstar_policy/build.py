@@ -20,6 +20,7 @@ from rstar_policy.follow import PointerFollower
 from rstar_policy.generation import Server
 from rstar_policy.hub import local_model
 from rstar_policy.loaded import Checkpoint, open_checkpoint
+from rstar_policy.promoted_engine import PromotedEngine
 from rstar_policy.settings import PolicySettings
 from rstar_policy.sglang_command import launch_of
 from rstar_policy.sglang_engine import SglangEngine
@@ -36,11 +37,8 @@ async def build(
     The engine itself runs until the body ends: calls that drain still need it.
     """
     if settings.engine == "bootstrap":
-        # Imported here: only a bootstrap policy needs it.
-        from rstar_policy.bootstrap.proposer import RandomProgramProposer
-
         readiness.set(True)
-        yield BootstrapEngine(RandomProgramProposer()), {}
+        yield _proposer(), {}
         return
 
     supervisor = Supervisor(
@@ -68,15 +66,34 @@ async def build(
                 bucket = await key_value(
                     client.jetstream(), POINTERS, replicas=settings.nats.replicas
                 )
+                promoted = PromotedEngine(engine, _proposer)
+
+                def want(checkpoint: Checkpoint) -> None:
+                    supervisor.want(checkpoint)
+                    promoted.use_model()
+                    readiness.set(supervisor.up)
+
+                def propose() -> None:
+                    promoted.use_proposer()
+                    readiness.set(True)
+
                 follower = PointerFollower(
                     Pointers(bucket),
                     store,
                     cache=settings.cache_dir / "checkpoints",
                     prompt_format=settings.prompt_format,
-                    want=supervisor.want,
+                    want=want,
+                    propose=propose,
                 )
-                yield engine, {"follower": follower.run}
+                yield promoted, {"follower": follower.run}
         stop.set()
+
+
+def _proposer() -> BootstrapEngine:
+    # Imported here: only a bootstrap policy needs it.
+    from rstar_policy.bootstrap.proposer import RandomProgramProposer
+
+    return BootstrapEngine(RandomProgramProposer())
 
 
 def _server(

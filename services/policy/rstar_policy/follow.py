@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rstar_common.artifacts import ObjectStore
-from rstar_common.checkpoints import Pointers, fetch, read_manifest
+from rstar_common.checkpoints import BOOTSTRAP, Pointers, fetch, read_manifest
 from rstar_common.errors import InvalidInput, NotFound, Unavailable
 from rstar_policy.loaded import Checkpoint, open_checkpoint
 from rstar_policy.waiting import first_of
@@ -34,13 +34,18 @@ class PointerFollower:
         cache: Path,
         prompt_format: str,
         want: Callable[[Checkpoint], None],
+        propose: Callable[[], None],
     ) -> None:
-        """`prompt_format` overrides the manifests' own; empty does not."""
+        """`prompt_format` overrides the manifests' own; empty does not.
+
+        `propose` is called when the pointer names the bootstrap proposer.
+        """
         self._pointers = pointers
         self._store = store
         self._cache = cache
         self._prompt_format = prompt_format
         self._want = want
+        self._propose = propose
         self._promoted = ""
         self._changed = asyncio.Event()
 
@@ -61,6 +66,10 @@ class PointerFollower:
             version = self._promoted
             try:
                 manifest = await read_manifest(self._store, "policy", version)
+                if manifest.prompt_format == BOOTSTRAP:
+                    logger.info("the bootstrap proposer serves")
+                    self._propose()
+                    continue
                 directory = await fetch(self._store, manifest, self._cache)
                 checkpoint = await asyncio.to_thread(
                     open_checkpoint,

@@ -76,6 +76,11 @@ class Supervisor:
         self._wanted = checkpoint
         self._changed.set()
 
+    @property
+    def up(self) -> bool:
+        """Whether anything is served."""
+        return self._serving is not None
+
     def now(self) -> Serving:
         """What is served at this moment.
 

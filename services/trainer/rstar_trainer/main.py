@@ -75,7 +75,7 @@ async def serve(
     from rstar_common.rpc import grpc_server
     from rstar_common.streams import JOB_RECORDS, POINTERS, ensure_topology, key_value
     from rstar_trainer.job_store import JobStore
-    from rstar_trainer.promotion import Registry, import_seeds
+    from rstar_trainer.promotion import Registry, import_proposer, import_seeds
     from rstar_trainer.runner import JobRunner, WorkerLimits
     from rstar_trainer.servicer import TrainerServicer
 
@@ -92,6 +92,7 @@ async def serve(
         await jobs.load()
         if seeds is not None:
             await import_seeds(registry, seeds)
+        await import_proposer(registry)
         runner = JobRunner(
             jobs,
             registry,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,16 @@ from nats.js import JetStreamContext
 from rstar_common import checkpoints
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import publish_once
-from rstar_common.checkpoints import MANIFEST, PREFIX, Manifest, Model, Pointers
-from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.checkpoints import BOOTSTRAP, MANIFEST, PREFIX, Manifest, Model, Pointers
+from rstar_common.errors import Conflict, InvalidInput, NotFound
 from rstar_common.streams import CHECKPOINT_PROMOTED
 
 logger = logging.getLogger(__name__)
 
 MODELS: tuple[Model, ...] = ("policy", "ppm")
+
+PROPOSER = Manifest(model="policy", version=BOOTSTRAP, prompt_format=BOOTSTRAP, files={})
+"""The policy before there is one: random programs, which the policy service makes itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,14 @@ class Registry:
         ]
         found.sort(key=lambda manifest: (-manifest.created_at, manifest.version))
         return found
+
+
+async def import_proposer(registry: Registry) -> None:
+    """Publish the bootstrap proposer; promote it if no policy is."""
+    with contextlib.suppress(Conflict):
+        await registry.store.create(PROPOSER.prefix + MANIFEST, PROPOSER.to_json())
+    if not await registry.promoted_or_none("policy"):
+        await registry.promote(PROPOSER)
 
 
 async def import_seeds(registry: Registry, directory: Path) -> None:

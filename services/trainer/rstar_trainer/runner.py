@@ -20,7 +20,7 @@ from typing import Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 from rstar_common import checkpoints
-from rstar_common.checkpoints import MANIFEST, Manifest
+from rstar_common.checkpoints import BOOTSTRAP, MANIFEST, Manifest
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
 from rstar_common.streams import token
 from rstar_trainer.child import run_worker
@@ -220,6 +220,8 @@ class JobRunner:
                 manifest = await checkpoints.read_manifest(self._registry.store, "policy", version)
             except NotFound as error:
                 raise InvalidInput(f"no policy checkpoint {version}", field="base") from error
+            if manifest.prompt_format == BOOTSTRAP:
+                raise InvalidInput("the bootstrap proposer has no weights", field="base")
             base = str(
                 await checkpoints.fetch(self._registry.store, manifest, self._work_dir / "bases")
             )
