@@ -7,18 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rstar_cli.commands.options import (
-    Candidates,
-    Home,
-    Parallel,
-    Rollouts,
-    SearchOptions,
-    Seconds,
-    Seed,
-    SelectionOption,
-    StrategyOption,
-    Temperature,
-)
+from rstar_cli.commands.grouping import grouped
+from rstar_cli.commands.options import Home, SearchOptions
 
 
 def app() -> typer.Typer:
@@ -33,6 +23,7 @@ def _bench() -> None:
     """Measure the running system."""
 
 
+@grouped
 def e2e(
     problems: Annotated[
         Path, typer.Option(metavar="FILE", help="Problems with answers, one JSON object a line.")
@@ -42,14 +33,8 @@ def e2e(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write every graded result.")
     ] = None,
-    rollouts: Rollouts = None,
-    candidates: Candidates = None,
-    parallel: Parallel = None,
-    strategy: StrategyOption = None,
-    selection: SelectionOption = None,
-    temperature: Temperature = None,
-    seed: Seed = None,
-    timeout: Seconds = None,
+    *,
+    options: SearchOptions,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     home: Home = None,
 ) -> None:
@@ -62,16 +47,6 @@ def e2e(
     """
     from rstar_cli.output import run
 
-    options = SearchOptions(
-        rollouts=rollouts,
-        candidates=candidates,
-        parallel=parallel,
-        seed=seed,
-        strategy=strategy,
-        selection=selection,
-        temperature=temperature,
-        timeout=timeout,
-    )
     run(_e2e(home, problems, limit, answer_kind, output, options, quiet=quiet))
 
 

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rstar_cli.commands.options import Candidates, Home, Rollouts, SearchOptions
+from rstar_cli.commands.grouping import grouped
+from rstar_cli.commands.options import Home, SearchOptions
 from rstar_cli.commands.stack import PolicyEngine
 
 if TYPE_CHECKING:
     from rstar_cli.local.state import StackOptions
 
 
+@grouped
 def demo(
     problems: Annotated[
         Path | None,
@@ -27,8 +29,8 @@ def demo(
         PolicyEngine, typer.Option(help="If the stack must be started.")
     ] = PolicyEngine.SGLANG,
     ppm: Annotated[bool, typer.Option(help="If the stack must be started.")] = True,
-    rollouts: Rollouts = None,
-    candidates: Candidates = None,
+    *,
+    search: SearchOptions,
     home: Home = None,
 ) -> None:
     """Solve held-out problems as one batch; show answers, verdicts and the search trees.
@@ -42,7 +44,6 @@ def demo(
 
     file = problems or required("data/demo.jsonl", field="--problems")
     options = default_options(policy=policy.value, ppm=ppm)
-    search = SearchOptions(rollouts=rollouts, candidates=candidates)
     run(_demo(home, file, out, limit, options, search))
 
 

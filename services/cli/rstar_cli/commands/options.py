@@ -51,58 +51,37 @@ class Selection(StrEnum):
     WEIGHTED_MAJORITY = "weighted-majority"
 
 
-Rollouts = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Rollouts, beam width or trajectories.")
-]
-Candidates = Annotated[
-    int | None, typer.Option(min=1, max=64, help="Candidate steps at each expansion.")
-]
-Parallel = Annotated[
-    int | None, typer.Option("--parallel", min=1, max=64, help="Rollouts of a tree at once.")
-]
-Trees = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=128, help="Independent trees, each with all rollouts; their answers are pooled."
-    ),
-]
-ExtraRollouts = Annotated[
-    list[int] | None,
-    typer.Option(
-        min=1,
-        max=1024,
-        help="Where no rollout was right, so many more; repeat for the next number.",
-    ),
-]
-Seed = Annotated[int | None, typer.Option(min=0, help="Seed of the search.")]
-StrategyOption = Annotated[Strategy | None, typer.Option(help="How the tree is searched.")]
-SelectionOption = Annotated[Selection | None, typer.Option(help="How the answer is chosen.")]
-Temperature = Annotated[
-    float | None, typer.Option(min=0, max=2, help="Sampling temperature of the policy.")
-]
-MaxDepth = Annotated[int | None, typer.Option(min=1, max=64, help="Deepest step.")]
-Seconds = Annotated[
-    float | None, typer.Option("--timeout", min=0.001, help="Seconds one search may take.")
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
     """The search settings a command was given; what is None is left to the server."""
 
-    rollouts: int | None = None
-    candidates: int | None = None
-    parallel: int | None = None
-    trees: int | None = None
-    extra_rollouts: list[int] | None = None
-    seed: int | None = None
-    strategy: Strategy | None = None
-    selection: Selection | None = None
-    temperature: float | None = None
-    max_depth: int | None = None
-    timeout: float | None = None
-    mode: Mode = Mode.TEST_TIME
-    stop_after_right: int | None = None
+    rollouts: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Rollouts, beam width or trajectories.")
+    ] = None
+    candidates: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Candidate steps at each expansion.")
+    ] = None
+    parallel: Annotated[
+        int | None, typer.Option("--parallel", min=1, max=64, help="Rollouts of a tree at once.")
+    ] = None
+    trees: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=128,
+            help="Independent trees, each with all rollouts; their answers are pooled.",
+        ),
+    ] = None
+    strategy: Annotated[Strategy | None, typer.Option(help="How the tree is searched.")] = None
+    selection: Annotated[Selection | None, typer.Option(help="How the answer is chosen.")] = None
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="Sampling temperature of the policy.")
+    ] = None
+    max_depth: Annotated[int | None, typer.Option(min=1, max=64, help="Deepest step.")] = None
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search.")] = None
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds one search may take.")
+    ] = None
 
     def to_proto(self) -> types_pb2.SearchSettings:
         """As sent."""
@@ -113,22 +92,62 @@ class SearchOptions:
             candidates=self.candidates,
             parallel_rollouts=self.parallel,
             trees=self.trees,
-            extra_rollouts=self.extra_rollouts,
             seed=self.seed,
             temperature=self.temperature,
             max_depth=self.max_depth,
-            stop_after_right=self.stop_after_right,
-            mode=types_pb2.SearchMode.Value(f"SEARCH_MODE_{_constant(self.mode)}"),
+            mode=types_pb2.SEARCH_MODE_TEST_TIME,
         )
         if self.strategy:
-            settings.strategy = types_pb2.Strategy.Value(f"STRATEGY_{_constant(self.strategy)}")
+            settings.strategy = types_pb2.Strategy.Value(f"STRATEGY_{constant(self.strategy)}")
         if self.selection:
-            name = f"ANSWER_SELECTION_{_constant(self.selection)}"
+            name = f"ANSWER_SELECTION_{constant(self.selection)}"
             settings.answer_selection = types_pb2.AnswerSelection.Value(name)
         if self.timeout:
             settings.budget.max_wall_time.FromMilliseconds(int(self.timeout * 1000))
         return settings
 
 
-def _constant(value: StrEnum) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationOptions:
+    """What only data generation asks for: a search that is told the reference."""
+
+    mode: Annotated[Mode, typer.Option(help="test-time, or data generation.")] = Mode.TEST_TIME
+    with_references: Annotated[
+        bool, typer.Option("--with-references", help="Send the answers: data generation only.")
+    ] = False
+    stop_after_right: Annotated[
+        int | None, typer.Option(min=0, help="End a search after this many right rollouts.")
+    ] = None
+    extra_rollouts: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Where no rollout was right, so many more; repeat for the next number.",
+        ),
+    ] = None
+
+    def apply(self, settings: types_pb2.SearchSettings) -> None:
+        """Put them into `settings`.
+
+        Raises:
+            InvalidInput: a mode and the references do not belong together.
+        """
+        from rstar.v1 import types_pb2
+        from rstar_common.errors import InvalidInput
+
+        if self.with_references and self.mode is Mode.TEST_TIME:
+            raise InvalidInput(
+                "only with --mode terminal-guided or ppm-augmented", field="--with-references"
+            )
+        if self.mode is not Mode.TEST_TIME and not self.with_references:
+            raise InvalidInput(f"{self.mode.value} needs --with-references", field="--mode")
+        settings.mode = types_pb2.SearchMode.Value(f"SEARCH_MODE_{constant(self.mode)}")
+        if self.stop_after_right is not None:
+            settings.stop_after_right = self.stop_after_right
+        settings.extra_rollouts.extend(self.extra_rollouts or [])
+
+
+def constant(value: StrEnum) -> str:
+    """As the protos write it: `best-of-n` is `BEST_OF_N`."""
     return value.value.upper().replace("-", "_")

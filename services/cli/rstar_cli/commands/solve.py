@@ -8,21 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rstar_cli.commands.options import (
-    Candidates,
-    Home,
-    Json,
-    MaxDepth,
-    Parallel,
-    Rollouts,
-    SearchOptions,
-    Seconds,
-    Seed,
-    SelectionOption,
-    StrategyOption,
-    Temperature,
-    Trees,
-)
+from rstar_cli.commands.grouping import grouped
+from rstar_cli.commands.options import Home, Json, SearchOptions
 
 if TYPE_CHECKING:
     from rstar.v1 import searcher_pb2_grpc, tree_pb2
@@ -32,18 +19,11 @@ DEADLINE_SLACK_SECONDS = 15.0
 """A search that ends by its wall time still has to select, store and answer."""
 
 
+@grouped
 def solve(
     question: Annotated[str, typer.Argument(help="The problem, in plain text or LaTeX.")],
-    rollouts: Rollouts = None,
-    candidates: Candidates = None,
-    parallel: Parallel = None,
-    trees: Trees = None,
-    strategy: StrategyOption = None,
-    selection: SelectionOption = None,
-    temperature: Temperature = None,
-    max_depth: MaxDepth = None,
-    seed: Seed = None,
-    timeout: Seconds = None,
+    *,
+    options: SearchOptions,
     key: Annotated[
         str, typer.Option(help="Idempotency key: the same key is the same search.")
     ] = "",
@@ -59,18 +39,6 @@ def solve(
     from rstar_cli.output import as_json, console, emit_json, run
     from rstar_cli.views.search import solution
 
-    options = SearchOptions(
-        rollouts=rollouts,
-        candidates=candidates,
-        parallel=parallel,
-        trees=trees,
-        seed=seed,
-        strategy=strategy,
-        selection=selection,
-        temperature=temperature,
-        max_depth=max_depth,
-        timeout=timeout,
-    )
     result = run(_solve(home, question, options, key, quiet=json))
     if json:
         value = as_json(result)

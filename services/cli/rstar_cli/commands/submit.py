@@ -9,23 +9,8 @@ from typing import Annotated
 import typer
 
 from rstar_cli.commands.batches import watch
-from rstar_cli.commands.options import (
-    Candidates,
-    ExtraRollouts,
-    Home,
-    Json,
-    MaxDepth,
-    Mode,
-    Parallel,
-    Rollouts,
-    SearchOptions,
-    Seconds,
-    Seed,
-    SelectionOption,
-    StrategyOption,
-    Temperature,
-    Trees,
-)
+from rstar_cli.commands.grouping import grouped
+from rstar_cli.commands.options import GenerationOptions, Home, Json, SearchOptions
 
 
 class WireFormat(StrEnum):
@@ -35,6 +20,7 @@ class WireFormat(StrEnum):
     PROTOBUF = "protobuf"
 
 
+@grouped
 def submit(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.jsonl", help="One problem a line.", dir_okay=False)
@@ -49,24 +35,9 @@ def submit(
     answer_kind: Annotated[
         str, typer.Option(help="Of lines that name none: exact, number, choice, text, latex.")
     ] = "exact",
-    mode: Annotated[Mode, typer.Option(help="test-time, or data generation.")] = Mode.TEST_TIME,
-    with_references: Annotated[
-        bool, typer.Option("--with-references", help="Send the answers: data generation only.")
-    ] = False,
-    stop_after_right: Annotated[
-        int | None, typer.Option(min=0, help="End a search after this many right rollouts.")
-    ] = None,
-    rollouts: Rollouts = None,
-    candidates: Candidates = None,
-    parallel: Parallel = None,
-    trees: Trees = None,
-    extra_rollouts: ExtraRollouts = None,
-    strategy: StrategyOption = None,
-    selection: SelectionOption = None,
-    temperature: Temperature = None,
-    max_depth: MaxDepth = None,
-    seed: Seed = None,
-    timeout: Seconds = None,
+    *,
+    options: SearchOptions,
+    generation: GenerationOptions,
     follow: Annotated[bool, typer.Option("--watch", help="Watch it until it has ended.")] = False,
     json: Json = False,
     home: Home = None,
@@ -81,30 +52,15 @@ def submit(
     from rstar_cli.batch import new_batch_id
     from rstar_cli.output import console, emit_json, run
 
-    options = SearchOptions(
-        rollouts=rollouts,
-        candidates=candidates,
-        parallel=parallel,
-        trees=trees,
-        extra_rollouts=extra_rollouts,
-        seed=seed,
-        strategy=strategy,
-        selection=selection,
-        temperature=temperature,
-        max_depth=max_depth,
-        timeout=timeout,
-        mode=mode,
-        stop_after_right=stop_after_right,
-    )
     batch_id = batch_id or new_batch_id(file.stem)
     work = _submit(
         home,
         file,
         batch_id,
         options,
+        generation,
         limit=limit,
         answer_kind=answer_kind,
-        with_references=with_references,
         wire_format=wire_format,
     )
     count = run(work)
@@ -123,10 +79,10 @@ async def _submit(
     file: Path,
     batch_id: str,
     options: SearchOptions,
+    generation: GenerationOptions,
     *,
     limit: int,
     answer_kind: str,
-    with_references: bool,
     wire_format: WireFormat,
 ) -> int:
     from rstar_cli.batch import publish, submission_of
@@ -136,22 +92,18 @@ async def _submit(
     from rstar_common.streams import check_name
 
     check_name(batch_id, field="--batch")
-    if with_references and options.mode is Mode.TEST_TIME:
-        raise InvalidInput(
-            "only with --mode terminal-guided or ppm-augmented", field="--with-references"
-        )
-    if options.mode is not Mode.TEST_TIME and not with_references:
-        raise InvalidInput(f"{options.mode.value} needs --with-references", field="--mode")
+    settings = options.to_proto()
+    generation.apply(settings)
     problems = spread(read_problems(file, kind=answer_kind), limit)
-    references = read_references(file) if with_references else {}
+    references = read_references(file) if generation.with_references else {}
     missing = [p.problem_id for p in problems if p.problem_id not in references]
-    if with_references and missing:
+    if generation.with_references and missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(file))
     where = endpoints(home)
     submission = submission_of(
         batch_id,
         [problem.to_proto(references.get(problem.problem_id)) for problem in problems],
-        options.to_proto(),
+        settings,
     )
     await publish(where.nats, where.object_store, submission, wire_format=wire_format.value)
     return len(problems)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rstar_cli.commands.grouping import grouped
 from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
@@ -16,19 +18,38 @@ if TYPE_CHECKING:
 Batches = Annotated[
     list[str] | None, typer.Option("--batch", help="Learn from this batch's trees; repeatable.")
 ]
-JobId = Annotated[
-    str, typer.Option("--job", help="Id of the job; submitting it twice is harmless.")
-]
-Promote = Annotated[bool, typer.Option("--promote", help="Serve the result when it is done.")]
-LearningRate = Annotated[float, typer.Option(min=0, help="0: the service's default.")]
-Epochs = Annotated[float, typer.Option(min=0, help="0: the service's default.")]
-MaxSteps = Annotated[int, typer.Option(min=0, help="Wins over --epochs.")]
-BatchTokens = Annotated[int, typer.Option(min=0, help="0: the service's default.")]
-TrainSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the run.")]
-Untrained = Annotated[
-    bool, typer.Option("--untrained", help="Publish the initial weights: a random baseline.")
-]
-Detach = Annotated[bool, typer.Option("--detach", help="Do not watch the job.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOptions:
+    """How either model is trained, and what becomes of it; 0 is the service's default."""
+
+    learning_rate: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
+    epochs: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
+    max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
+    batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Publish the initial weights: a random baseline.")
+    ] = False
+    job: Annotated[str, typer.Option(help="Id of the job; submitting it twice is harmless.")] = ""
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Serve the result when it is done.")
+    ] = False
+    detach: Annotated[bool, typer.Option("--detach", help="Do not watch the job.")] = False
+
+    def to_proto(self) -> trainer_pb2.TrainingSettings:
+        """As sent."""
+        from rstar.v1 import trainer_pb2
+
+        return trainer_pb2.TrainingSettings(
+            learning_rate=self.learning_rate,
+            epochs=self.epochs,
+            max_steps=self.max_steps,
+            batch_tokens=self.batch_tokens,
+            seed=self.seed,
+            untrained=self.untrained,
+        )
 
 
 def app() -> typer.Typer:
@@ -39,7 +60,9 @@ def app() -> typer.Typer:
     return group
 
 
+@grouped
 def train_policy(
+    *,
     batch: Batches = None,
     base: Annotated[
         str, typer.Option(help="Checkpoint version or hub name; empty: random weights.")
@@ -51,15 +74,7 @@ def train_policy(
         bool, typer.Option("--agreement-filter", help="Prefer programs that agree across problems.")
     ] = False,
     prompt_format: Annotated[str, typer.Option(help="Empty: the default.")] = "",
-    learning_rate: LearningRate = 0.0,
-    epochs: Epochs = 0.0,
-    max_steps: MaxSteps = 0,
-    batch_tokens: BatchTokens = 0,
-    seed: TrainSeed = 0,
-    untrained: Untrained = False,
-    job: JobId = "",
-    promote: Promote = False,
-    detach: Detach = False,
+    training: TrainingOptions,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -68,32 +83,21 @@ def train_policy(
     Example: rstar train policy --batch round-1 --promote
     """
     from rstar.v1 import trainer_pb2
-    from rstar_cli.batch import new_batch_id
-    from rstar_cli.output import run
 
-    request = trainer_pb2.SubmitJobRequest(
-        job_id=job or new_batch_id("train-policy"),
-        promote=promote,
-        train_policy=trainer_pb2.TrainPolicyJob(
-            batch_ids=batch or [],
-            base=base,
-            trajectories_per_problem=trajectories,
-            agreement_filter=agreement_filter,
-            prompt_format=prompt_format,
-            training=trainer_pb2.TrainingSettings(
-                learning_rate=learning_rate,
-                epochs=epochs,
-                max_steps=max_steps,
-                batch_tokens=batch_tokens,
-                seed=seed,
-                untrained=untrained,
-            ),
-        ),
+    job = trainer_pb2.TrainPolicyJob(
+        batch_ids=batch or [],
+        base=base,
+        trajectories_per_problem=trajectories,
+        agreement_filter=agreement_filter,
+        prompt_format=prompt_format,
+        training=training.to_proto(),
     )
-    run(_train(home, request, detach=detach, json=json))
+    _submit(home, trainer_pb2.SubmitJobRequest(train_policy=job), training, json=json)
 
 
+@grouped
 def train_ppm(
+    *,
     batch: Batches = None,
     policy_version: Annotated[
         str, typer.Option(help="Policy the weights start from; empty: the promoted one.")
@@ -104,15 +108,7 @@ def train_ppm(
     steps_per_side: Annotated[
         int, typer.Option(min=0, help="Steps kept a prefix and side; 0: the default.")
     ] = 0,
-    learning_rate: LearningRate = 0.0,
-    epochs: Epochs = 0.0,
-    max_steps: MaxSteps = 0,
-    batch_tokens: BatchTokens = 0,
-    seed: TrainSeed = 0,
-    untrained: Untrained = False,
-    job: JobId = "",
-    promote: Promote = False,
-    detach: Detach = False,
+    training: TrainingOptions,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -121,28 +117,31 @@ def train_ppm(
     Example: rstar train ppm --batch round-2 --promote
     """
     from rstar.v1 import trainer_pb2
+
+    job = trainer_pb2.TrainPpmJob(
+        batch_ids=batch or [],
+        policy_version=policy_version,
+        min_margin=min_margin,
+        steps_per_side=steps_per_side,
+        training=training.to_proto(),
+    )
+    _submit(home, trainer_pb2.SubmitJobRequest(train_ppm=job), training, json=json)
+
+
+def _submit(
+    home: Path | None,
+    request: trainer_pb2.SubmitJobRequest,
+    options: TrainingOptions,
+    *,
+    json: bool,
+) -> None:
     from rstar_cli.batch import new_batch_id
     from rstar_cli.output import run
 
-    request = trainer_pb2.SubmitJobRequest(
-        job_id=job or new_batch_id("train-ppm"),
-        promote=promote,
-        train_ppm=trainer_pb2.TrainPpmJob(
-            batch_ids=batch or [],
-            policy_version=policy_version,
-            min_margin=min_margin,
-            steps_per_side=steps_per_side,
-            training=trainer_pb2.TrainingSettings(
-                learning_rate=learning_rate,
-                epochs=epochs,
-                max_steps=max_steps,
-                batch_tokens=batch_tokens,
-                seed=seed,
-                untrained=untrained,
-            ),
-        ),
-    )
-    run(_train(home, request, detach=detach, json=json))
+    kind = str(request.WhichOneof("job")).replace("_", "-")
+    request.job_id = options.job or new_batch_id(kind)
+    request.promote = options.promote
+    run(_train(home, request, detach=options.detach, json=json))
 
 
 async def _train(
