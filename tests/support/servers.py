@@ -128,7 +128,7 @@ async def _serving(service: Service, seconds: float) -> None:
         raise RuntimeError(f"rstar-{service.name} did not serve ({how}):\n{service.log_tail()}")
 
 
-async def _until_serving(health: health_pb2_grpc.HealthAsyncStub) -> None:
+async def _until_serving(health: health_pb2_grpc.HealthStub) -> None:
     while True:
         try:
             reply = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
