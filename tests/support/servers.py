@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -128,7 +129,7 @@ async def _serving(service: Service, seconds: float) -> None:
         raise RuntimeError(f"rstar-{service.name} did not serve ({how}):\n{service.log_tail()}")
 
 
-async def _until_serving(health: health_pb2_grpc.HealthStub) -> None:
+async def _until_serving(health: Any) -> None:  # the stubs give HealthStub no methods
     while True:
         try:
             reply = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
