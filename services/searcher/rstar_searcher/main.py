@@ -33,8 +33,10 @@ def main() -> None:
     from rstar_common.config import load_settings
     from rstar_common.lifecycle import run_main
     from rstar_common.telemetry import setup_logging
+    from rstar_searcher.garbage import spare_the_old
     from rstar_searcher.service_settings import SearcherSettings
 
+    spare_the_old()
     settings = load_settings(SearcherSettings)
     setup_logging("searcher", settings.telemetry)
     run_main(serve(settings))
@@ -75,7 +77,8 @@ async def serve(settings: SearcherSettings) -> None:
             jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=replicas)
         )
         records = SearchRecords(
-            await streams.key_value(jetstream, streams.SEARCH_RECORDS, replicas=replicas)
+            await streams.key_value(jetstream, streams.SEARCH_RECORDS, replicas=replicas),
+            lease_seconds=settings.lease_seconds,
         )
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS, replicas=replicas)
         defaults = replace(settings.defaults.search_settings(), ppm=tiers.has_ppm)

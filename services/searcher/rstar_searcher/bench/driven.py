@@ -54,10 +54,14 @@ async def run_driver(
     *,
     pids: Sequence[int],
     scale: float = 1.0,
+    start_interval_seconds: float = 0.0,
     provenance: bool = False,
     stopwatch: Stopwatch | None = None,
 ) -> Driven:
-    """Search every problem at once, each with a tree of its own."""
+    """Search every problem at once, each with a tree of its own.
+
+    `start_interval_seconds`, on the clock, is between two starts.
+    """
     simulation = Simulation(parameters, scale=scale)
     strategies = []
 
@@ -79,6 +83,8 @@ async def run_driver(
     async with asyncio.TaskGroup() as group:
         for pid in pids:
             group.create_task(search(pid))
+            if start_interval_seconds:
+                await asyncio.sleep(start_interval_seconds)
     right = [sum(backup.value == 1.0 for backup in s.backups) for s in strategies]
     return Driven(
         schedule=Schedule(
