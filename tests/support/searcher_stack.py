@@ -21,6 +21,7 @@ from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake
 from rstar_searcher.meter import Meter
 from rstar_searcher.records import SearchRecords
+from rstar_searcher.request import SearchRequest
 from rstar_searcher.runner import Runner
 from rstar_searcher.servicer import SearcherServicer
 from rstar_searcher.settings import SearchSettings
@@ -97,26 +98,30 @@ async def searcher_stack(
     store_settings: ObjectStoreSettings,
     *,
     world: Callable[[Meter], ToyWorld] = ToyWorld,
+    make_store: Callable[[ObjectStoreSettings], ObjectStore] = ObjectStore,
     max_interactive: int = 4,
     consume: bool = True,
     ack_wait_seconds: float = 2.0,
     max_attempts: int = 2,
+    lease_seconds: float = 2.0,
 ) -> AsyncGenerator[Stack]:
     """Serve until the block ends."""
     stop = asyncio.Event()
     worlds: list[ToyWorld] = []
 
-    def make_services(_search_id: str, meter: Meter) -> ToyWorld:
+    def make_services(_request: SearchRequest, meter: Meter) -> ToyWorld:
         worlds.append(world(meter))
         return worlds[-1]
 
     async with connected(nats, name="test") as bus:
         jetstream = bus.jetstream()
         await streams.ensure_topology(jetstream)
-        store = ObjectStore(store_settings)
+        store = make_store(store_settings)
         await store.ready()
         batches = Batches(jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS))
-        records = SearchRecords(await streams.key_value(jetstream, streams.SEARCH_RECORDS))
+        records = SearchRecords(
+            await streams.key_value(jetstream, streams.SEARCH_RECORDS), lease_seconds=lease_seconds
+        )
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS)
         runner = Runner(make_services, records, store, bus, max_interactive=max_interactive)
         intake = Intake(batches, store, DEFAULTS)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from rstar_common.errors import RstarError
 from rstar_searcher.expansion import Expansion, expand
 from rstar_searcher.meter import Meter
 from rstar_searcher.services import Problem, Services
 from rstar_searcher.settings import SearchSettings
-from rstar_searcher.strategies import Ask, Backup, Strategy
+from rstar_searcher.strategies import Ask, Backup, Strategy, Told
 from rstar_searcher.tree import NodeId
 
 
@@ -44,6 +45,16 @@ class Progress:
     backups: Sequence[Backup]
 
 
+class Ledger(Protocol):
+    """Where every expansion is written down, so that the search can go on elsewhere."""
+
+    def told(self, told: Told, meter: Meter) -> None:
+        """Write down an expansion and the cost so far. Never waits."""
+
+    async def room(self) -> None:
+        """Wait while too much is unwritten."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
     ask: Ask
@@ -59,14 +70,20 @@ async def drive(
     *,
     cancel: asyncio.Event,
     on_progress: Callable[[Progress], None],
+    ledger: Ledger | None = None,
+    under_way: Sequence[Ask] = (),
 ) -> EndedBy:
     """Search until the strategy is done, a budget ends, or `cancel` is set.
+
+    A search that is resumed has a strategy that was told its history, `under_way` what that
+    strategy asked for and was not told, and a `meter` that goes on counting: its budget is one.
 
     Raises:
         RstarError: a service failed for good. The tree stays as it was.
     """
     loop = asyncio.get_running_loop()
-    started = loop.time()
+    started = loop.time() - meter.wall_seconds
+    seconds_left = max(0.0, settings.max_wall_seconds - meter.wall_seconds)
     results: asyncio.Queue[_Done] = asyncio.Queue()  # bounded by the strategy's parallelism
 
     async def run(ask: Ask) -> None:
@@ -82,14 +99,19 @@ async def drive(
         results.put_nowait(_Done(ask=ask, expansion=expansion))
 
     async def search(group: asyncio.TaskGroup) -> EndedBy:
+        asks = list(under_way)
         running = 0
         while True:
+            if ledger:
+                await ledger.room()
             if ended := budget_ended(settings, meter):
                 return ended
             reported = len(strategy.backups)
-            for ask in strategy.ask():
+            asks += strategy.ask()
+            for ask in asks:
                 group.create_task(run(ask))
                 running += 1
+            asks = []
             if len(strategy.backups) > reported:  # a rollout ended on nodes known before
                 meter.rollouts = len(strategy.backups)
                 on_progress(
@@ -108,15 +130,22 @@ async def drive(
             done = await results.get()
             running -= 1
             reported = len(strategy.backups)
-            strategy.tell(done.ask.node, done.expansion.children, done.expansion.dropped)
+            told = Told(
+                node=done.ask.node,
+                children=done.expansion.children,
+                dropped=done.expansion.dropped,
+            )
+            strategy.tell(told.node, told.children, told.dropped)
             meter.expansions += 1
             meter.rollouts = len(strategy.backups)
             meter.wall_seconds = loop.time() - started
+            if ledger:
+                ledger.told(told, meter)
             on_progress(
                 Progress(
-                    node=done.ask.node,
-                    children=list(strategy.tree[done.ask.node].children),
-                    dropped=len(done.expansion.dropped),
+                    node=told.node,
+                    children=list(strategy.tree[told.node].children),
+                    dropped=len(told.dropped),
                     backups=strategy.backups[reported:],
                 )
             )
@@ -124,7 +153,7 @@ async def drive(
     ended = EndedBy.WALL_TIME
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(settings.max_wall_seconds), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(seconds_left), asyncio.TaskGroup() as group:
                 ended = await _until_cancelled(group, search(group), cancel)
                 raise _Finished
     except* _Finished:

@@ -12,18 +12,20 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from dataclasses import replace
 
 from google.protobuf import timestamp_pb2
 
 from rstar.v1 import searcher_pb2, tree_pb2
 from rstar_searcher import wire
 from rstar_searcher.driver import Progress
+from rstar_searcher.journal_wire import History
 from rstar_searcher.meter import Meter
 from rstar_searcher.results import best_so_far, node_to
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.settings_wire import settings_to
-from rstar_searcher.strategies import Strategy
+from rstar_searcher.strategies import Ask, Strategy, replay
 
 MAX_BEHIND = 256
 """Events a slow reader may be behind before it loses the oldest."""
@@ -98,6 +100,20 @@ class LiveSearch:
         )
         self._sequence = 0
         self._subscriptions: set[Subscription] = set()
+
+    def resume(self, history: History) -> list[Ask]:
+        """Bring a search that has just been taken to where its journal ends.
+
+        Returns the expansions that were under way.
+        """
+        asks = replay(self.strategy, history.told)
+        for name in Meter.__dataclass_fields__:
+            setattr(self.meter, name, getattr(history.cost, name))
+        if history.begun:
+            # A budget belongs to the search, whoever asks for it again.
+            seconds = history.begun.settings.budget.max_wall_time.ToMilliseconds() / 1000
+            self.settings = replace(self.settings, max_wall_seconds=seconds)
+        return asks
 
     def subscribe(self) -> Subscription:
         """Watch from now on. The first event tells what is searched."""

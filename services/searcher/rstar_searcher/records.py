@@ -1,14 +1,16 @@
 """What is remembered of searches outside their trees, in a JetStream bucket.
 
-A record under RUNNING is a lease: its searcher renews it, and a record that was not
-renewed for `LEASE_SECONDS` belongs to a searcher that died. Writing needs the revision
-that was read, so of two searchers that want a search one wins.
+A record under RUNNING is a lease: its searcher renews it, and a record that was not renewed
+for `lease_seconds` belongs to a searcher that died. Writing needs the revision that was
+read, so of two searchers that want a search one wins. The lease says who may take a search;
+what keeps a sleeper from writing is the search's journal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import nats.errors
@@ -20,7 +22,7 @@ from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import token
 
 LEASE_SECONDS = 15.0
-RENEW_SECONDS = 5.0
+RENEWALS_PER_LEASE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,13 @@ class Stored:
     record: events_pb2.SearchRecord
     revision: int
     age_seconds: float
+    lease_seconds: float = LEASE_SECONDS
 
     @property
     def running(self) -> bool:
         """Whether a living searcher holds it."""
         running = self.record.state.status == tree_pb2.SEARCH_STATUS_RUNNING
-        return running and self.age_seconds < LEASE_SECONDS
+        return running and self.age_seconds < self.lease_seconds
 
     @property
     def ended(self) -> bool:
@@ -46,8 +49,9 @@ class Stored:
 class SearchRecords:
     """Records by search id."""
 
-    def __init__(self, bucket: KeyValue) -> None:
+    def __init__(self, bucket: KeyValue, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._bucket = bucket
+        self.lease_seconds = lease_seconds
 
     async def get(self, search_id: str) -> Stored:
         """The record of a search.
@@ -63,15 +67,19 @@ class SearchRecords:
             raise Unavailable(f"search records: {error}") from error
         record = events_pb2.SearchRecord.FromString(entry.value or b"")
         renewed = record.renewed_at.ToMilliseconds() / 1000
-        return Stored(record, entry.revision or 0, max(0.0, time.time() - renewed))
+        age = max(0.0, time.time() - renewed)
+        return Stored(record, entry.revision or 0, age, self.lease_seconds)
 
-    async def write(self, record: events_pb2.SearchRecord, *, revision: int) -> int:
+    async def write(
+        self, record: events_pb2.SearchRecord, *, revision: int, renew: bool = True
+    ) -> int:
         """Write a record over `revision` (0: it must not exist); returns the new revision.
 
         Raises:
             Conflict: somebody else wrote it.
         """
-        record.renewed_at.GetCurrentTime()
+        if renew:
+            record.renewed_at.GetCurrentTime()
         try:
             return await self._bucket.update(
                 token(record.search_id), record.SerializeToString(), last=revision
@@ -90,21 +98,45 @@ class Lease:
     ) -> None:
         self._records = records
         self._revision = revision
+        self._writing = asyncio.Lock()
+        self._over = False
         self.record = record
 
     async def renew(self) -> None:
-        """Renew for ever.
+        """Renew until it is settled or released.
 
         Raises:
             Conflict: another searcher took the search.
         """
-        while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            try:
-                self._revision = await self._records.write(self.record, revision=self._revision)
-            except Unavailable:
-                continue  # NATS is away: nobody else can take the lease meanwhile
+        while not self._over:
+            await asyncio.sleep(self._records.lease_seconds / RENEWALS_PER_LEASE)
+            async with self._writing:
+                if not self._over:
+                    # While NATS is away nobody else can take the lease either.
+                    with suppress(Unavailable):
+                        await self._write()
 
     async def settle(self) -> None:
-        """Write the record as it now is, for the last time. Raises as `write`."""
-        self._revision = await self._records.write(self.record, revision=self._revision)
+        """Write the record as it now is, for the last time. Raises as `SearchRecords.write`."""
+        async with self._writing:
+            self._over = True
+            await self._write()
+
+    async def release(self) -> None:
+        """Let another searcher take the search at once. Raises as `SearchRecords.write`."""
+        async with self._writing:
+            self._over = True
+            self.record.ClearField("renewed_at")
+            await self._write(renew=False)
+
+    async def _write(self, *, renew: bool = True) -> None:
+        try:
+            self._revision = await self._records.write(
+                self.record, revision=self._revision, renew=renew
+            )
+        except Conflict:
+            stored = await self._records.get(self.record.search_id)
+            if stored.record == self.record:  # ours, stored although its reply was lost
+                self._revision = stored.revision
+                return
+            raise

@@ -6,9 +6,12 @@ import hashlib
 import secrets
 from dataclasses import dataclass, replace
 
+from rstar.v1 import journal_pb2
 from rstar_common.streams import token
+from rstar_searcher import wire
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings_wire import settings_from, settings_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +32,36 @@ class SearchRequest:
     @property
     def digest(self) -> str:
         """What must be equal for two requests to be one."""
-        settings = replace(self.settings, max_wall_seconds=0.0)  # deadlines differ between tries
+        settings = replace(
+            self.settings,
+            max_wall_seconds=0.0,  # deadlines differ between tries
+            answer_selection=self.settings.selection,
+        )
         return hashlib.sha256(repr((self.problem, settings)).encode()).hexdigest()
+
+    def begun(self) -> journal_pb2.SearchBegun:
+        """As the journal remembers it."""
+        begun = journal_pb2.SearchBegun(
+            problem=wire.problem_to(self.problem),
+            settings=settings_to(self.settings),
+            batch_id=self.batch_id,
+            idempotency_key=self.idempotency_key,
+        )
+        begun.started_at.GetCurrentTime()
+        return begun
+
+
+def request_from(
+    search_id: str, begun: journal_pb2.SearchBegun, defaults: SearchSettings
+) -> SearchRequest:
+    """What a journaled search was asked for."""
+    return SearchRequest(
+        search_id=search_id,
+        problem=wire.problem_from(begun.problem, field="problem"),
+        settings=settings_from(begun.settings, defaults),
+        batch_id=begun.batch_id,
+        idempotency_key=begun.idempotency_key,
+    )
 
 
 def new_search_id(idempotency_key: str) -> str:

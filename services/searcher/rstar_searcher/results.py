@@ -7,7 +7,6 @@ from rstar_common.artifacts import tree_key
 from rstar_searcher import wire
 from rstar_searcher.driver import EndedBy
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Expanded
 from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import SearchSettings
@@ -59,52 +58,30 @@ def tree_to(
     problem: Problem, settings: SearchSettings, tree: Tree, result: tree_pb2.SearchResult
 ) -> tree_pb2.Tree:
     """The whole tree, as it lies in the object store."""
-    wire_tree = tree_pb2.Tree(
+    return tree_pb2.Tree(
         search_id=result.search_id,
         problem=wire.problem_to(problem),
         settings=settings_to(settings),
         nodes=[node_to(tree, node_id) for node_id in tree.ids()],
+        dropped=[wire.dropped_to(parent, dropped) for parent, dropped in tree.dropped],
         result=result,
     )
-    for parent, dropped in tree.dropped:
-        outcome = dropped.outcome
-        wire_tree.dropped.append(
-            tree_pb2.DroppedCandidate(
-                parent=parent,
-                candidate=wire.candidate_to(dropped.candidate, outcome.stdout if outcome else ""),
-                execution=wire.outcome_to(outcome) if outcome else None,
-            )
-        )
-    return wire_tree
 
 
 def node_to(tree: Tree, node_id: NodeId, *, full: bool = True) -> tree_pb2.Node:
     """One node; without `full`, as in live events: no token ids, no log-probabilities."""
     node = tree[node_id]
-    wire_node = tree_pb2.Node(
-        id=node_id,
-        parent=node.parent,
-        depth=node.depth,
-        visits=node.visits,
-        value_sum=node.value_sum,
-    )
+    wire_node = tree_pb2.Node()
+    if node.step is not None:
+        stdout = node.step.outcome.stdout if node.step.outcome else ""
+        wire_node = wire.step_node_to(node.step, stdout=stdout, full=full)
+    wire_node.id = node_id
+    wire_node.parent = node.parent
+    wire_node.depth = node.depth
+    wire_node.visits = node.visits
+    wire_node.value_sum = node.value_sum
     if node.terminal:
         wire_node.terminal = wire.TERMINALS[node.terminal]
-    if node.step is None:
-        return wire_node
-    step = node.step
-    stdout = step.outcome.stdout if step.outcome else ""
-    wire_node.candidate.CopyFrom(wire.candidate_to(step.candidate, stdout, full=full))
-    wire_node.multiplicity = step.multiplicity
-    if step.outcome:
-        wire_node.execution.CopyFrom(wire.outcome_to(step.outcome))
-    if step.ppm_score is not None:
-        wire_node.ppm_score = step.ppm_score
-    if step.answer is not None:
-        wire_node.answer = step.answer
-    if step.verdict:
-        wire_node.verdict = wire.VERDICTS[step.verdict]
-    wire_node.versions.CopyFrom(_versions(step))
     return wire_node
 
 
@@ -114,16 +91,8 @@ def versions_of(tree: Tree) -> types_pb2.Versions:
     for node_id in tree.ids():
         step = tree[node_id].step
         if step is not None:
-            versions.MergeFrom(_versions(step))
+            versions.MergeFrom(wire.versions_to(step))
     return versions
-
-
-def _versions(step: Expanded) -> types_pb2.Versions:
-    return types_pb2.Versions(
-        policy=step.candidate.policy_version,
-        ppm=step.ppm_version,
-        sandbox=step.sandbox_version,
-    )
 
 
 def _trajectory_to(tree: Tree, found: Trajectory) -> tree_pb2.Trajectory:

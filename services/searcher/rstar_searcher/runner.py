@@ -1,37 +1,30 @@
-"""Runs searches: at most so many, each with a lease, a tree in the store, and a record.
+"""Runs searches: at most so many, each with a lease, watched and found by its id.
 
-What is written, in this order: the tree (created, never replaced), the record with the
-result, the event that names the tree. Each step may be done twice.
+What one search does is in `conductor`; here are its place, its lease and its end, whatever
+that is. Interactive callers have places of their own, which batches cannot take.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-import nats.errors
-from google.protobuf import timestamp_pb2
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge, Histogram
 
-from rstar.v1 import events_pb2, tree_pb2
+from rstar.v1 import events_pb2, journal_pb2, tree_pb2
 from rstar_common.artifacts import ObjectStore
-from rstar_common.bus import publish_once
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Overloaded, RstarError
 from rstar_common.rpc import failure_of
-from rstar_common.streams import (
-    SEARCH_COMPLETED,
-    search_cancel_subject,
-    search_events_subject,
-)
 from rstar_searcher.clients import GrpcServices, Tiers
-from rstar_searcher.driver import drive
+from rstar_searcher.conductor import Conductor
+from rstar_searcher.journal import Journals
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.meter import Meter
 from rstar_searcher.records import Lease, SearchRecords
+from rstar_searcher.remote import Remote
 from rstar_searcher.request import SearchRequest
-from rstar_searcher.results import result_of, tree_to
 from rstar_searcher.services import Services
 from rstar_searcher.strategies import make_strategy
 
@@ -45,7 +38,10 @@ SECONDS = Histogram(
 )  # fmt: skip
 SPENT = Counter("rstar_search_cost_total", "What searches cost, by kind.", ["kind"])
 
-MakeServices = Callable[[str, Meter], Services]
+RELEASE_SECONDS = 2.0
+"""How long a stopping searcher tries to give a search back before others find out by the lease."""
+
+MakeServices = Callable[[SearchRequest, Meter], Services]
 
 
 class Runner:
@@ -62,8 +58,8 @@ class Runner:
     ) -> None:
         self._make_services = make_services
         self._records = records
-        self._store = store
-        self._bus = bus
+        self._conductor = Conductor(Journals(bus.jetstream()), store, bus)
+        self._remote = Remote(bus)
         self._max_interactive = max_interactive
         self.address = ""
         """Where this searcher serves; told once it listens."""
@@ -74,9 +70,12 @@ class Runner:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Own the tasks of searches until `stop`; then let those under way end."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await stop.wait()
+        async with asyncio.TaskGroup() as serving:
+            remote = serving.create_task(self._remote.run())
+            async with asyncio.TaskGroup() as searches:
+                self._group = searches
+                await stop.wait()
+            remote.cancel()
 
     @property
     def idle(self) -> bool:
@@ -87,8 +86,12 @@ class Runner:
         """A search that runs here."""
         return self._live.get(search_id)
 
+    async def begun(self, search_id: str) -> journal_pb2.SearchBegun | None:
+        """What a search that has not ended is about, wherever it ran."""
+        return await self._conductor.journals.begun(search_id)
+
     async def start(self, request: SearchRequest) -> LiveSearch:
-        """Begin a search, or join the one with this id that runs here.
+        """Begin a search, go on with one whose searcher died, or join the one that runs here.
 
         Raises:
             Overloaded: every interactive place is taken.
@@ -101,14 +104,12 @@ class Runner:
             raise Overloaded("starting")
         if not request.batch_id and self._interactive >= self._max_interactive:
             raise Overloaded(f"{self._interactive} interactive searches are running")
-        meter = Meter()
-        settings = request.settings
         search = LiveSearch(
             request.search_id,
             request.problem,
-            settings,
-            make_strategy(settings),
-            meter,
+            request.settings,
+            make_strategy(request.settings),
+            Meter(),
         )
         self._live[request.search_id] = search
         try:
@@ -118,6 +119,7 @@ class Runner:
             raise
         if not request.batch_id:
             self._interactive += 1
+        self._remote.add(search)
         self._group.create_task(
             self._search(request, search, lease), name=f"search {request.search_id}"
         )
@@ -144,9 +146,9 @@ class Runner:
                 raise InvalidInput("names another request already", field="idempotency_key")
             if stored.ended and stored.record.state.status != tree_pb2.SEARCH_STATUS_FAILED:
                 raise Conflict(f"search {request.search_id} has ended")
-            # A batch's searcher was given the work item: whoever held it before is dead or paused.
-            if stored.running and not request.batch_id:
+            if stored.running:
                 raise Conflict(f"search {request.search_id} runs elsewhere")
+            record.state.started_at.CopyFrom(stored.record.state.started_at)
             revision = stored.revision
         return Lease(self._records, record, await self._records.write(record, revision=revision))
 
@@ -155,81 +157,44 @@ class Runner:
         RUNNING.labels(origin).inc()
         try:
             async with asyncio.TaskGroup() as group:
-                background = [
-                    group.create_task(self._mirror(search)),
-                    group.create_task(self._listen_for_cancel(search)),
-                    group.create_task(lease.renew()),
-                ]
-                result = await self._drive(request, search)
-                for task in background[1:]:
-                    task.cancel()
-                lease.record.state.status = result.status
-                lease.record.state.result.CopyFrom(result)
-                lease.record.state.result.ClearField("trajectories")
-                await lease.settle()
-                await self._announce(request, result)
-                ENDED.labels(
-                    origin,
-                    tree_pb2.SearchStatus.Name(result.status),
-                    tree_pb2.EndedBy.Name(result.ended_by),
-                ).inc()
-                search.finish(result)  # ends the mirror too
+                renewing = group.create_task(lease.renew())
+                services = self._make_services(request, search.meter)
+                result = await self._conductor.conduct(request, search, lease, services)
+                renewing.cancel()
+            ENDED.labels(
+                origin,
+                tree_pb2.SearchStatus.Name(result.status),
+                tree_pb2.EndedBy.Name(result.ended_by),
+            ).inc()
+            search.finish(result)
         except* Exception as failures:
             # One search's failure, a bug of ours included, must not end its neighbours.
             error = _leaf(failures)
-            logger.warning(
-                "search failed: %s",
-                error,
-                extra={"search_id": request.search_id},
-                exc_info=None if isinstance(error, RstarError) else error,
-            )
             ENDED.labels(origin, "FAILED", type(error).__name__).inc()
-            await self._record_failure(lease, error)
+            await self._failed(request, lease, error)
             search.fail(error)
         except* asyncio.CancelledError:
+            await _give_back(lease)
             search.fail(Overloaded("the searcher is stopping"))
             raise
         finally:
             RUNNING.labels(origin).dec()
             SECONDS.labels(origin).observe(search.meter.wall_seconds)
-            self._count_cost(search.meter)
+            for kind in Meter.__dataclass_fields__:
+                SPENT.labels(kind).inc(getattr(search.meter, kind))
+            self._remote.remove(search)
             del self._live[request.search_id]
             if not request.batch_id:
                 self._interactive -= 1
 
-    async def _drive(self, request: SearchRequest, search: LiveSearch) -> tree_pb2.SearchResult:
-        started_at = timestamp_pb2.Timestamp()
-        started_at.GetCurrentTime()
-        ended = await drive(
-            search.strategy,
-            request.problem,
-            request.settings,
-            self._make_services(request.search_id, search.meter),
-            search.meter,
-            cancel=search.cancel,
-            on_progress=search.on_progress,
-        )
-        result = result_of(
-            request.search_id,
-            request.batch_id,
-            request.problem,
-            request.settings,
-            search.strategy.tree,
-            search.meter,
-            ended,
-        )
-        tree = tree_to(request.problem, request.settings, search.strategy.tree, result)
-        tree.started_at.CopyFrom(started_at)
-        tree.finished_at.GetCurrentTime()
-        try:
-            await self._store.create(result.tree_key, tree.SerializeToString())
-        except Conflict:
-            # An earlier try wrote its tree and died before its record: that tree stands.
-            stored = tree_pb2.Tree.FromString(await self._store.get(result.tree_key))
-            return stored.result
-        return result
-
-    async def _record_failure(self, lease: Lease, error: Exception) -> None:
+    async def _failed(self, request: SearchRequest, lease: Lease, error: Exception) -> None:
+        extra = {"search_id": request.search_id}
+        if isinstance(error, Conflict):
+            # Another searcher has it: record and journal are no longer ours to write.
+            logger.info("search left to another: %s", error, extra=extra)
+            return
+        trace = None if isinstance(error, RstarError) else error
+        logger.warning("search failed: %s", error, extra=extra, exc_info=trace)
         lease.record.state.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.ended_by = tree_pb2.ENDED_BY_FAILURE
@@ -239,49 +204,10 @@ class Runner:
         except RstarError as failure:
             logger.warning("cannot record a failed search: %s", failure)
 
-    async def _announce(self, request: SearchRequest, result: tree_pb2.SearchResult) -> None:
-        event = events_pb2.SearchCompleted(
-            search_id=request.search_id,
-            batch_id=request.batch_id,
-            problem_id=request.problem.problem_id,
-            tree_key=result.tree_key,
-            versions=result.versions,
-            solved=result.status == tree_pb2.SEARCH_STATUS_ANSWERED,
-        )
-        await publish_once(
-            self._bus.jetstream(),
-            SEARCH_COMPLETED,
-            event.SerializeToString(),
-            headers={"Nats-Msg-Id": request.search_id},
-        )
-
-    async def _mirror(self, search: LiveSearch) -> None:
-        """Publish live events for watchers on other replicas, a few a second."""
-        subject = search_events_subject(search.search_id)
-        subscription = search.subscribe()
-        async for event in subscription.events(min_interval_seconds=0.25):
-            try:
-                await self._bus.publish(subject, event.SerializeToString())
-            except nats.errors.Error as error:
-                logger.debug("live event lost: %s", error)
-
-    async def _listen_for_cancel(self, search: LiveSearch) -> None:
-        subscription = await self._bus.subscribe(search_cancel_subject(search.search_id))
-        try:
-            async for _ in subscription.messages:
-                search.cancel.set()
-        finally:
-            await _quietly(subscription.unsubscribe())
-
-    @staticmethod
-    def _count_cost(meter: Meter) -> None:
-        for kind in Meter.__dataclass_fields__:
-            SPENT.labels(kind).inc(getattr(meter, kind))
-
 
 def grpc_services(tiers: Tiers) -> MakeServices:
     """The real services, each search with its own preferred replicas."""
-    return lambda search_id, meter: GrpcServices(tiers, search_id, meter)
+    return lambda request, meter: GrpcServices(tiers, request.search_id, meter)
 
 
 def _leaf(group: ExceptionGroup[Exception]) -> Exception:
@@ -291,8 +217,9 @@ def _leaf(group: ExceptionGroup[Exception]) -> Exception:
     return error
 
 
-async def _quietly(work: Awaitable[object]) -> None:
+async def _give_back(lease: Lease) -> None:
     try:
-        await work
-    except nats.errors.Error as error:
-        logger.debug("nats: %s", error)
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await lease.release()
+    except (RstarError, TimeoutError) as error:
+        logger.info("a search is not given back: %s", error)

@@ -48,6 +48,9 @@ class SearcherSettings(ServiceSettings):
     max_batch_searches: int = Field(default=8, ge=1)
     """Queued problems searched at once."""
 
+    lease_seconds: float = Field(default=15.0, gt=0)
+    """A search whose searcher was not heard of for this long may be taken by another."""
+
     intake: bool = True
     """Whether this replica also takes published batches in."""
 

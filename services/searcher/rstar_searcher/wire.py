@@ -10,7 +10,7 @@ from rstar_common.streams import check_name
 from rstar_searcher.driver import EndedBy
 from rstar_searcher.expansion import MAX_ANSWER_CHARACTERS
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Candidate, Expanded, Outcome, Raised, StepKind, Verdict
+from rstar_searcher.model import Candidate, Dropped, Expanded, Outcome, Raised, StepKind, Verdict
 from rstar_searcher.services import Problem
 from rstar_searcher.tree import Terminal
 
@@ -169,6 +169,40 @@ def outcome_to(outcome: Outcome) -> types_pb2.ExecutionOutcome:
             )
         )
     return wire
+
+
+def dropped_to(parent: int, dropped: Dropped) -> tree_pb2.DroppedCandidate:
+    """A candidate that did not become a node."""
+    outcome = dropped.outcome
+    return tree_pb2.DroppedCandidate(
+        parent=parent,
+        candidate=candidate_to(dropped.candidate, outcome.stdout if outcome else ""),
+        execution=outcome_to(outcome) if outcome else None,
+    )
+
+
+def step_node_to(step: Expanded, *, stdout: str, full: bool = True) -> tree_pb2.Node:
+    """The part of a node that is its step."""
+    node = tree_pb2.Node(
+        candidate=candidate_to(step.candidate, stdout, full=full),
+        multiplicity=step.multiplicity,
+        execution=outcome_to(step.outcome) if step.outcome else None,
+        ppm_score=step.ppm_score,
+        answer=step.answer or "",
+        versions=versions_to(step),
+    )
+    if step.verdict:
+        node.verdict = VERDICTS[step.verdict]
+    return node
+
+
+def versions_to(step: Expanded) -> types_pb2.Versions:
+    """What made a step."""
+    return types_pb2.Versions(
+        policy=step.candidate.policy_version,
+        ppm=step.ppm_version,
+        sandbox=step.sandbox_version,
+    )
 
 
 def cost_to(meter: Meter) -> types_pb2.Cost:

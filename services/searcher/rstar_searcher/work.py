@@ -69,12 +69,20 @@ class Work:
             stored = await self._records.get(item.search_id)
             if stored.ended:  # its searcher died between the record and the result
                 return stored.record.state.result
-            raise Unavailable(f"search {item.search_id} is held by another searcher") from None
+            raise self._elsewhere(item) from None
         try:
             return await asyncio.shield(search.result)
         except Conflict as error:
             # Conflict would be taken for "done": the searcher that took it may yet fail.
-            raise Unavailable(str(error)) from error
+            raise self._elsewhere(item) from error
+
+    def _elsewhere(self, item: events_pb2.WorkItem) -> NotYet:
+        # A second delivery of what another searches: it is looked at again when that one is
+        # either done or dead.
+        return NotYet(
+            f"search {item.search_id} is held by another searcher",
+            delay_seconds=self._records.lease_seconds,
+        )
 
     async def _put(self, item: events_pb2.WorkItem, result: tree_pb2.SearchResult) -> None:
         batch_result = searcher_pb2.BatchResult(

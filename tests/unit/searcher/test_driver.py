@@ -15,7 +15,7 @@ from rstar_searcher.results import best_so_far
 from rstar_searcher.selection import trajectories
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import Mode, SearchSettings, Strategy
-from rstar_searcher.strategies import make_strategy
+from rstar_searcher.strategies import Told, make_strategy, replay
 from rstar_searcher.tree import ROOT
 from tests.support.toy_world import ToyWorld
 
@@ -141,26 +141,45 @@ async def test_a_failed_service_is_an_error_and_never_a_value():
 
 async def test_a_search_is_resumed_by_telling_it_again_what_it_was_told():
     settings = SearchSettings(rollouts=12, parallel_rollouts=4, mode=Mode.TERMINAL_GUIDED)
-    told: list[tuple] = []
-    whole, world = make_strategy(settings), ToyWorld()
-    original = whole.tell
+    told: list[Told] = []
 
-    def recording(node, children, dropped):
-        told.append((node, children, dropped))
-        original(node, children, dropped)
+    class Book:
+        def told(self, entry, meter):
+            told.append(entry)
 
-    whole.tell = recording  # type: ignore[method-assign]
+        async def room(self):
+            pass
+
+    whole = make_strategy(settings)
     await drive(
-        whole, PROBLEM, settings, world, Meter(), cancel=asyncio.Event(), on_progress=lambda _: None
+        whole,
+        PROBLEM,
+        settings,
+        ToyWorld(),
+        Meter(),
+        cancel=asyncio.Event(),
+        on_progress=lambda _: None,
+        ledger=Book(),
     )
     for cut in (0, 1, len(told) // 2, len(told)):
         resumed = make_strategy(settings)
-        resumed.ask()
-        for node, children, dropped in told[:cut]:
-            resumed.tell(node, children, dropped)
-            resumed.ask()
+        asks = replay(resumed, told[:cut])
         resumed.tree.check()
-        assert all(node in resumed.asked for node, *_ in told[cut : cut + 1])
+        assert [ask.node for ask in asks] == resumed.asked
+        assert all(entry.node in resumed.asked for entry in told[cut : cut + 1])
+        await drive(
+            resumed,
+            PROBLEM,
+            settings,
+            ToyWorld(),
+            Meter(),
+            cancel=asyncio.Event(),
+            on_progress=lambda _: None,
+            under_way=asks,
+        )
+        resumed.tree.check()
+        assert len(resumed.backups) == settings.rollouts
+        assert cut < len(told) or shape(resumed) == shape(whole)
 
 
 async def test_a_server_without_a_ppm_asks_none_and_votes():

@@ -79,9 +79,14 @@ class Strategy(Protocol):
         """Do so many rollouts more."""
 
 
-def replay(strategy: Strategy, history: Iterable[Told]) -> None:
-    """Bring a fresh strategy to where the one that was told `history` had come."""
-    strategy.ask()
+def replay(strategy: Strategy, history: Iterable[Told]) -> list[Ask]:
+    """Bring a fresh strategy to where the one that was told `history` had come.
+
+    Returns what is asked and was not told: the expansions that were under way.
+    """
+    asks = {ask.node: ask for ask in strategy.ask()}
     for told in history:
         strategy.tell(told.node, told.children, told.dropped)
-        strategy.ask()
+        asks.pop(told.node, None)
+        asks |= {ask.node: ask for ask in strategy.ask()}
+    return list(asks.values())

@@ -1,0 +1,122 @@
+"""Takes one search from its journal to its event.
+
+What is written, in this order: the journal's last entry, the tree (created, never
+replaced), the record with the result, the event that names the tree; then the journal is
+purged. Each step may be done twice, and who is refused at the first does none of the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from google.protobuf import timestamp_pb2
+from nats.aio.client import Client
+
+from rstar.v1 import events_pb2, tree_pb2
+from rstar_common.artifacts import ObjectStore
+from rstar_common.bus import publish_once
+from rstar_common.errors import Conflict
+from rstar_common.streams import SEARCH_COMPLETED
+from rstar_searcher.driver import EndedBy, drive
+from rstar_searcher.journal import Journal, Journals
+from rstar_searcher.live import LiveSearch
+from rstar_searcher.records import Lease
+from rstar_searcher.request import SearchRequest
+from rstar_searcher.results import result_of, tree_to
+from rstar_searcher.services import Services
+from rstar_searcher.strategies import Ask
+
+
+class Conductor:
+    """Holds what every search needs besides its own services."""
+
+    def __init__(self, journals: Journals, store: ObjectStore, bus: Client) -> None:
+        self.journals = journals
+        self._store = store
+        self._bus = bus
+
+    async def conduct(
+        self, request: SearchRequest, search: LiveSearch, lease: Lease, services: Services
+    ) -> tree_pb2.SearchResult:
+        """Search, from where the journal ends; returns what was recorded.
+
+        Raises:
+            Conflict: another searcher took the search. Nothing was written.
+            RstarError: a service failed for good. Searching again goes on from the journal.
+        """
+        journal, history = await self.journals.open(request.search_id, request.begun())
+        assert history.begun is not None, "opening a journal begins it"
+        asks = search.resume(history)
+        ended = history.ended or await self._drive(search, services, journal, asks)
+        result = await self._store_tree(request, search, ended, history.begun.started_at)
+        lease.record.state.status = result.status
+        lease.record.state.result.CopyFrom(result)
+        lease.record.state.result.ClearField("trajectories")
+        await lease.settle()
+        await self._announce(request, result)
+        await self.journals.purge(request.search_id)
+        return result
+
+    async def _drive(
+        self, search: LiveSearch, services: Services, journal: Journal, asks: Sequence[Ask]
+    ) -> EndedBy:
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(journal.run())
+            ended = await drive(
+                search.strategy,
+                search.problem,
+                search.settings,
+                services,
+                search.meter,
+                cancel=search.cancel,
+                on_progress=search.on_progress,
+                ledger=journal,
+                under_way=asks,
+            )
+            await journal.ended(ended, search.meter)
+            writing.cancel()
+        return ended
+
+    async def _store_tree(
+        self,
+        request: SearchRequest,
+        search: LiveSearch,
+        ended: EndedBy,
+        started_at: timestamp_pb2.Timestamp,
+    ) -> tree_pb2.SearchResult:
+        result = result_of(
+            request.search_id,
+            request.batch_id,
+            search.problem,
+            search.settings,
+            search.strategy.tree,
+            search.meter,
+            ended,
+        )
+        tree = tree_to(search.problem, search.settings, search.strategy.tree, result)
+        tree.started_at.CopyFrom(started_at)
+        tree.finished_at.GetCurrentTime()
+        try:
+            await self._store.create(result.tree_key, tree.SerializeToString())
+        except Conflict:
+            # An earlier try wrote its tree and died before its record: that tree stands.
+            stored = tree_pb2.Tree.FromString(await self._store.get(result.tree_key))
+            return stored.result
+        return result
+
+    async def _announce(self, request: SearchRequest, result: tree_pb2.SearchResult) -> None:
+        event = events_pb2.SearchCompleted(
+            search_id=request.search_id,
+            batch_id=request.batch_id,
+            problem_id=request.problem.problem_id,
+            tree_key=result.tree_key,
+            versions=result.versions,
+            solved=result.status == tree_pb2.SEARCH_STATUS_ANSWERED,
+        )
+        await publish_once(
+            self._bus.jetstream(),
+            SEARCH_COMPLETED,
+            event.SerializeToString(),
+            headers={"Nats-Msg-Id": request.search_id},
+        )
