@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rstar_sandbox.forms import asked, in_form
 from rstar_sandbox.guest.outcome import Status
 from rstar_sandbox.judging import AnswerKind, Judgement, Verdict, decide
 from rstar_sandbox.limits import to_message
 from rstar_sandbox.settings import LimitSection
 
-CACHE_SIZE = 4096
+CACHE_SIZE = 16_384
+"""Verdicts remembered. Long texts are not: they are decided at once anyway."""
+
+MAX_CACHED_CHARACTERS = 2048
+"""Of answer and reference together; with `CACHE_SIZE` it bounds the cache at some 64 MB."""
 
 LIMITS = to_message(LimitSection(wall_seconds=6, cpu_seconds=4, processes=1))
 """Of one judgement."""
@@ -30,36 +37,75 @@ class Algebra(Protocol):
     ) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What is to be compared. With a question, form counts where that asks for one."""
+
+    answer: str
+    reference: str
+    kind: AnswerKind
+    question: str = ""
+
+
 class Judge:
-    """Remembers what it decided; a verdict depends on nothing but the pair and its kind."""
+    """Remembers what it decided; a verdict on values depends on nothing but the pair and kind."""
 
     def __init__(self, algebra: Algebra, *, at_once: int) -> None:
         self._algebra = algebra
         self._slots = asyncio.Semaphore(at_once)
         self._cache: OrderedDict[tuple[str, str, AnswerKind], Judgement] = OrderedDict()
 
-    async def judge(
-        self, answer: str, reference: str, kind: AnswerKind, *, timeout_seconds: float
-    ) -> Judgement:
+    async def judge_all(self, pairs: Sequence[Pair], *, timeout_seconds: float) -> list[Judgement]:
+        """Judge pairs beside each other; what is asked twice is worked out once.
+
+        Raises:
+            Overloaded: the sandboxes are full of other work.
+            DeadlineExceeded: the time is up.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {
+                    pair: group.create_task(self.judge(pair, timeout_seconds=timeout_seconds))
+                    for pair in dict.fromkeys(pairs)
+                }
+        except ExceptionGroup as failures:  # one refusal refuses the batch, as itself
+            raise failures.exceptions[0] from failures
+        return [tasks[pair].result() for pair in pairs]
+
+    async def judge(self, pair: Pair, *, timeout_seconds: float) -> Judgement:
         """Compare an answer with its reference.
 
         Raises:
             Overloaded: the sandboxes are full of other work.
             DeadlineExceeded: the time is up.
         """
-        key = answer, reference, kind
-        if judgement := self._cache.get(key) or decide(answer, reference, kind):
+        judgement = await self._values(pair, timeout_seconds)
+        if judgement.verdict is not Verdict.EQUAL or not (form := asked(pair.question)):
+            return judgement
+        return in_form(form, pair.answer, pair.reference, pair.question) or judgement
+
+    async def _values(self, pair: Pair, timeout_seconds: float) -> Judgement:
+        key = pair.answer, pair.reference, pair.kind
+        if judgement := decide(*key):
+            return judgement
+        if judgement := self._cache.get(key):
+            self._cache.move_to_end(key)
             return judgement
         async with self._slots:
             message = await self._algebra.judge(
-                answer, reference, LIMITS, timeout_seconds=timeout_seconds
+                pair.answer, pair.reference, LIMITS, timeout_seconds=timeout_seconds
             )
         judgement = _judgement(message)
-        if judgement.verdict is not Verdict.UNDECIDED:  # a busy machine may have run out of time
-            self._cache[key] = judgement
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
+        if message.get("verdict") and not message.get("limit"):  # the clock may be kinder next time
+            self._remember(key, judgement)
         return judgement
+
+    def _remember(self, key: tuple[str, str, AnswerKind], judgement: Judgement) -> None:
+        if len(key[0]) + len(key[1]) > MAX_CACHED_CHARACTERS:
+            return
+        self._cache[key] = judgement
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
 
 
 def _judgement(message: dict[str, Any]) -> Judgement:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+from rstar_sandbox.guest import units
+
 
 class AnswerKind(StrEnum):
     """How two answers are compared."""
@@ -122,6 +124,11 @@ def _choice(text: str) -> str:
 
 def _numbers(answer: str, reference: str) -> Judgement | None:
     ours, theirs = number(answer), number(reference)
+    if ours is None or theirs is None:
+        measured, unit = units.split(answer.strip())
+        wanted, wanted_unit = units.split(reference.strip())
+        if not unit or not wanted_unit or unit == wanted_unit:
+            ours, theirs = number(measured), number(wanted)
     if ours is None or theirs is None:
         same = _exact(answer) == _exact(reference)
         return Judgement(Verdict.EQUAL, "the same text") if same else None

@@ -9,7 +9,6 @@ the service is stopping               UNAVAILABLE
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import duration_pb2
@@ -17,6 +16,7 @@ from google.protobuf import duration_pb2
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
 from rstar_common.errors import InvalidInput
 from rstar_common.rpc import remaining_seconds, serving
+from rstar_sandbox.judge import Pair
 from rstar_sandbox.judging import AnswerKind, Judgement, Verdict
 from rstar_sandbox.limits import RunLimits, resolve, to_message
 from rstar_sandbox.outcomes import LimitHit, RunOutcome
@@ -93,17 +93,15 @@ class SandboxServicer(sandbox_pb2_grpc.SandboxServiceServicer):
         async with serving(context, "Judge"):
             timeout = remaining_seconds(context, at_most=CALL_SECONDS)
             _check_pairs(request)
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(
-                        self._judge.judge(
-                            pair.answer, pair.reference, KINDS[pair.kind], timeout_seconds=timeout
-                        )
-                    )
+            judgements = await self._judge.judge_all(
+                [
+                    Pair(pair.answer, pair.reference, KINDS[pair.kind], pair.question)
                     for pair in request.pairs
-                ]
+                ],
+                timeout_seconds=timeout,
+            )
             return sandbox_pb2.JudgeResponse(
-                judgements=[judgement_to_proto(task.result()) for task in tasks]
+                judgements=[judgement_to_proto(judgement) for judgement in judgements]
             )
         raise AssertionError("unreachable: abort raises")
 
@@ -151,7 +149,7 @@ def _check_pairs(request: sandbox_pb2.JudgeRequest) -> None:
     for index, pair in enumerate(request.pairs):
         if pair.kind not in KINDS:
             raise InvalidInput("unknown kind", field=f"pairs[{index}].kind")
-        if max(len(pair.answer), len(pair.reference)) > MAX_PAIR_CHARACTERS:
+        if max(len(pair.answer), len(pair.reference), len(pair.question)) > MAX_PAIR_CHARACTERS:
             raise InvalidInput(f"over {MAX_PAIR_CHARACTERS} characters", field=f"pairs[{index}]")
 
 

@@ -21,7 +21,7 @@ from rstar_sandbox.guest.notation import refuse, tidy
     ],
 )
 def test_ordinary_answers_pass(text):
-    assert refuse(text) == ""
+    assert refuse(tidy(text)) == ""
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,8 @@ def test_ordinary_answers_pass(text):
         ("__import__('os')", "code"),
         ("\x00", "characters"),
         ("数", "characters"),
-        ("x^2" * 13, "exponents"),
+        ("x^2" * 41, "exponents"),
+        (r"\write18{id}", "allow-list"),
     ],
 )
 def test_the_rest_is_refused_with_a_reason(text, why):
@@ -53,15 +54,15 @@ def test_the_rest_is_refused_with_a_reason(text, why):
     [
         ("$5$", "5"),
         (r"\boxed{5}", "5"),
-        (r"\dfrac12", r"\frac12"),
+        (r"\dfrac12", r"\frac 12"),
+        ("90°", r"90^\circ"),
+        (r"\left( 1,\, 2 \right]", "( 1, 2 ]"),
+        (r"2\leqx", r"2\leq x"),
+        (r"\begin{pmatrix}1\\ 2\end{pmatrix}", r"\begin{pmatrix}1\\ 2\end{pmatrix}"),
+        ("sqrt(2)", r"\sqrt (2)"),
+        ("x**2", "x^2"),
         ("5.", "5"),
-        (r"50\%", "50"),
-        ("50%", "50"),
-        (r"90^\circ", "90"),
-        (r"90^{\circ}", "90"),
-        ("90°", "90"),
         ("\u22125", "-5"),
-        (r"\$5", "5"),
         ("1{,}000", "1,000"),
     ],
 )

@@ -1,7 +1,7 @@
 """The interpreter that has the judge loaded, from which one is forked for every pair.
 
 It runs no step and parses no answer but its own examples, so every fork of it starts clean. It is
-made at the first judgement: the zygote itself, and so every step, does without math-verify.
+made at the first judgement.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ EXAMPLES = (
     (r"\frac{1}{2}", "0.5"),
     ("(x + 1)^2", "x^2 + 2x + 1"),
     (r"\{1, 2\}", r"\{2, 3\}"),
-    ("y = 2x", r"(1, \sqrt{2})"),
+    ("y = 2x", r"2y = \sin x"),
+    (r"(1, \sqrt{2}\pi]", r"\frac{1 \pm \sqrt{8}}{3} \text{ cm}"),
+    (r"e^{-x^2} + 3!", r"\begin{pmatrix} 1 & \ln 2 \end{pmatrix}"),
 )
-"""Judged once, so that forks find compiled patterns and grammars in memory."""
+"""Judged once, so that forks find compiled patterns and what sympy imports late in memory."""
 
 
 class Court:

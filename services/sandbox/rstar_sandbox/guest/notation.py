@@ -11,62 +11,91 @@ import re
 MAX_CHARACTERS = 600
 MAX_DIGITS = 60
 MAX_NESTING = 16
-MAX_POWERS = 12
+MAX_POWERS = 40
 MAX_POWER_DEPTH = 2
 MAX_EXPONENT_DIGITS = 4
 
 _COMMAND_LIST = """
-    frac dfrac tfrac cfrac sqrt left right big Big bigg Bigg bigl bigr Bigl Bigr cdot times div pm
-    mp infty cup cap in notin subset subseteq setminus emptyset varnothing mid leq geq le ge lt gt
-    leqslant geqslant ne neq approx equiv sin cos tan cot sec csc arcsin arccos arctan sinh cosh
-    tanh log ln lg exp max min gcd lcm text textbf textit textrm mathrm mathbf mathbb mathcal mathit
-    boldsymbol operatorname mbox begin end pi theta alpha beta gamma delta epsilon varepsilon zeta
-    eta iota kappa lambda mu nu xi rho sigma tau phi varphi chi psi omega Gamma Delta Theta Lambda
-    Xi Pi Sigma Phi Psi Omega circ degree quad qquad boxed fbox overline bar vec hat binom dbinom
-    tbinom lfloor rfloor lceil rceil langle rangle lbrace rbrace lvert rvert lVert rVert vert ldots
-    cdots dots colon to rightarrow implies land lor wedge vee neg forall exists angle triangle prime
-    ast star bullet displaystyle textstyle limits sum prod int lim partial nabla mod bmod pmod pmb
-    hline space
+    frac sqrt cdot times div pm mp infty cup in mid leq geq lt gt neq sin cos tan cot sec csc arcsin
+    arccos arctan sinh cosh tanh log ln lg exp max min text textbf textit textrm mathrm mathbf
+    mathbb mathit operatorname mbox begin end pi theta alpha beta gamma delta epsilon varepsilon
+    zeta eta iota kappa lambda mu nu xi rho sigma tau phi varphi chi psi omega Gamma Delta Theta
+    Lambda Xi Pi Sigma Phi Psi Omega circ overline bar vec hat tilde overrightarrow binom lfloor
+    rfloor lceil rceil langle rangle vert emptyset angle triangle prime ast hline mho ell
 """
-_ENVIRONMENT_LIST = "matrix pmatrix bmatrix vmatrix Bmatrix array cases aligned align"
+_ENVIRONMENT_LIST = "matrix pmatrix bmatrix Bmatrix array"
 
 _COMMANDS = frozenset(_COMMAND_LIST.split())
 _ENVIRONMENTS = frozenset(_ENVIRONMENT_LIST.split())
 
 _COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([^{}]*)\}")
-_SYMBOLS = set(r"%$!,;:{}()[]|\ &#_>" + "\n")
+_SYMBOLS = frozenset(r"%$\{}")
 _ALLOWED = re.compile(r"[\x20-\x7e\n\t]*")
-_BAD_CODE = re.compile(r"__|import|lambda|eval|exec|getattr|open\s*\(")
+_BAD_CODE = re.compile(r"__|import|lambda\s*:|eval|exec|getattr|open\s*\(")
 _CHAIN = re.compile(r"\^\s*[\w.]+\s*\^")
-_DEGREES = re.compile(r"\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree)\s*$")
 _REPLACEMENTS = {
     "\u2212": "-", "\u2013": "-", "\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u00f7": r"\div ",
     "\u03c0": r"\pi ", "\u221e": r"\infty ", "\u2264": r"\leq ", "\u2265": r"\geq ",
-    "\u2260": r"\neq ", "\u00b0": r"^\circ ", "\u222a": r"\cup ", "\u2229": r"\cap ",
-    "\u221a": r"\sqrt", "\u00a0": " ", "\u2009": " ", "\u03b8": r"\theta ",
-    r"\leqslant": r"\leq", r"\geqslant": r"\geq", r"\dfrac": r"\frac", r"\tfrac": r"\frac",
-    r"\cfrac": r"\frac", r"\lbrace": r"\{", r"\rbrace": r"\}", r"\!": "", r"\displaystyle": "",
+    "\u2260": r"\neq ", "\u00b0": r"^\circ ", "\u222a": r"\cup ", "\u221a": r"\sqrt",
+    "\u00a0": " ", "\u2009": " ", "\u03b8": r"\theta ", "\u00b1": r"\pm ", "~": " ",
 }  # fmt: skip
+_SPELLINGS = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
+    "leqslant": "leq", "geqslant": "geq", "le": "leq", "ge": "geq", "ne": "neq",
+    "varnothing": "emptyset", "lvert": "vert", "rvert": "vert", "degree": "circ",
+    "Bbb": "mathbb", "implies": "Rightarrow", "thinspace": "", "displaystyle": "", "textstyle": "",
+    "limits": "", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
+    "bigl": "", "bigr": "", "Bigl": "", "Bigr": "", "quad": "", "qquad": "", "space": "",
+    "boldsymbol": "mathbf", "bf": "", "rm": "",
+}  # fmt: skip
+"""Commands that say the same as another, or nothing."""
+
+_GLUED = re.compile(
+    r"\\(leqslant|geqslant|leq|geq|cdot|times|pi|lfloor|lceil|in|cup|pm|angle)(?=[a-z]$|[A-Z]+$)"
+)
+"""Commands that careless extraction leaves glued to the letter after them."""
+
+_BRACES = {r"\lbrace": r"\{", r"\rbrace": r"\}"}
+_SPACING = re.compile(r"(?<!\\)\\[,;:\s]")
+_PLAIN = re.compile(
+    r"(?<![A-Za-z\\])(sqrt|pi|oo|sin|cos|tan|log|ln|exp|asin|acos|atan)(?![A-Za-z])"
+)
+_PLAIN_NAMES = {"oo": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
 
 def tidy(text: str) -> str:
-    """Spelling only: unicode signs, dollar signs, a box around all, units of angle and percent."""
-    for found, wanted in _REPLACEMENTS.items():
+    """Spelling only: signs, sizes of brackets, spaces, a box around all, Python's names."""
+    for found, wanted in (_REPLACEMENTS | _BRACES).items():
         text = text.replace(found, wanted)
     text = text.strip().strip("$").strip()
-    boxed = re.fullmatch(r"\\(?:boxed|fbox)\s*\{(.*)\}", text, re.DOTALL)
-    text = boxed[1].strip() if boxed else text
+    while boxed := _BOX.fullmatch(text):
+        text = boxed[1].strip()
+    text = _THOUSANDS.sub(",", text)
+    text = _SPACING.sub(" ", text).replace(r"\!", "")
+    text = _COMMAND.sub(_respell, text)
+    text = _PLAIN.sub(lambda found: rf"\{_PLAIN_NAMES.get(found[1], found[1])} ", text)
+    text = text.replace("**", "^")
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1].rstrip()
-    text = re.sub(r"\s*\\?%$", "", text)
-    text = re.sub(r"^\\?\$", "", text)
-    text = re.sub(r"(?<=\d)\{,\}(?=\d{3})", ",", text)
-    return _DEGREES.sub("", text)
+    return " ".join(text.split())
+
+
+def _respell(found: re.Match[str]) -> str:
+    name = found[1]
+    if not name[0].isalpha():
+        return found[0]
+    if name not in _COMMANDS and name not in _SPELLINGS and (glued := _GLUED.match(found[0])):
+        return rf"\{_SPELLINGS.get(glued[1], glued[1])} {found[0][glued.end() :]}"
+    name = _SPELLINGS.get(name, name)
+    # A space, or the letter that follows would become a part of the command.
+    return (rf"\{name}" if name else "") + (" " if found[1] != name else "")
 
 
 def refuse(text: str) -> str:
-    """Why no parser shall see this text; empty if one may."""
+    """Why no parser shall see this tidied text; empty if one may."""
     if not text:
         return "is empty"
     if len(text) > MAX_CHARACTERS:
