@@ -47,12 +47,16 @@ class TreeNode:
     id: int
     parent: int
     step: PromptStep | None
-    """None on the root."""
+    """None on a root, which is its own parent; a search of several trees has several."""
 
     visits: int
     value_sum: float
     outcome: Outcome | None = None
     """Set on nodes that state an answer."""
+
+    @property
+    def is_root(self) -> bool:
+        return self.parent == self.id
 
     @property
     def q(self) -> float:
@@ -72,7 +76,7 @@ class Trajectory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchTree:
-    """One finished search; `nodes[i].id == i` and parents come first."""
+    """One finished search; `nodes[i].id == i`, parents come first, and roots before all."""
 
     search_id: str
     problem_id: str
@@ -82,16 +86,18 @@ class SearchTree:
     def children(self) -> list[list[int]]:
         """Ids of each node's children."""
         children: list[list[int]] = [[] for _ in self.nodes]
-        for node in self.nodes[1:]:
-            children[node.parent].append(node.id)
+        for node in self.nodes:
+            if not node.is_root:
+                children[node.parent].append(node.id)
         return children
 
     def path(self, node_id: int) -> list[TreeNode]:
         """From the root's child to `node_id`."""
         path = []
-        while node_id != ROOT:
-            path.append(self.nodes[node_id])
-            node_id = self.nodes[node_id].parent
+        node = self.nodes[node_id]
+        while not node.is_root:
+            path.append(node)
+            node = self.nodes[node.parent]
         path.reverse()
         return path
 
@@ -122,7 +128,8 @@ class SearchTree:
         nodes = list(self.nodes)
         for leaf in leaves:
             visits = nodes[leaf].visits
-            for node in (nodes[ROOT], *self.path(leaf)):
+            path = self.path(leaf)
+            for node in (nodes[path[0].parent], *path):
                 current = nodes[node.id]
                 nodes[node.id] = replace(
                     current,
@@ -146,14 +153,16 @@ def parse_tree(data: bytes) -> SearchTree:
         raise InvalidInput("not a tree", field="tree") from error
     nodes = []
     for index, node in enumerate(tree.nodes):
-        if node.id != index or (index and node.parent >= index):
+        # Of several trees in one, the roots come first; each is its own parent.
+        is_root = node.parent == index
+        if node.id != index or node.parent > index or (index == ROOT and not is_root):
             raise InvalidInput(f"{tree.search_id}: node {index} is out of order", field="tree")
         answered = node.terminal == tree_pb2.TERMINAL_ANSWER
         nodes.append(
             TreeNode(
                 id=index,
                 parent=node.parent,
-                step=_step(node) if index else None,
+                step=None if is_root else _step(node),
                 visits=node.visits,
                 value_sum=node.value_sum,
                 outcome=_OUTCOMES.get(node.verdict, Outcome.UNKNOWN) if answered else None,

@@ -102,6 +102,19 @@ class PolicySpec(_Frozen):
     prompt_format: str = "mini"
 
 
+class Objective(StrEnum):
+    """What a scorer learns."""
+
+    PAIRWISE = "pairwise"
+    """Preference pairs of steps: the PPM."""
+
+    Q_REGRESSION = "q_regression"
+    """The Q of each step."""
+
+    OUTCOME = "outcome"
+    """Whole trajectories, right against wrong."""
+
+
 class PpmSpec(_Frozen):
     """Train a PPM on preference pairs."""
 
@@ -113,6 +126,10 @@ class PpmSpec(_Frozen):
     training: Training = PPM_TRAINING
     min_margin: float = Field(default=0.5, ge=0, le=2)
     steps_per_side: int = Field(default=2, ge=1, le=16)
+    agreement_filter: bool = False
+    """On as well if the policy it starts from was trained so."""
+
+    objective: Objective = Objective.PAIRWISE
 
 
 Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]

@@ -34,6 +34,18 @@ class TrainerSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="RSTAR_TRAINER_")
 
+    searcher_address: str = ""
+    """A searcher that answers for batches; runs of self-evolution need it."""
+
+    policy_address: str = ""
+    """A policy service, to see what it serves; runs need it."""
+
+    ppm_address: str = ""
+    """A PPM service, likewise; empty where there is none."""
+
+    sandbox_address: str = ""
+    """A sandbox that judges evaluation answers; runs need it."""
+
     work_dir: Path = Path("~/.cache/rstar-math/trainer")
     """Where jobs keep trees and saved state; must outlive the process."""
 
@@ -68,12 +80,24 @@ async def serve(
     settings: TrainerSettings, *, on_listening: Callable[[int], None] | None = None
 ) -> None:
     """Serve until a signal arrives; `on_listening` is told the port."""
-    from rstar.v1 import trainer_pb2_grpc
+    import grpc
+
+    from rstar.v1 import evolution_pb2_grpc, trainer_pb2_grpc
     from rstar_common.artifacts import ObjectStore
     from rstar_common.bus import connected
     from rstar_common.checkpoints import Pointers
     from rstar_common.rpc import grpc_server
-    from rstar_common.streams import JOB_RECORDS, POINTERS, ensure_topology, key_value
+    from rstar_common.streams import (
+        JOB_RECORDS,
+        POINTERS,
+        RUN_RECORDS,
+        ensure_topology,
+        key_value,
+    )
+    from rstar_trainer.evolution.controller import Evolution
+    from rstar_trainer.evolution.servicer import EvolutionServicer
+    from rstar_trainer.evolution.store import RunStore
+    from rstar_trainer.evolution.tiers import Addresses, open_tiers
     from rstar_trainer.job_store import JobStore
     from rstar_trainer.promotion import Registry, import_proposer, import_seeds
     from rstar_trainer.runner import JobRunner, WorkerLimits
@@ -101,15 +125,31 @@ async def serve(
                 threads=settings.threads, device=settings.device, precision=settings.precision
             ),
         )
-        servicer = TrainerServicer(jobs, runner, registry)
+        runs = RunStore(await key_value(jetstream, RUN_RECORDS, replicas=replicas))
+        await runs.load()
+        addresses = Addresses(
+            searcher=settings.searcher_address,
+            policy=settings.policy_address,
+            ppm=settings.ppm_address,
+            sandbox=settings.sandbox_address,
+        )
+        evolution = Evolution(runs, registry, jobs, lambda: open_tiers(addresses, store, jetstream))
+
+        def add_servicers(server: grpc.aio.Server) -> None:
+            trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
+                TrainerServicer(jobs, runner, registry), server
+            )
+            evolution_pb2_grpc.add_EvolutionServiceServicer_to_server(
+                EvolutionServicer(runs, evolution, store), server
+            )
+
         components = {
             "jobs": runner.run,
+            "runs": evolution.run,
             "grpc": grpc_server(
                 settings.grpc,
-                lambda server: trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
-                    servicer, server
-                ),
-                service_names=["rstar.v1.TrainerService"],
+                add_servicers,
+                service_names=["rstar.v1.TrainerService", "rstar.v1.EvolutionService"],
                 on_listening=on_listening,
             ),
             "metrics": metrics_server(settings.telemetry),

@@ -44,7 +44,7 @@ def preference_groups(
 ) -> list[PreferenceGroup]:
     """The groups of one tree: one for each node that has a pair, then the final one."""
     leads_right, leads_wrong = _leads_to(tree, Outcome.RIGHT), _leads_to(tree, Outcome.WRONG)
-    if not (leads_right[0] and leads_wrong[0]):
+    if not (any(leads_right) and any(leads_wrong)):
         return []
     groups: list[PreferenceGroup] = []
     for children in tree.children():

@@ -212,7 +212,7 @@ class JobRunner:
         if isinstance(spec, PolicySpec):
             version, agreement_filter = spec.base, spec.agreement_filter
         else:
-            version, agreement_filter = spec.policy_version, False
+            version, agreement_filter = spec.policy_version, spec.agreement_filter
             version = version or await self._registry.promoted("policy")
         base = ""
         if version:
@@ -227,7 +227,7 @@ class JobRunner:
             )
             if not isinstance(spec, PolicySpec):
                 # A policy that was taught agreed programs only must not be judged by others.
-                agreement_filter = bool(manifest.metrics.get("agreement_filter", 0.0))
+                agreement_filter |= bool(manifest.metrics.get("agreement_filter", 0.0))
         return WorkOrder(
             spec=spec,
             base=base,

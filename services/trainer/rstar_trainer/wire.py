@@ -19,6 +19,7 @@ from rstar_trainer.job import (
     PPM_TRAINING,
     JobRecord,
     JobState,
+    Objective,
     PolicySpec,
     PpmSpec,
     Shape,
@@ -33,6 +34,13 @@ _STATES = {
     JobState.SUCCEEDED: trainer_pb2.JOB_STATE_SUCCEEDED,
     JobState.FAILED: trainer_pb2.JOB_STATE_FAILED,
     JobState.CANCELLED: trainer_pb2.JOB_STATE_CANCELLED,
+}
+
+_OBJECTIVES = {
+    trainer_pb2.PPM_OBJECTIVE_UNSPECIFIED: Objective.PAIRWISE,
+    trainer_pb2.PPM_OBJECTIVE_PAIRWISE: Objective.PAIRWISE,
+    trainer_pb2.PPM_OBJECTIVE_Q_REGRESSION: Objective.Q_REGRESSION,
+    trainer_pb2.PPM_OBJECTIVE_OUTCOME: Objective.OUTCOME,
 }
 
 
@@ -67,9 +75,12 @@ def _policy_spec(job: trainer_pb2.TrainPolicyJob) -> PolicySpec:
 
 
 def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:
+    if job.objective not in _OBJECTIVES:
+        raise InvalidInput(f"unknown value {job.objective}", field="train_ppm.objective")
     fields = _set_fields(job) | {
         "batch_ids": _batch_ids(job.batch_ids, "train_ppm"),
         "training": _training(job.training, PPM_TRAINING, "train_ppm"),
+        "objective": _OBJECTIVES[job.objective],
     }
     return _checked(PpmSpec, fields, "train_ppm")
 

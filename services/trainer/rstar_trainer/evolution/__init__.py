@@ -1,0 +1,1 @@
+"""Runs of self-evolution: rounds of search, training and evaluation (rStar-Math section 4)."""

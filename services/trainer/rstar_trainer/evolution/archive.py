@@ -1,0 +1,87 @@
+"""A run as one tar archive: its record, problems, trees, data sets and checkpoints.
+
+Objects keep their keys as names, so what an archive holds can be read without us. Only a
+run that has ended can be moved: one that goes on has work in a queue, which stays behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from rstar.v1 import evolution_pb2
+from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.checkpoints import BOOTSTRAP, PREFIX
+from rstar_common.errors import Conflict, InvalidInput
+from rstar_trainer.evolution.problems import run_prefix
+from rstar_trainer.evolution.store import ENDED
+
+RECORD = "run.pb"
+_KEY_PREFIXES = ("trees/", "evolution/", "datasets/", PREFIX)
+
+
+async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
+    """Keys of every object of a run."""
+    for one in (*run.recipe.pools, *run.recipe.evaluation_sets):
+        yield one.problems_key
+    prefixes = [run_prefix(run.run_id)]
+    for report in run.rounds:
+        batches = [report.batch_id, *(made.batch_id for made in report.evaluations)]
+        prefixes += [trees_prefix(batch_id) for batch_id in batches]
+        for model, version in (("policy", report.policy_version), ("ppm", report.ppm_version)):
+            if version and version != BOOTSTRAP:
+                prefixes += [f"{PREFIX}{model}/{version}/", f"datasets/{version}/"]
+    for prefix in prefixes:
+        async for key in store.keys(prefix):
+            yield key
+
+
+async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) -> None:
+    """Write the archive of a run.
+
+    Raises:
+        InvalidInput: the run goes on.
+    """
+    if run.state not in ENDED:
+        raise InvalidInput("goes on; it can be exported when it has ended", field="run_id")
+    with tarfile.open(path, "w") as archive:
+        _add(archive, RECORD, run.SerializeToString(deterministic=True))
+        async for key in run_keys(store, run):
+            _add(archive, key, await store.get(key))
+
+
+async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
+    """Put the objects of an archive into the store; returns the run. Doing it again is harmless.
+
+    Raises:
+        InvalidInput: it is no archive of a run that has ended.
+    """
+    try:
+        with tarfile.open(path, "r:") as archive:
+            member = archive.extractfile(RECORD)
+            run = evolution_pb2.Run.FromString(member.read() if member else b"")
+            if run.state not in ENDED:
+                raise InvalidInput("not the archive of a run that has ended", field="archive")
+            for entry in archive:
+                if entry.name == RECORD:
+                    continue
+                if not entry.isfile() or not entry.name.startswith(_KEY_PREFIXES):
+                    raise InvalidInput(f"holds {entry.name}", field="archive")
+                content = archive.extractfile(entry)
+                assert content is not None, "a file has content"
+                with contextlib.suppress(Conflict):
+                    await store.create(entry.name, content.read())
+    except (tarfile.TarError, KeyError, DecodeError) as error:
+        raise InvalidInput(f"not an archive of a run: {error}", field="archive") from error
+    return run
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(data)
+    archive.addfile(entry, io.BytesIO(data))

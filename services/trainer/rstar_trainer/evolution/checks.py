@@ -1,0 +1,145 @@
+"""Whether a recipe can be carried out: every fault is found before anything runs.
+
+Faults name the field by its path (`rounds[1].gates[0].evaluation`), from which the command
+line finds the line of the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_trainer.wire import spec_from
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PPM_SELECTIONS = (
+    types_pb2.ANSWER_SELECTION_BEST_PPM,
+    types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY,
+)
+
+
+def check_recipe(recipe: evolution_pb2.Recipe) -> None:
+    """Refuse what could not be carried out.
+
+    Raises:
+        InvalidInput: naming the field at fault.
+    """
+    check_run_name(recipe.name, field="name")
+    pools = _unique([pool.name for pool in recipe.pools], "pools")
+    sets = _unique([one.name for one in recipe.evaluation_sets], "evaluation_sets")
+    if not recipe.rounds:
+        raise InvalidInput("is empty", field="rounds")
+    has_policy = has_ppm = False
+    for number, round_ in enumerate(recipe.rounds):
+        where = f"rounds[{number}]"
+        for index, pool in enumerate(round_.pools):
+            _known(pool, pools, f"{where}.pools[{index}]", "pool")
+        has_policy, has_ppm = _check_models(round_, where, has_policy, has_ppm)
+        for name in ("max_unsolved_share", "too_easy_share"):
+            if not 0 <= getattr(round_, name) <= 1:
+                raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
+        _check_evaluations(round_, where, sets, has_ppm=has_ppm)
+        _check_gates(round_, where, number)
+
+
+def check_run_name(name: str, *, field: str) -> None:
+    """Refuse a name that could not stand in ids.
+
+    Raises:
+        InvalidInput: naming `field`.
+    """
+    if not NAME.fullmatch(name):
+        raise InvalidInput("must be 1 to 64 of A-Z a-z 0-9 . _ -", field=field)
+
+
+def _check_models(
+    round_: evolution_pb2.Round, where: str, has_policy: bool, has_ppm: bool
+) -> tuple[bool, bool]:
+    search = round_.search
+    if search.mode == types_pb2.SEARCH_MODE_TEST_TIME or not search.mode:
+        raise InvalidInput("must be terminal_guided or ppm_augmented", field=f"{where}.search.mode")
+    if search.mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
+        raise InvalidInput("no round before trains a PPM", field=f"{where}.search.mode")
+    if round_.HasField("policy"):
+        _check_job(round_.policy, f"{where}.policy")
+    if round_.HasField("ppm"):
+        if not has_policy and not round_.HasField("policy"):
+            raise InvalidInput(
+                "no policy is trained that it could start from", field=f"{where}.ppm"
+            )
+        _check_job(round_.ppm, f"{where}.ppm")
+    return has_policy or round_.HasField("policy"), has_ppm or round_.HasField("ppm")
+
+
+def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str) -> None:
+    """The trainer's own check of the job, with the run's fields filled in."""
+    for name in ("batch_ids", "policy_version"):
+        if getattr(job, name, None):
+            raise InvalidInput("is set by the run", field=f"{where}.{name}")
+    request = trainer_pb2.SubmitJobRequest(job_id="check")
+    if isinstance(job, trainer_pb2.TrainPolicyJob):
+        request.train_policy.CopyFrom(job)
+        request.train_policy.batch_ids.append("check")
+    else:
+        request.train_ppm.CopyFrom(job)
+        request.train_ppm.batch_ids.append("check")
+    try:
+        spec_from(request)
+    except InvalidInput as error:
+        path = error.field.partition(".")[2]
+        raise InvalidInput(
+            str(error).removeprefix(f"{error.field}: "), field=f"{where}.{path}"
+        ) from error
+
+
+def _check_evaluations(
+    round_: evolution_pb2.Round, where: str, sets: Collection[str], *, has_ppm: bool
+) -> None:
+    _unique([one.name for one in round_.evaluations], f"{where}.evaluations")
+    for index, evaluation in enumerate(round_.evaluations):
+        here = f"{where}.evaluations[{index}]"
+        _known(evaluation.set, sets, f"{here}.set", "evaluation set")
+        search = evaluation.search
+        if search.mode not in (
+            types_pb2.SEARCH_MODE_UNSPECIFIED,
+            types_pb2.SEARCH_MODE_TEST_TIME,
+        ):
+            raise InvalidInput("must be test_time", field=f"{here}.search.mode")
+        if search.answer_selection in _PPM_SELECTIONS and not has_ppm:
+            raise InvalidInput(
+                "needs a PPM; none is trained by then", field=f"{here}.search.answer_selection"
+            )
+        if search.extra_rollouts:
+            raise InvalidInput("is for data generation", field=f"{here}.search.extra_rollouts")
+
+
+def _check_gates(round_: evolution_pb2.Round, where: str, number: int) -> None:
+    names = [one.name for one in round_.evaluations]
+    for index, gate in enumerate(round_.gates):
+        here = f"{where}.gates[{index}]"
+        _known(gate.evaluation, names, f"{here}.evaluation", "evaluation of this round")
+        if not 0 <= gate.min_accuracy <= 1:
+            raise InvalidInput("can never hold: accuracy is 0 to 1", field=f"{here}.min_accuracy")
+        if gate.HasField("max_drop"):
+            if not 0 <= gate.max_drop <= 1:
+                raise InvalidInput("must be 0 to 1", field=f"{here}.max_drop")
+            if number == 0:
+                raise InvalidInput(
+                    "there is no round before to compare with", field=f"{here}.max_drop"
+                )
+
+
+def _unique(names: Sequence[str], where: str) -> set[str]:
+    for index, name in enumerate(names):
+        check_run_name(name, field=f"{where}[{index}].name")
+        if name in names[:index]:
+            raise InvalidInput(f"{name} appears twice", field=f"{where}[{index}].name")
+    return set(names)
+
+
+def _known(name: str, names: Collection[str], where: str, what: str) -> None:
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise InvalidInput(f"no {what} {name!r}; there is: {known}", field=where)

@@ -1,0 +1,75 @@
+"""Training problems that resemble evaluation problems: found before anything runs.
+
+Two questions are one if their normalised texts are equal, or if they have `ngram`
+consecutive words in common. Numbers are words: problems of one template with other
+numbers are told apart. Short questions are compared whole only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rstar.v1 import types_pb2
+from rstar_trainer.evolution.problems import PoolProblem
+
+_WORD = re.compile(r"[a-z]+|[0-9]+(?:\.[0-9]+)?|[^\sa-z0-9]")
+_PUNCTUATION = frozenset(".,;:?!'\"$\\{}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """A training problem and the evaluation problem it resembles."""
+
+    pool: str
+    problem_id: str
+    evaluation_set: str
+    evaluation_problem_id: str
+    how: str
+
+
+def words(question: str) -> tuple[str, ...]:
+    """A question as it is compared: lower case, spacing and punctuation gone."""
+    return tuple(w for w in _WORD.findall(question.lower()) if w not in _PUNCTUATION)
+
+
+def _ngrams(text: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    for start in range(len(text) - size + 1):
+        yield tuple(text[start : start + size])
+
+
+def contaminated(
+    problems: Sequence[PoolProblem],
+    evaluation_sets: Mapping[str, Sequence[types_pb2.Problem]],
+    *,
+    ngram: int,
+) -> list[Match]:
+    """One match for each training problem that resembles an evaluation problem, in order."""
+    whole: dict[tuple[str, ...], tuple[str, str]] = {}
+    parts: dict[tuple[str, ...], tuple[str, str]] = {}
+    for name, members in evaluation_sets.items():
+        for problem in members:
+            text = words(problem.question)
+            whole.setdefault(text, (name, problem.problem_id))
+            if ngram:
+                for part in _ngrams(text, ngram):
+                    parts.setdefault(part, (name, problem.problem_id))
+    found: list[Match] = []
+    for one in problems:
+        text = words(one.problem.question)
+        match, how = whole.get(text), "text"
+        if match is None and ngram:
+            how = "ngram"
+            match = next((parts[part] for part in _ngrams(text, ngram) if part in parts), None)
+        if match is not None:
+            found.append(
+                Match(
+                    pool=one.pool,
+                    problem_id=one.id,
+                    evaluation_set=match[0],
+                    evaluation_problem_id=match[1],
+                    how=how,
+                )
+            )
+    return found

@@ -1,0 +1,125 @@
+"""What a run will do and how long it may take: counts are ceilings, seconds are guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+
+STEPS_A_PROGRAM = 2
+"""Steps of a trajectory that run, for the estimate."""
+
+DEFAULT_RUNS_PER_SECOND = 20.0
+DEFAULT_TOKENS_PER_SECOND = 5000.0
+DEFAULT_ROLLOUTS = 8
+DEFAULT_CANDIDATES = 8
+
+
+def plan_rounds(
+    recipe: evolution_pb2.Recipe, pool_sizes: Mapping[str, int], set_sizes: Mapping[str, int]
+) -> list[evolution_pb2.PlannedRound]:
+    """An estimate of each round, from the recipe and the sizes of its problem sets."""
+    resources = recipe.resources
+    runs = resources.sandbox_runs_per_second or DEFAULT_RUNS_PER_SECOND
+    tokens = resources.training_tokens_per_second or DEFAULT_TOKENS_PER_SECOND
+    planned = []
+    for number, round_ in enumerate(recipe.rounds):
+        available = sum(pool_sizes[name] for name in round_.pools or pool_sizes)
+        problems = min(round_.problems or available, available)
+        rollouts = problems * _rollouts(round_.search)
+        sandbox_runs = problems * _runs(round_.search)
+        sizes = [
+            min(one.problems or set_sizes[one.set], set_sizes[one.set])
+            for one in round_.evaluations
+        ]
+        evaluation_runs = sum(
+            size * _runs(one.search) for size, one in zip(sizes, round_.evaluations, strict=True)
+        )
+        planned.append(
+            evolution_pb2.PlannedRound(
+                round=number,
+                problems=problems,
+                rollouts=rollouts,
+                sandbox_runs=sandbox_runs,
+                evaluation_problems=sum(sizes),
+                evaluation_sandbox_runs=evaluation_runs,
+                search_seconds=sandbox_runs / runs,
+                training_seconds=_training_tokens(round_) / tokens,
+                evaluation_seconds=evaluation_runs / runs,
+            )
+        )
+    return planned
+
+
+def seconds_left(
+    plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
+) -> float:
+    """Planned seconds of what is not done, scaled by how the planned seconds held so far."""
+    planned_done = real_done = left = 0.0
+    phases = evolution_pb2.RoundPhase
+    current = len(run.rounds) - 1
+    for number, planned in enumerate(plan):
+        report = run.rounds[number] if number <= current else None
+        for phase, seconds in (
+            (phases.ROUND_PHASE_SEARCHING, planned.search_seconds),
+            (phases.ROUND_PHASE_TRAINING_POLICY, planned.training_seconds),
+            (phases.ROUND_PHASE_EVALUATING, planned.evaluation_seconds),
+        ):
+            name = phase_name(phase)
+            if report is not None and name in report.seconds:
+                planned_done += seconds
+                real_done += report.seconds[name]
+            elif report is not None and report.phase == phase:
+                left += seconds * (1 - share_of_phase)
+            elif report is None or report.phase < phase:
+                left += seconds
+    return left * (real_done / planned_done if planned_done and real_done else 1.0)
+
+
+def progress(
+    plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
+) -> float:
+    """Planned seconds of what is done, as a share of all."""
+    unscaled = evolution_pb2.Run()
+    unscaled.CopyFrom(run)
+    for report in unscaled.rounds:
+        for name in list(report.seconds):
+            report.seconds[name] = 0.0
+    total = sum(one.search_seconds + one.training_seconds + one.evaluation_seconds for one in plan)
+    return 1 - seconds_left(plan, unscaled, share_of_phase) / total if total else 0.0
+
+
+def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
+    """A phase as it is told to people: `searching`."""
+    name = evolution_pb2.RoundPhase.Name(phase)
+    return name.removeprefix("ROUND_PHASE_").lower().replace("_", " ")
+
+
+def _rollouts(search: types_pb2.SearchSettings) -> int:
+    each = (search.rollouts or DEFAULT_ROLLOUTS) * (search.trees or 1)
+    if search.strategy == types_pb2.STRATEGY_GREEDY:
+        return 1
+    return each + sum(search.extra_rollouts)
+
+
+def _runs(search: types_pb2.SearchSettings) -> int:
+    tree = search.strategy in (
+        types_pb2.STRATEGY_UNSPECIFIED,
+        types_pb2.STRATEGY_MCTS,
+        types_pb2.STRATEGY_STEP_BEAM,
+    )
+    width = (search.candidates or DEFAULT_CANDIDATES) if tree else 1
+    return _rollouts(search) * STEPS_A_PROGRAM * width
+
+
+def _training_tokens(round_: evolution_pb2.Round) -> float:
+    total = 0.0
+    for wanted, settings, defaults in (
+        (round_.HasField("policy"), round_.policy.training, POLICY_TRAINING),
+        (round_.HasField("ppm"), round_.ppm.training, PPM_TRAINING),
+    ):
+        if wanted:
+            batch = settings.batch_tokens or defaults.batch_tokens
+            total += settings.max_steps * batch or defaults.enough_tokens
+    return total

@@ -1,0 +1,130 @@
+"""The problems of a run: read from the store, told apart, chosen for a round.
+
+References stay in values of this module and in data-generation batches; what is evaluated
+is published without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from google.protobuf import json_format
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.artifacts import ObjectStore
+from rstar_common.errors import InvalidInput
+from rstar_common.streams import check_name, token
+
+PREFIX = "evolution/"
+
+LABELS = ("module", "subject", "type", "level", "source")
+"""The first of these that a problem has is the label that reports tell apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolProblem:
+    """A problem and where it comes from."""
+
+    pool: str
+    problem: types_pb2.Problem
+    synthetic: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.problem.problem_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastResult:
+    """What the last search of a problem gave."""
+
+    right: int
+    answered: int
+    """Trajectories with a judged answer, right ones included."""
+
+    @property
+    def right_share(self) -> float:
+        return self.right / self.answered if self.answered else 0.0
+
+
+def run_prefix(run_id: str) -> str:
+    """Where the objects of a run lie."""
+    return f"{PREFIX}{token(run_id)}/"
+
+
+def label_of(labels: Mapping[str, str]) -> str:
+    """The label of a problem that reports tell apart; empty if it has none."""
+    return next((labels[name] for name in LABELS if name in labels), "")
+
+
+async def read_set(store: ObjectStore, key: str, *, where: str) -> list[types_pb2.Problem]:
+    """The problems of an object, in order.
+
+    Raises:
+        InvalidInput: naming `where`: a line is no problem, or an id appears twice.
+    """
+    problems: list[types_pb2.Problem] = []
+    seen: set[str] = set()
+    for number, line in enumerate((await store.get(key)).splitlines(), start=1):
+        try:
+            problem = json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
+        except (json_format.ParseError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"line {number} is no problem: {error}", field=where) from error
+        check_name(problem.problem_id, field=f"{where}: line {number}")
+        if not problem.HasField("reference"):
+            raise InvalidInput(f"{problem.problem_id} has no answer", field=where)
+        if problem.problem_id in seen:
+            raise InvalidInput(f"{problem.problem_id} appears twice", field=where)
+        seen.add(problem.problem_id)
+        problems.append(problem)
+    if not problems:
+        raise InvalidInput("holds no problem", field=where)
+    return problems
+
+
+def spread(problems: Sequence[PoolProblem], limit: int) -> list[PoolProblem]:
+    """`limit` problems at equal distances; 0 means all."""
+    if not limit or limit >= len(problems):
+        return list(problems)
+    return [problems[index * len(problems) // limit] for index in range(limit)]
+
+
+def choose(
+    round_: evolution_pb2.Round,
+    problems: Sequence[PoolProblem],
+    past: Mapping[str, PastResult],
+    excluded: Collection[str],
+) -> list[PoolProblem]:
+    """The problems of a round: a function of the recipe and of the last results alone.
+
+    Too easy ones, and synthetic ones whose answers are mostly called wrong, are left out;
+    unsolved ones are taken at equal distances until they are as many as allowed.
+    """
+    wanted = set(round_.pools)
+    kept: list[PoolProblem] = []
+    for one in problems:
+        if (wanted and one.pool not in wanted) or one.id in excluded:
+            continue
+        result = past.get(one.id)
+        if result is not None and result.answered:
+            if round_.too_easy_share and result.right_share >= round_.too_easy_share:
+                continue
+            if one.synthetic and 0 < result.right_share < SYNTHETIC_RIGHT_SHARE:
+                continue
+        kept.append(one)
+    if round_.max_unsolved_share:
+        unsolved = [one for one in kept if one.id in past and past[one.id].right == 0]
+        others = [one for one in kept if not (one.id in past and past[one.id].right == 0)]
+        share = round_.max_unsolved_share
+        total = round_.problems or len(kept)
+        # Few others: then the unsolved are fewer too, so that their share holds.
+        allowed = min(total * share, len(others) * share / max(1e-9, 1 - share))
+        chosen = {one.id for one in spread(unsolved, max(1, int(allowed)))} if unsolved else set()
+        taken = {one.id for one in others} | chosen
+        kept = [one for one in kept if one.id in taken]
+    return spread(kept, round_.problems)
+
+
+SYNTHETIC_RIGHT_SHARE = 0.5
+"""Of trajectories: below it the answer of a synthetic problem is not to be trusted."""

@@ -1,0 +1,348 @@
+"""One round, phase by phase. Every phase can be done again and changes nothing then.
+
+Batch ids, job ids and object keys are functions of the run's and the round's names, so a
+phase that is repeated after a death finds what it made. What a phase learns is written
+into the round's report, which the controller stores before the next phase begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
+from rstar_common import checkpoints
+from rstar_common.checkpoints import BOOTSTRAP, Model
+from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_trainer.evolution.measuring import measure, shares, total_cost
+from rstar_trainer.evolution.past import past_results
+from rstar_trainer.evolution.problems import (
+    PastResult,
+    PoolProblem,
+    choose,
+    label_of,
+    run_prefix,
+    spread,
+)
+from rstar_trainer.evolution.tiers import Tiers
+from rstar_trainer.job import ENDED, JobRecord, JobState
+from rstar_trainer.job_store import JobStore
+from rstar_trainer.promotion import Registry
+from rstar_trainer.wire import spec_from
+
+POLL_SECONDS = 1.0
+"""Batches and served versions have states one asks for, and no stream."""
+
+Phase = evolution_pb2.RoundPhase
+Tell = Callable[[str, float], None]
+"""Told what is done now and the share of the phase that is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """The problems of a run."""
+
+    problems: Sequence[PoolProblem]
+    sets: Mapping[str, Sequence[types_pb2.Problem]]
+    excluded: frozenset[str]
+
+
+class Rounds:
+    """Carries the phases of one run's rounds out."""
+
+    def __init__(
+        self, tiers: Tiers, registry: Registry, jobs: JobStore, material: Material, tell: Tell
+    ) -> None:
+        self._tiers = tiers
+        self._registry = registry
+        self._jobs = jobs
+        self._material = material
+        self._tell = tell
+
+    async def advance(self, run: evolution_pb2.Run) -> None:
+        """Carry out the phase the run is in, and write what came of it into `run`."""
+        if not run.rounds or run.rounds[-1].phase == Phase.ROUND_PHASE_DONE:
+            self._begin(run)
+        report = run.rounds[-1]
+        round_ = run.recipe.rounds[report.round]
+        match report.phase:
+            case Phase.ROUND_PHASE_PREPARING:
+                await self._prepare(run, round_, report)
+                self._next(report, Phase.ROUND_PHASE_SEARCHING)
+            case Phase.ROUND_PHASE_SEARCHING:
+                await self._search(run, round_, report)
+                self._next(report, Phase.ROUND_PHASE_TRAINING_POLICY)
+            case Phase.ROUND_PHASE_TRAINING_POLICY:
+                if round_.HasField("policy"):
+                    await self._train_policy(run, round_, report)
+                self._next(report, Phase.ROUND_PHASE_TRAINING_PPM)
+            case Phase.ROUND_PHASE_TRAINING_PPM:
+                if round_.HasField("ppm"):
+                    await self._train_ppm(run, round_, report)
+                self._next(report, Phase.ROUND_PHASE_EVALUATING)
+            case Phase.ROUND_PHASE_EVALUATING:
+                if len(report.evaluations) < len(round_.evaluations):
+                    await self._evaluate(run, round_, report)
+                else:
+                    self._next(report, Phase.ROUND_PHASE_DECIDING)
+            case Phase.ROUND_PHASE_DECIDING:
+                await self._decide(run, round_, report)
+                self._next(report, Phase.ROUND_PHASE_DONE)
+
+    def _begin(self, run: evolution_pb2.Run) -> None:
+        report = run.rounds.add(round=len(run.rounds), phase=Phase.ROUND_PHASE_PREPARING)
+        report.batch_id = f"{run.run_id}/r{report.round}/search"
+        report.phase_began.GetCurrentTime()
+
+    def _next(
+        self, report: evolution_pb2.RoundReport, phase: evolution_pb2.RoundPhase.ValueType
+    ) -> None:
+        from rstar_trainer.evolution.estimate import phase_name
+
+        spent = time.time() - report.phase_began.ToMicroseconds() / 1e6
+        report.seconds[phase_name(report.phase)] = round(spent, 3)
+        report.phase = phase
+        report.phase_began.GetCurrentTime()
+
+    async def _prepare(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        self._tell("choosing problems", 0.0)
+        if not run.policy_version:
+            # What was promoted when the run began is what its first round starts from.
+            run.policy_version = await self._registry.promoted("policy")
+        report.search_policy = BOOTSTRAP if round_.bootstrap else run.policy_version
+        report.search_ppm = run.ppm_version
+        past: dict[str, PastResult] = {}
+        for earlier in list(run.rounds)[:-1]:
+            past |= await past_results(
+                self._registry.store,
+                earlier.batch_id,
+                f"{run_prefix(run.run_id)}round-{earlier.round}/outcomes.json",
+            )
+        chosen = choose(round_, self._material.problems, past, self._material.excluded)
+        if not chosen:
+            raise InvalidInput("no problem is left to search", field=f"rounds[{report.round}]")
+        report.problems = len(chosen)
+        report.problems_key = f"{run_prefix(run.run_id)}round-{report.round}/problems.txt"
+        ids = "".join(f"{one.id}\n" for one in chosen).encode()
+        await self._registry.store.put(report.problems_key, ids)
+
+    async def _search(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        await self._serve("policy", report.search_policy)
+        if report.search_ppm:
+            await self._serve("ppm", report.search_ppm)
+        ids = (await self._registry.store.get(report.problems_key)).decode().splitlines()
+        by_id = {one.id: one for one in self._material.problems}
+        settings = seeded(round_.search, run.recipe.seed, report.round)
+        await self._tiers.publish(report.batch_id, [by_id[name].problem for name in ids], settings)
+        batch = await self._batch_ended(report.batch_id, f"searching {len(ids)} problems")
+        results = await self._tiers.results(report.batch_id)
+        outcomes: dict[str, list[bool]] = defaultdict(list)
+        for result in results:
+            solved = result.result.verdict == types_pb2.VERDICT_EQUAL
+            outcomes[label_of(result.labels)].append(solved)
+        past = await past_results(
+            self._registry.store,
+            report.batch_id,
+            f"{run_prefix(run.run_id)}round-{report.round}/outcomes.json",
+        )
+        report.solved = sum(one.right > 0 for one in past.values())
+        report.dead = batch.dead
+        report.search_cost.CopyFrom(total_cost(results))
+        by_label: dict[str, list[bool]] = defaultdict(list)
+        for name in ids:
+            right = name in past and past[name].right > 0
+            by_label[label_of(by_id[name].problem.labels)].append(right)
+        report.solved_by_label.update(shares(by_label))
+
+    async def _train_policy(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        report.policy_job = f"{run.run_id}-r{report.round}-policy"
+        job = trainer_pb2.SubmitJobRequest(job_id=report.policy_job, train_policy=round_.policy)
+        job.train_policy.batch_ids.extend(learned_batches(run, round_))
+        job.train_policy.training.seed = job.train_policy.training.seed or run.recipe.seed
+        record = await self._job_ended(job, "training the policy")
+        report.policy_version = record.checkpoint_version
+        report.policy_metrics.update(record.metrics)
+
+    async def _train_ppm(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        report.ppm_job = f"{run.run_id}-r{report.round}-ppm"
+        job = trainer_pb2.SubmitJobRequest(job_id=report.ppm_job, train_ppm=round_.ppm)
+        job.train_ppm.batch_ids.extend(learned_batches(run, round_))
+        job.train_ppm.policy_version = report.policy_version or run.policy_version
+        job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed
+        record = await self._job_ended(job, "training the PPM")
+        report.ppm_version = record.checkpoint_version
+        report.ppm_metrics.update(record.metrics)
+
+    async def _evaluate(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        """Make the first measurement that is missing."""
+        number = len(report.evaluations)
+        asked = round_.evaluations[number]
+        began = time.monotonic()
+        await self._serve("policy", report.policy_version or report.search_policy)
+        if ppm := report.ppm_version or run.ppm_version:
+            await self._serve("ppm", ppm)
+        members = [
+            PoolProblem(pool="", problem=problem) for problem in self._material.sets[asked.set]
+        ]
+        problems = [one.problem for one in spread(members, asked.problems)]
+        batch_id = f"{run.run_id}/r{report.round}/eval/{asked.name}"
+        settings = seeded(asked.search, run.recipe.seed, report.round)
+        settings.mode = types_pb2.SEARCH_MODE_TEST_TIME
+        await self._tiers.publish(batch_id, [unanswered(one) for one in problems], settings)
+        share = number / len(round_.evaluations)
+        await self._batch_ended(
+            batch_id, f"evaluating: {asked.name}", begins=share, part=1 / len(round_.evaluations)
+        )
+        made = await measure(self._tiers, problems, await self._tiers.results(batch_id))
+        made.name = asked.name
+        made.batch_id = batch_id
+        made.seconds = round(time.monotonic() - began, 3)
+        report.evaluations.append(made)
+
+    async def _decide(
+        self,
+        run: evolution_pb2.Run,
+        round_: evolution_pb2.Round,
+        report: evolution_pb2.RoundReport,
+    ) -> None:
+        self._tell("deciding", 0.0)
+        reasons = failed_gates(run, round_, report)
+        report.promoted = not reasons
+        report.decision = "; ".join(reasons) or "every gate holds"
+        if report.promoted:
+            run.policy_version = report.policy_version or run.policy_version
+            run.ppm_version = report.ppm_version or run.ppm_version
+        # Evaluation has put the new models in place; the old ones come back if they lost.
+        for model, version in (("policy", run.policy_version), ("ppm", run.ppm_version)):
+            if version:
+                await self._promote(model, version)  # type: ignore[arg-type] # a Literal
+
+    async def _promote(self, model: Model, version: str) -> None:
+        manifest = await checkpoints.read_manifest(self._registry.store, model, version)
+        await self._registry.promote(manifest)
+
+    async def _serve(self, model: Model, version: str) -> None:
+        """Promote a version and wait until its service answers with it."""
+        await self._promote(model, version)
+        while True:
+            try:
+                if await self._tiers.served(model) == version:
+                    return
+            except Unavailable:
+                pass
+            self._tell(f"waiting for the {model} service to serve {version}", 0.0)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _batch_ended(
+        self, batch_id: str, stage: str, *, begins: float = 0.0, part: float = 1.0
+    ) -> searcher_pb2.Batch:
+        while True:
+            try:
+                batch = await self._tiers.batch(batch_id)
+            except (NotFound, Unavailable):  # not taken in yet, or its searcher is away
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            ended = batch.done + batch.dead
+            self._tell(
+                f"{stage}: {ended} of {batch.total}", begins + part * ended / max(1, batch.total)
+            )
+            if batch.state == searcher_pb2.BATCH_STATE_DONE:
+                return batch
+            if batch.state == searcher_pb2.BATCH_STATE_CANCELLED:
+                raise InvalidInput("was cancelled", field=batch_id)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _job_ended(self, request: trainer_pb2.SubmitJobRequest, stage: str) -> JobRecord:
+        record = await self._jobs.add(
+            JobRecord(
+                job_id=request.job_id,
+                spec=spec_from(request),
+                created_at=time.time(),
+                stage="waiting",
+            )
+        )
+        while record.state not in ENDED:
+            self._tell(f"{stage}: {record.stage}", record.progress)
+            await self._jobs.next_change()
+            record = self._jobs.get(request.job_id)
+        if record.state is not JobState.SUCCEEDED:
+            why = record.failure.message if record.failure else record.state.value
+            raise JobEnded(f"job {record.job_id}: {why}")
+        return record
+
+
+class JobEnded(RstarError):
+    """A training job did not make a checkpoint."""
+
+
+def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
+    """Batches that the last round of the run learns from, oldest first."""
+    batches = [report.batch_id for report in run.rounds]
+    return batches[-round_.learn_from_rounds :] if round_.learn_from_rounds else batches
+
+
+def seeded(settings: types_pb2.SearchSettings, seed: int, number: int) -> types_pb2.SearchSettings:
+    """Settings with the run's seed where they name none; other rounds draw other samples."""
+    copy = types_pb2.SearchSettings()
+    copy.CopyFrom(settings)
+    if not copy.HasField("seed"):
+        copy.seed = seed * 1000 + number
+    return copy
+
+
+def unanswered(problem: types_pb2.Problem) -> types_pb2.Problem:
+    """The problem without its reference."""
+    copy = types_pb2.Problem()
+    copy.CopyFrom(problem)
+    copy.ClearField("reference")
+    return copy
+
+
+def failed_gates(
+    run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
+) -> list[str]:
+    """Why the models of a round are not promoted; empty if they are."""
+    made = {one.name: one.accuracy for one in report.evaluations}
+    earlier = [one for one in list(run.rounds)[:-1] if one.promoted]
+    before = {one.name: one.accuracy for one in earlier[-1].evaluations} if earlier else {}
+    reasons = []
+    for gate in round_.gates:
+        accuracy = made[gate.evaluation]
+        if accuracy < gate.min_accuracy:
+            reasons.append(f"{gate.evaluation}: {accuracy:.3f} is below {gate.min_accuracy:.3f}")
+        if gate.HasField("max_drop") and gate.evaluation in before:
+            least = before[gate.evaluation] - gate.max_drop
+            if accuracy < least:
+                reasons.append(
+                    f"{gate.evaluation}: {accuracy:.3f} is below {least:.3f}, what it was less "
+                    f"{gate.max_drop:.3f}"
+                )
+    return reasons

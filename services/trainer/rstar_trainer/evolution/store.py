@@ -1,0 +1,141 @@
+"""Records of runs in a JetStream bucket: what survives the trainer.
+
+A record is the `rstar.v1.Run` that callers are told, written with compare-and-swap at
+every change of phase: of two trainers that drive one run, the second learns of it at its
+next write and lets go. Progress within a phase is told and not written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+import nats.errors
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
+from nats.js.kv import KeyValue
+
+from rstar.v1 import evolution_pb2
+from rstar_common.errors import Conflict, NotFound, Unavailable
+from rstar_common.streams import token
+
+ENDED = frozenset(
+    {
+        evolution_pb2.RUN_STATE_SUCCEEDED,
+        evolution_pb2.RUN_STATE_FAILED,
+        evolution_pb2.RUN_STATE_CANCELLED,
+    }
+)
+
+
+@dataclass(slots=True)
+class _Entry:
+    run: evolution_pb2.Run
+    revision: int
+
+
+class RunStore:
+    """All runs, oldest first."""
+
+    def __init__(self, bucket: KeyValue) -> None:
+        self._bucket = bucket
+        self._entries: dict[str, _Entry] = {}
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    async def load(self) -> None:
+        """Read every record. Raises `Unavailable`."""
+        found: list[_Entry] = []
+        try:
+            with contextlib.suppress(NoKeysError):
+                for key in await self._bucket.keys():
+                    with contextlib.suppress(KeyNotFoundError):
+                        entry = await self._bucket.get(key)
+                        run = evolution_pb2.Run.FromString(entry.value or b"")
+                        found.append(_Entry(run, entry.revision or 0))
+        except (nats.errors.Error, APIError) as error:
+            raise Unavailable(f"run records: {error}") from error
+        found.sort(key=lambda entry: (entry.run.created_at.ToNanoseconds(), entry.run.run_id))
+        self._entries = {entry.run.run_id: entry for entry in found}
+
+    def get(self, run_id: str) -> evolution_pb2.Run:
+        """A copy of a run's record.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        if run_id not in self._entries:
+            raise NotFound(f"no run {run_id}")
+        copy = evolution_pb2.Run()
+        copy.CopyFrom(self._entries[run_id].run)
+        return copy
+
+    def all(self) -> list[evolution_pb2.Run]:
+        """Every run, oldest first."""
+        return [self.get(run_id) for run_id in self._entries]
+
+    async def add(self, run: evolution_pb2.Run) -> evolution_pb2.Run:
+        """Add a run, or return the one that does the same under this name.
+
+        Raises:
+            Conflict: the name is taken by another recipe.
+        """
+        known = self._entries.get(run.run_id)
+        if known is None:
+            self._entries[run.run_id] = _Entry(run, await self._write(run, 0))
+            self._tell()
+            return self.get(run.run_id)
+        if known.run.recipe_digest != run.recipe_digest:
+            raise Conflict(f"run {run.run_id} is taken by another recipe")
+        return self.get(run.run_id)
+
+    async def save(self, run: evolution_pb2.Run) -> None:
+        """Write a change.
+
+        Raises:
+            Conflict: somebody else wrote the record: another trainer drives the run.
+            Unavailable: NATS did not take it.
+        """
+        entry = self._entries[run.run_id]
+        revision = await self._write(run, entry.revision)
+        kept = evolution_pb2.Run()
+        kept.CopyFrom(run)
+        self._entries[run.run_id] = _Entry(kept, revision)
+        self._tell()
+
+    def note(self, run_id: str, *, stage: str, progress: float, seconds_left: float) -> None:
+        """Change what is told of progress, in memory alone."""
+        run = self._entries[run_id].run
+        if (run.stage, round(run.progress, 4)) != (stage, round(progress, 4)):
+            run.stage, run.progress, run.seconds_left = stage, progress, seconds_left
+            self._tell()
+
+    async def next_change(self) -> None:
+        """Return after any run changed.
+
+        Raises:
+            Unavailable: the service is stopping.
+        """
+        if not self._closed:
+            await self._changed.wait()
+        if self._closed:
+            raise Unavailable("the trainer is stopping")
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self._closed = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _write(self, run: evolution_pb2.Run, revision: int) -> int:
+        try:
+            return await self._bucket.update(
+                token(run.run_id), run.SerializeToString(), last=revision
+            )
+        except KeyWrongLastSequenceError as error:
+            raise Conflict(f"run {run.run_id} was changed by another trainer") from error
+        except (nats.errors.Error, APIError) as error:
+            raise Unavailable(f"run record {run.run_id}: {error}") from error

@@ -1,0 +1,189 @@
+"""The other services, as a run needs them: batches, served versions, verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import json_format
+from nats.js import JetStreamContext
+
+from rstar.v1 import (
+    events_pb2,
+    policy_pb2,
+    policy_pb2_grpc,
+    ppm_pb2,
+    ppm_pb2_grpc,
+    sandbox_pb2,
+    sandbox_pb2_grpc,
+    searcher_pb2,
+    searcher_pb2_grpc,
+    types_pb2,
+)
+from rstar_common.artifacts import INBOX, ObjectStore
+from rstar_common.bus import publish_once
+from rstar_common.checkpoints import BOOTSTRAP, Model
+from rstar_common.errors import InvalidInput, NotFound, Overloaded
+from rstar_common.rpc import call, channel
+from rstar_common.streams import BATCH_SUBMIT, token
+
+CALL_SECONDS = 60.0
+INLINE_BYTES = 900_000
+"""Above this a batch goes through the store: NATS takes 1 MiB, headers included."""
+
+PAGE = 200
+PAIRS_A_CALL = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where the other services are; empty where nobody said."""
+
+    searcher: str
+    policy: str
+    ppm: str
+    sandbox: str
+
+    def check(self) -> None:
+        """Refuse to drive a run without them.
+
+        Raises:
+            InvalidInput: naming the setting that is missing.
+        """
+        for name in ("searcher", "policy", "sandbox"):
+            if not getattr(self, name):
+                raise InvalidInput("is not set; runs need it", field=f"{name}_address")
+
+
+class Tiers:
+    """Open channels to the other services."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        jetstream: JetStreamContext,
+        *,
+        batches: searcher_pb2_grpc.BatchServiceAsyncStub,
+        policy: policy_pb2_grpc.PolicyServiceAsyncStub,
+        ppm: ppm_pb2_grpc.PpmServiceAsyncStub | None,
+        sandbox: sandbox_pb2_grpc.SandboxServiceAsyncStub,
+    ) -> None:
+        self._store = store
+        self._jetstream = jetstream
+        self._batches = batches
+        self._policy = policy
+        self._ppm = ppm
+        self._sandbox = sandbox
+
+    async def publish(
+        self,
+        batch_id: str,
+        problems: Sequence[types_pb2.Problem],
+        settings: types_pb2.SearchSettings,
+    ) -> None:
+        """Publish a batch; one that was accepted already is left alone."""
+        try:
+            await self.batch(batch_id)
+            return
+        except NotFound:
+            pass
+        submission = events_pb2.BatchSubmission(
+            batch_id=batch_id, problems=problems, settings=settings
+        )
+        if submission.ByteSize() > INLINE_BYTES:
+            lines = "".join(
+                json_format.MessageToJson(one, preserving_proto_field_name=True, indent=None) + "\n"
+                for one in problems
+            ).encode()
+            digest = hashlib.sha256(lines).hexdigest()[:16]
+            key = f"{INBOX}{token(batch_id)}/{digest}.jsonl"
+            await self._store.put(key, lines)
+            submission.ClearField("problems")
+            submission.problems_key = key
+        await publish_once(
+            self._jetstream,
+            BATCH_SUBMIT,
+            submission.SerializeToString(),
+            headers={"Content-Type": "application/protobuf"},
+        )
+
+    async def batch(self, batch_id: str) -> searcher_pb2.Batch:
+        """A batch as it is now. Raises `NotFound` until it was accepted."""
+        request = searcher_pb2.GetBatchRequest(batch_id=batch_id)
+        return (await call(self._batches.GetBatch(request, timeout=CALL_SECONDS))).batch
+
+    async def cancel_batch(self, batch_id: str) -> None:
+        """Begin no more problems of a batch."""
+        request = searcher_pb2.CancelBatchRequest(batch_id=batch_id)
+        await call(self._batches.CancelBatch(request, timeout=CALL_SECONDS))
+
+    async def results(self, batch_id: str) -> list[searcher_pb2.BatchResult]:
+        """Every result of a batch that has ended, by problem id."""
+        found: list[searcher_pb2.BatchResult] = []
+        page_token = ""
+        while True:
+            request = searcher_pb2.ListBatchResultsRequest(
+                batch_id=batch_id, page_size=PAGE, page_token=page_token
+            )
+            page = await call(self._batches.ListBatchResults(request, timeout=CALL_SECONDS))
+            found += page.results
+            if page.complete or not page.results:
+                return sorted(found, key=lambda result: result.problem_id)
+            page_token = page.next_page_token
+
+    async def served(self, model: Model) -> str:
+        """The version a service answers with now. Raises `Unavailable` if there is none."""
+        if model == "policy":
+            info = await call(
+                self._policy.GetPolicyInfo(policy_pb2.GetPolicyInfoRequest(), timeout=CALL_SECONDS)
+            )
+            return BOOTSTRAP if info.engine == BOOTSTRAP else info.policy_version
+        if self._ppm is None:
+            raise InvalidInput("is not set; this run needs it", field="ppm_address")
+        reply = await call(self._ppm.GetPpmInfo(ppm_pb2.GetPpmInfoRequest(), timeout=CALL_SECONDS))
+        return reply.ppm_version
+
+    async def judge(
+        self, pairs: Sequence[sandbox_pb2.AnswerPair]
+    ) -> list[types_pb2.Verdict.ValueType]:
+        """A verdict for each pair, in order."""
+        verdicts: list[types_pb2.Verdict.ValueType] = []
+        for start in range(0, len(pairs), PAIRS_A_CALL):
+            request = sandbox_pb2.JudgeRequest(pairs=pairs[start : start + PAIRS_A_CALL])
+            while True:
+                try:
+                    reply = await call(self._sandbox.Judge(request, timeout=CALL_SECONDS))
+                    break
+                except Overloaded as error:
+                    await asyncio.sleep(error.retry_after_seconds)
+            verdicts += [judgement.verdict for judgement in reply.judgements]
+        return verdicts
+
+
+@asynccontextmanager
+async def open_tiers(
+    addresses: Addresses, store: ObjectStore, jetstream: JetStreamContext
+) -> AsyncGenerator[Tiers]:
+    """Channels for the length of a run."""
+    addresses.check()
+    first = {
+        name: getattr(addresses, name).split(",")[0].strip()
+        for name in ("searcher", "policy", "ppm", "sandbox")
+    }
+    async with AsyncExitStack() as stack:
+
+        async def wire(name: str) -> grpc.aio.Channel:
+            return await stack.enter_async_context(channel(first[name]))
+
+        yield Tiers(
+            store,
+            jetstream,
+            batches=searcher_pb2_grpc.BatchServiceStub(await wire("searcher")),
+            policy=policy_pb2_grpc.PolicyServiceStub(await wire("policy")),
+            ppm=ppm_pb2_grpc.PpmServiceStub(await wire("ppm")) if first["ppm"] else None,
+            sandbox=sandbox_pb2_grpc.SandboxServiceStub(await wire("sandbox")),
+        )
