@@ -116,7 +116,14 @@ def _own_settings(state: StackState, kind: str, data: Path) -> Mapping[str, str]
             if seeds == NO_SEEDS:  # unset, the trainer takes the bundled ones
                 (data / "no-models").mkdir(parents=True, exist_ok=True)
                 seeds = str(data / "no-models")
-            return {"SEED_MODELS": seeds, "WORK_DIR": str(data / "trainer")}
+            return {
+                "SEED_MODELS": seeds,
+                "WORK_DIR": str(data / "trainer"),
+                "SEARCHER_ADDRESS": state.address("searcher1"),
+                "POLICY_ADDRESS": state.address("policy"),
+                "PPM_ADDRESS": state.address("ppm") if options.ppm else "",
+                "SANDBOX_ADDRESS": state.address("sandbox"),
+            }
         case _:
             return {
                 "POLICY_ADDRESS": state.address("policy"),
