@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rstar_common.processor_sharing import EngineSpeed
 from rstar_searcher.bench.world import World
@@ -24,6 +24,9 @@ class Parameters:
 
     ppm_call_seconds: float = 0.020
     ppm_candidate_seconds: float = 0.002
+    instant: bool = False
+    """Nothing waits at all."""
+
     digest: str = ""
     """What `work_digest` must be for all problems, where it is known."""
 
@@ -66,7 +69,14 @@ INSTANT = Parameters(
     name="instant",
     engine=EngineSpeed(running=10**9, per_sequence=1e12, total=1e18),
     world=World(final_depth=8),
+    instant=True,
 )
 """No waiting at all, and trees of depth 8: what is left is our own overhead."""
 
+INSTANT_SHORT = replace(
+    INSTANT, name="instant-short", world=World(final_depth=6, median_tokens=14.0)
+)
+"""Steps as short as the mini models', so that trajectories fit their context."""
+
 SETS = {parameters.name: parameters for parameters in (BASE, H100, HEAVY_TAIL, CPU)}
+ALL_SETS = SETS | {parameters.name: parameters for parameters in (INSTANT, INSTANT_SHORT)}

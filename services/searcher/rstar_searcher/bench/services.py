@@ -25,17 +25,17 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.delays: list[float] = []
-        self._replied: dict[int, float] = {}
+        self._replied: dict[int | str, float] = {}
 
-    def requested(self, pid: int) -> None:
+    def requested(self, search: int | str) -> None:
         """Called with every request."""
-        replied = self._replied.pop(pid, None)
+        replied = self._replied.pop(search, None)
         if replied is not None:
             self.delays.append(asyncio.get_running_loop().time() - replied)
 
-    def replied(self, pid: int, when: float) -> None:
+    def replied(self, search: int | str, when: float) -> None:
         """Called with the time at which a reply was there, on the loop's clock."""
-        self._replied[pid] = max(when, self._replied.get(pid, when))
+        self._replied[search] = max(when, self._replied.get(search, when))
 
 
 class SimulatedServices:

@@ -32,7 +32,7 @@ class Simulation:
 
         self.executed_seconds = 0.0
         self.ppm_calls = 0
-        self._instant = parameters.name == "instant"
+        self._instant = parameters.instant
         self._scale = scale
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
