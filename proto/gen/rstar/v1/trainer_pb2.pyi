@@ -205,7 +205,6 @@ class TrainPolicyJob(_message.Message):
     TRAJECTORIES_PER_PROBLEM_FIELD_NUMBER: _builtins.int
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     PROMPT_FORMAT_FIELD_NUMBER: _builtins.int
-    EXCLUDE_KEY_FIELD_NUMBER: _builtins.int
     base: _builtins.str
     """A checkpoint version or hub name to start from; empty means random weights of `shape`."""
     trajectories_per_problem: _builtins.int
@@ -213,8 +212,6 @@ class TrainPolicyJob(_message.Message):
     agreement_filter: _builtins.bool
     """Prefer programs that agree with other problems of the same question skeleton."""
     prompt_format: _builtins.str
-    exclude_key: _builtins.str
-    """Object with questions, one JSON string a line: problems that ask one of them are left out."""
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Batches whose trees are read."""
@@ -233,11 +230,10 @@ class TrainPolicyJob(_message.Message):
         trajectories_per_problem: _builtins.int = ...,
         agreement_filter: _builtins.bool = ...,
         prompt_format: _builtins.str = ...,
-        exclude_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shape", b"shape", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "exclude_key", b"exclude_key", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -256,7 +252,6 @@ class TrainPpmJob(_message.Message):
     STEPS_PER_SIDE_FIELD_NUMBER: _builtins.int
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
-    EXCLUDE_KEY_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
@@ -266,8 +261,6 @@ class TrainPpmJob(_message.Message):
     agreement_filter: _builtins.bool
     """Leave out right trajectories whose program disagrees with other problems of the same question skeleton."""
     objective: Global___PpmObjective.ValueType
-    exclude_key: _builtins.str
-    """As in `TrainPolicyJob`."""
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -282,11 +275,10 @@ class TrainPpmJob(_message.Message):
         steps_per_side: _builtins.int = ...,
         agreement_filter: _builtins.bool = ...,
         objective: Global___PpmObjective.ValueType = ...,
-        exclude_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "exclude_key", b"exclude_key", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
