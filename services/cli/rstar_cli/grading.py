@@ -22,7 +22,7 @@ EQUAL, UNEQUAL, UNDECIDED, NO_ANSWER, NO_REFERENCE = (
     "no answer",
     "no reference",
 )
-_VERDICTS = {
+VERDICTS = {
     types_pb2.VERDICT_EQUAL: EQUAL,
     types_pb2.VERDICT_UNEQUAL: UNEQUAL,
     types_pb2.VERDICT_UNDECIDED: UNDECIDED,
@@ -75,7 +75,7 @@ async def grade(
             reply = await call(stub.Judge(request, timeout=_CALL_SECONDS, wait_for_ready=True))
             for result, judgement in zip(part, reply.judgements, strict=True):
                 grades[result.problem_id] = Grade(
-                    verdict=_VERDICTS.get(judgement.verdict, UNDECIDED),
+                    verdict=VERDICTS.get(judgement.verdict, UNDECIDED),
                     reference=references[result.problem_id],
                 )
     return grades

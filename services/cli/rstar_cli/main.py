@@ -23,6 +23,8 @@ from rstar_cli.commands import (
     checkpoints,
     dead_letters,
     demo,
+    evaluate,
+    keys,
     solve,
     stack,
     submit,
@@ -69,7 +71,10 @@ def app() -> typer.Typer:
     }.items():
         for command in commands:
             rstar.command(command.__name__.replace("_", "-"), rich_help_panel=panel)(command)
+    rstar.command("eval", rich_help_panel="Solve")(evaluate.evaluate)
     rstar.add_typer(train.app(), name="train", rich_help_panel="Models")
+    rstar.add_typer(keys.app(), name="keys", rich_help_panel="One machine")
+    rstar.add_typer(evolve.app(), name="evolve", rich_help_panel="Models")
     rstar.add_typer(bench.app(), name="bench", rich_help_panel="One machine")
     return rstar
 

@@ -11,7 +11,7 @@ import pytest
 from rstar_cli.main import app
 
 COMMANDS = [
-    *("up", "down", "status", "env", "demo", "solve", "tree", "submit", "watch", "results"),
+    *("up", "down", "status", "env", "demo", "solve", "tree", "submit", "watch", "results", "eval"),
     *("batches", "pause", "resume", "cancel", "dead-letters", "checkpoints", "promote"),
     *("download-checkpoint", "jobs", "cancel-job"),
     *("train policy", "train ppm", "bench e2e"),

@@ -1,0 +1,373 @@
+"""`rstar evolve RECIPE` and what belongs to it: runs of self-evolution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from rstar_cli.commands.options import Home, Json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rstar.v1 import evolution_pb2, evolution_pb2_grpc
+    from rstar_cli.recipe import RecipeFile
+
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+
+
+class RecipeFirst(TyperGroup):
+    """`rstar evolve FILE` means `rstar evolve run FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before arguments that name no command of the group."""
+        if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def app() -> typer.Typer:
+    """The `evolve` group."""
+    group = typer.Typer(
+        help="Rounds of search, training and evaluation, as a recipe says: rstar evolve RECIPE.",
+        no_args_is_help=True,
+        cls=RecipeFirst,
+    )
+    group.command("run")(evolve)
+    group.command("status")(status)
+    group.command("list")(list_runs)
+    group.command("cancel")(cancel)
+    group.command("export")(export)
+    group.command("import")(import_run)
+    return group
+
+
+def evolve(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", dir_okay=False)],
+    run: Annotated[
+        str,
+        typer.Option(
+            "--run",
+            help="Id of the run; one that exists goes on.",
+            show_default="the recipe's name",
+        ),
+    ] = "",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check everything, say what it would cost, do nothing."),
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not watch the run.")] = False,
+    up: Annotated[
+        bool,
+        typer.Option("--up", help="Start the stack first, with the recipe's settings."),
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Begin a run of self-evolution and watch it; one that is interrupted goes on by itself.
+
+    Example: rstar evolve infra/recipes/smoke.toml --dry-run
+    """
+    from rstar_cli.output import run as carry_out
+    from rstar_cli.recipe import read_recipe
+    from rstar_common.errors import InvalidInput
+
+    file = read_recipe(recipe)
+    try:
+        carry_out(
+            _evolve(home, file, run or file.recipe.name, dry_run=dry_run, detach=detach, json=json)
+        )
+    except InvalidInput as error:
+        raise file.located(error) from error
+
+
+def _start_stack(home: Path | None, file: RecipeFile) -> None:
+    """`rstar up` without the bundled models, with the environment the recipe asks for."""
+    import os
+
+    from rstar_cli.commands.stack import up
+
+    os.environ.update(file.recipe.resources.environment)
+    up(home=home, seed_models="")
+
+
+async def _evolve(
+    home: Path | None, file: RecipeFile, run_id: str, *, dry_run: bool, detach: bool, json: bool
+) -> None:
+    from rstar.v1 import evolution_pb2
+    from rstar_cli.connection import endpoints
+    from rstar_cli.output import as_json, console, emit_json
+    from rstar_cli.views.evolution import plan_table
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.rpc import call
+
+    left_out = await _upload(file, ObjectStore(endpoints(home).object_store))
+    async with _stub(home) as stub:
+        request = evolution_pb2.StartRunRequest(run_id=run_id, recipe=file.recipe, dry_run=dry_run)
+        reply = await call(stub.StartRun(request, timeout=300))
+        if json and (dry_run or detach):
+            emit_json(as_json(reply))
+        elif not json:
+            out = console(stderr=not dry_run)
+            for name, count in left_out.items():
+                out.print(
+                    f"{name}: {count} problems without an answer that can be told are left out"
+                )
+            if reply.run.contaminated:
+                out.print(
+                    f"{len(reply.run.contaminated)} training problems resemble evaluation "
+                    "problems and are left out"
+                )
+            if dry_run:
+                out.print(plan_table(reply.plan))
+            elif detach:
+                console().print(f"run {run_id}; see it with: rstar evolve status {run_id}")
+        if dry_run or detach:
+            return
+        await _watch(stub, run_id, json=json)
+
+
+async def _watch(
+    stub: evolution_pb2_grpc.EvolutionServiceAsyncStub, run_id: str, *, json: bool
+) -> None:
+    from rstar.v1 import evolution_pb2
+    from rstar_cli.output import as_json, console, emit_json
+    from rstar_cli.views.evolution import RunProgress, rounds_table, state_of
+
+    run = evolution_pb2.Run()
+    try:
+        with RunProgress(quiet=json) as progress:
+            async for run in _runs_as_they_change(stub, run_id):
+                progress.show(run)
+                if json:
+                    emit_json(as_json(run))
+    except asyncio.CancelledError:
+        console(stderr=True).print(f"\nstill running; end it with: rstar evolve cancel {run_id}")
+        raise
+    if not json:
+        console().print(rounds_table(run))
+        console().print(f"{run_id}: {run.failure.message or state_of(run)}")
+    if run.state != evolution_pb2.RUN_STATE_SUCCEEDED:
+        raise typer.Exit(1)
+
+
+async def _runs_as_they_change(
+    stub: evolution_pb2_grpc.EvolutionServiceAsyncStub, run_id: str
+) -> AsyncIterator[evolution_pb2.Run]:
+    """The run whenever it changes, until it ends; a trainer that restarts is waited for."""
+    import grpc
+
+    from rstar.v1 import evolution_pb2
+
+    failures = 0
+    while True:
+        try:
+            async for reply in stub.WatchRun(evolution_pb2.WatchRunRequest(run_id=run_id)):
+                failures = 0
+                yield reply.run
+            return
+        except grpc.aio.AioRpcError as error:
+            failures += 1
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or failures > MOST_FAILURES:
+                raise
+            # The channel reconnects by itself; there is no event to wait on.
+            await asyncio.sleep(1.0)
+
+
+MOST_FAILURES = 60
+"""Attempts, a second apart, to reach a trainer that went away."""
+
+
+async def _upload(file: RecipeFile, store: object) -> dict[str, int]:
+    """Put the problem sets of a recipe into the store; returns how many lines had no answer."""
+    from rstar_cli.problem_forms import read_form
+    from rstar_cli.recipe import digest
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.errors import InvalidInput
+
+    assert isinstance(store, ObjectStore)
+    left_out: dict[str, int] = {}
+    sets = [
+        *((f"pools[{i}]", pool) for i, pool in enumerate(file.recipe.pools)),
+        *((f"evaluation_sets[{i}]", one) for i, one in enumerate(file.recipe.evaluation_sets)),
+    ]
+    for where, one in sets:
+        path = find(one.path, beside=file.path)
+        if path is None:
+            raise InvalidInput(f"no file {one.path!r}", field=f"{where}.path")
+        try:
+            found = read_form(path, form=one.form, kind=one.answer_kind, name=one.name)
+        except InvalidInput as error:
+            if error.field in ("form", "answer_kind"):
+                message = str(error).removeprefix(f"{error.field}: ")
+                raise InvalidInput(message, field=f"{where}.{error.field}") from error
+            raise
+        one.problems_key = f"evolution/problems/{digest(found.data)}.jsonl"
+        await store.put(one.problems_key, found.data)
+        if found.left_out:
+            left_out[one.name] = found.left_out
+    return left_out
+
+
+def find(name: str, *, beside: Path) -> Path | None:
+    """A file a recipe names: beside it, from here, or in the checkout."""
+    from rstar_cli.local.checkout import resource
+
+    if not name:
+        return None
+    for path in (beside.parent / name, Path(name), resource(name)):
+        if path is not None and path.is_file():
+            return path
+    return None
+
+
+def status(run_id: RunId, json: Json = False, home: Home = None) -> None:
+    """Show how far a run is.
+
+    Example: rstar evolve status smoke --json
+    """
+    from rstar_cli.output import as_json, console, emit_json, run
+    from rstar_cli.views.evolution import rounds_table, runs_table
+
+    found = run(_get(home, run_id))
+    if json:
+        emit_json(as_json(found))
+    else:
+        console().print(runs_table([found]))
+        console().print(rounds_table(found))
+
+
+async def _get(home: Path | None, run_id: str) -> evolution_pb2.Run:
+    from rstar.v1 import evolution_pb2
+    from rstar_common.rpc import call
+
+    async with _stub(home) as stub:
+        return (await call(stub.GetRun(evolution_pb2.GetRunRequest(run_id=run_id), timeout=30))).run
+
+
+def list_runs(json: Json = False, home: Home = None) -> None:
+    """List the runs.
+
+    Example: rstar evolve list
+    """
+    from rstar_cli.output import as_json, console, emit_json, run
+    from rstar_cli.views.evolution import runs_table
+
+    found = run(_list(home))
+    if json:
+        emit_json([as_json(one) for one in found])
+    else:
+        console().print(runs_table(found))
+
+
+async def _list(home: Path | None) -> list[evolution_pb2.Run]:
+    from rstar.v1 import evolution_pb2
+    from rstar_common.rpc import call
+
+    async with _stub(home) as stub:
+        request = evolution_pb2.ListRunsRequest(page_size=100)
+        return list((await call(stub.ListRuns(request, timeout=30))).runs)
+
+
+def cancel(run_id: RunId, json: Json = False, home: Home = None) -> None:
+    """End a run; what it made stays.
+
+    Example: rstar evolve cancel smoke
+    """
+    from rstar_cli.output import as_json, console, emit_json, run
+
+    found = run(_cancel(home, run_id))
+    if json:
+        emit_json(as_json(found))
+    else:
+        console().print(f"{run_id} is cancelled")
+
+
+async def _cancel(home: Path | None, run_id: str) -> evolution_pb2.Run:
+    from rstar.v1 import evolution_pb2
+    from rstar_common.rpc import call
+
+    async with _stub(home) as stub:
+        request = evolution_pb2.CancelRunRequest(run_id=run_id)
+        return (await call(stub.CancelRun(request, timeout=60))).run
+
+
+def export(
+    run_id: RunId,
+    output: Annotated[Path, typer.Option("-o", "--out", "--output", help="Archive to write.")],
+    home: Home = None,
+) -> None:
+    """Write everything of a run that has ended into one tar archive.
+
+    Example: rstar evolve export smoke -o smoke.tar
+    """
+    from rstar_cli.output import console, run
+
+    size = run(_export(home, run_id, output))
+    console().print(f"wrote {size:,} bytes to {output}")
+
+
+async def _export(home: Path | None, run_id: str, output: Path) -> int:
+    from rstar.v1 import evolution_pb2
+
+    staging = output.with_name(output.name + ".part")
+    size = 0
+    try:
+        async with _stub(home) as stub:
+            with staging.open("wb") as file:
+                request = evolution_pb2.ExportRunRequest(run_id=run_id)
+                async for reply in stub.ExportRun(request):
+                    size += file.write(reply.chunk)
+        staging.replace(output)
+    finally:
+        staging.unlink(missing_ok=True)
+    return size
+
+
+def import_run(
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE.tar", dir_okay=False)],
+    home: Home = None,
+) -> None:
+    """Take in a run that was exported elsewhere.
+
+    Example: rstar evolve import smoke.tar
+    """
+    from rstar_cli.output import console, run
+    from rstar_common.errors import InvalidInput
+
+    if not archive.is_file():
+        raise InvalidInput("no such file", field=str(archive))
+    found = run(_import(home, archive))
+    console().print(f"imported {found.run_id}; see it with: rstar evolve status {found.run_id}")
+
+
+async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
+    from rstar.v1 import evolution_pb2
+    from rstar_common.rpc import call
+
+    async def chunks() -> AsyncIterator[evolution_pb2.ImportRunRequest]:
+        with archive.open("rb") as file:
+            while chunk := file.read(2**20):
+                yield evolution_pb2.ImportRunRequest(chunk=chunk)
+
+    async with _stub(home) as stub:
+        return (await call(stub.ImportRun(chunks(), timeout=600))).run
+
+
+@asynccontextmanager
+async def _stub(
+    home: Path | None,
+) -> AsyncGenerator[evolution_pb2_grpc.EvolutionServiceAsyncStub]:
+    from rstar.v1 import evolution_pb2_grpc
+    from rstar_cli.connection import endpoints
+    from rstar_common.rpc import channel
+
+    async with channel(endpoints(home).trainer) as wire:
+        yield evolution_pb2_grpc.EvolutionServiceStub(wire)

@@ -1,0 +1,1 @@
+"""Measuring how many problems are solved, at what cost: what `rstar eval` does."""

@@ -1,0 +1,142 @@
+"""What is kept of one search of an evaluation: its tries, its answer, its cost. No verdicts.
+
+Read from the whole tree, because a batch's results do not carry trajectories. Samples that
+were merged because their text was equal count as often as they were drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
+
+DEAD = "DEAD"
+"""Status of a problem that was refused or given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """An answer that finished trajectories stated."""
+
+    answer: str
+    count: int
+    """Samples that ended in it."""
+
+    score: float | None
+    """The best PPM score of a trajectory with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One search."""
+
+    problem_id: str
+    status: str
+    ended_by: str
+    answer: str
+    """Selected by the searcher; empty if there was none."""
+
+    tries: Sequence[Try]
+    """Distinct answers, the most liked first."""
+
+    labels: Mapping[str, str]
+    cost: Mapping[str, float]
+    versions: Mapping[str, str]
+    search_id: str
+    started: float
+    finished: float
+    """Seconds since the epoch."""
+
+    @property
+    def finished_tries(self) -> int:
+        """How many samples stated an answer."""
+        return sum(one.count for one in self.tries)
+
+    @property
+    def majority(self) -> str:
+        """The most frequent answer; among equals the one the PPM likes best."""
+        return max(self.tries, key=lambda one: one.count).answer if self.tries else ""
+
+    @property
+    def ppm_best(self) -> str:
+        """The answer of the trajectory with the best PPM score; empty without a PPM."""
+        scored = [one for one in self.tries if one.score is not None]
+        return max(scored, key=lambda one: one.score or 0.0).answer if scored else ""
+
+    @property
+    def answers(self) -> list[str]:
+        """Every answer that must be judged."""
+        found = [one.answer for one in self.tries]
+        return found if not self.answer or self.answer in found else [*found, self.answer]
+
+    def to_json(self) -> dict[str, Any]:
+        """As kept in a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Record:
+        """As kept in a file."""
+        return cls(**{**value, "tries": tuple(Try(**one) for one in value["tries"])})
+
+
+def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
+    """What is kept of a result and its tree."""
+    result = item.result
+    counts = {node.id: max(1, node.multiplicity) for node in tree.nodes}
+    tries: dict[str, Try] = {}
+    for found in tree.result.trajectories:  # best first, and a dict keeps that order
+        count = counts.get(found.node_ids[-1], 1) if found.node_ids else 1
+        score = found.ppm_score if found.HasField("ppm_score") else None
+        best = tries.get(found.answer, Try(answer=found.answer, count=0, score=score))
+        tries[found.answer] = replace(best, count=best.count + count)
+    return Record(
+        problem_id=item.problem_id,
+        status=tree_pb2.SearchStatus.Name(result.status).removeprefix("SEARCH_STATUS_"),
+        ended_by=tree_pb2.EndedBy.Name(result.ended_by).removeprefix("ENDED_BY_"),
+        answer=result.answer if result.status == tree_pb2.SEARCH_STATUS_ANSWERED else "",
+        tries=tuple(tries.values()),
+        labels=dict(item.labels),
+        cost=cost_of(result.cost),
+        versions=_text(result.versions),
+        search_id=result.search_id,
+        started=tree.started_at.ToMilliseconds() / 1000,
+        finished=tree.finished_at.ToMilliseconds() / 1000,
+    )
+
+
+def dead_record(problem_id: str, labels: Mapping[str, str]) -> Record:
+    """A problem without a result: unsolved."""
+    return Record(
+        problem_id=problem_id,
+        status=DEAD,
+        ended_by="",
+        answer="",
+        tries=(),
+        labels=dict(labels),
+        cost={},
+        versions={},
+        search_id="",
+        started=0.0,
+        finished=0.0,
+    )
+
+
+def cost_of(cost: types_pb2.Cost) -> dict[str, float]:
+    """Every field, zeros included."""
+    return {field.name: getattr(cost, field.name) for field in types_pb2.Cost.DESCRIPTOR.fields}
+
+
+def _text(versions: types_pb2.Versions) -> dict[str, str]:
+    return {key: str(value) for key, value in MessageToDict(versions).items()}
+
+
+def total(records: Sequence[Record]) -> dict[str, float]:
+    """The sum of what the searches cost."""
+    return {
+        name: sum(record.cost.get(name, 0.0) for record in records)
+        for name in types_pb2.Cost.DESCRIPTOR.fields_by_name
+    }

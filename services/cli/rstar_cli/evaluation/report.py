@@ -1,0 +1,100 @@
+"""The report of an evaluation: a Markdown table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_RULES = {"selected": "selected", "majority": "majority", "ppm_best": "best PPM"}
+
+
+def markdown(name: str, question: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:
+    """The whole report."""
+    problems = arms[0]["problems"] if arms else 0
+    parts = [
+        f"# {name}\n",
+        f"{problems} problems of {question['set']}. Accuracy in per cent with 95 % Wilson "
+        "intervals; an answer is right only if the sandbox judged it equal.\n",
+        _table(arms),
+        _notes(arms),
+    ]
+    for arm in arms:
+        for label, groups in arm["by"].items():
+            if len(groups) > 1:
+                parts.append(_breakdown(arm["arm"], label, groups))
+    parts.append("![accuracy against generated tokens](accuracy.svg)\n")
+    return "\n".join(parts)
+
+
+def _table(arms: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| search | answer | accuracy | pass@1 | pass@N | N | tokens a problem | sandbox s | "
+        "s a problem | wall s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for arm in arms:
+        passes, cost = arm["pass_at"], arm["cost_a_problem"]
+        for index, (rule, share) in enumerate(arm["accuracy"].items()):
+            shared = (
+                _percent(passes["1"]["value"]),
+                _percent(passes[str(arm["trajectories"])]["value"]),
+                str(arm["trajectories"]),
+                f"{cost.get('generated_tokens', 0):,.0f}",
+                f"{cost.get('sandbox_seconds', 0):.2f}",
+                f"{cost.get('wall_seconds', 0):.2f}",
+                f"{arm['wall_seconds']:.1f}",
+            )
+            cells = (
+                _escape(arm["arm"]) if not index else "",
+                _RULES[rule],
+                _interval(share),
+                *(shared if not index else ("",) * len(shared)),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "pass@k is unbiased for independent samples; the trajectories of one tree are not, and "
+        "there it says what the tree holds. `selected` is the searcher's own choice; the other "
+        "rules read the same trajectories."
+    ]
+    for arm in arms:
+        if arm["baseline_of"]:
+            lines.append(
+                f"`{arm['arm']}`: {arm['trajectories']} independent samples a problem, "
+                f"{100 * arm['token_ratio']:.1f} % of the tokens of `{arm['baseline_of']}`."
+            )
+        if arm["undecided"] or arm["dead"]:
+            lines.append(
+                f"`{arm['arm']}`: {arm['undecided']} answers undecided, "
+                f"{arm['dead']} problems without a result."
+            )
+    return "\n\n".join(lines) + "\n"
+
+
+def _breakdown(arm: str, label: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = [
+        f"## {_escape(arm)} by {label}\n",
+        f"| {label} | problems | accuracy |",
+        "|---|---|---|",
+    ]
+    for name, group in groups.items():
+        interval = f"{_percent(group['low'])} to {_percent(group['high'])}"
+        share = f"{_percent(group['value'])} ({interval})"
+        lines.append(f"| {_escape(name) or '(none)'} | {group['problems']} | {share} |")
+    return "\n".join(lines) + "\n"
+
+
+def _interval(share: Mapping[str, Any]) -> str:
+    ends = f"{_percent(share['low'])} to {_percent(share['high'])}"
+    return f"{_percent(share['value'])} ({ends})"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,0 +1,103 @@
+"""From records and verdicts to the figures of a report. Pure.
+
+An answer counts as right only if it was judged equal; undecided is counted apart and is not
+right. A problem without a result is unsolved, and stays in every denominator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rstar_cli.evaluation.arms import Arm
+from rstar_cli.evaluation.estimators import mean, pass_at_k, wilson
+from rstar_cli.evaluation.record import DEAD, Record, total
+from rstar_cli.grading import EQUAL, UNDECIDED
+
+GROUPS = ("subject", "level", "module")
+"""Labels by which a set is broken down, where its problems have them."""
+
+Verdicts = Mapping[tuple[str, str], str]
+Rule = Callable[[Record], str]
+
+RULES: Mapping[str, Rule] = {
+    "selected": lambda record: record.answer,
+    "majority": lambda record: record.majority,
+    "ppm_best": lambda record: record.ppm_best,
+}
+"""Ways to choose one answer of a search: the searcher's own, and two read from its tries."""
+
+
+def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[str, Any]:
+    """The figures of one arm."""
+    cost = total(records)
+    count = len(records)
+    seconds = [record.finished for record in records if record.finished]
+    began = [record.started for record in records if record.started]
+    return {
+        "arm": arm.name,
+        "baseline_of": arm.baseline_of,
+        "trajectories": arm.trajectories,
+        "problems": count,
+        "dead": sum(record.status == DEAD for record in records),
+        "undecided": sum(
+            _verdict(record, record.answer, verdicts) == UNDECIDED for record in records
+        ),
+        "accuracy": {
+            name: _accuracy(records, rule, verdicts)
+            for name, rule in RULES.items()
+            if any(rule(record) for record in records)
+        },
+        "pass_at": {
+            str(k): mean([_pass(record, arm, k, verdicts) for record in records]).to_json()
+            for k in sorted({1, arm.trajectories})
+        },
+        "finished_tries": sum(record.finished_tries for record in records),
+        "generated_tokens": int(cost["generated_tokens"]),
+        "wall_seconds": round(max(seconds, default=0.0) - min(began, default=0.0), 2),
+        "cost_a_problem": {name: round(value / max(1, count), 3) for name, value in cost.items()},
+        "by": {
+            label: _by(records, label, verdicts)
+            for label in GROUPS
+            if any(label in record.labels for record in records)
+        },
+        "versions": _versions(records),
+    }
+
+
+def _accuracy(records: Sequence[Record], rule: Rule, verdicts: Verdicts) -> dict[str, Any]:
+    right = sum(_verdict(record, rule(record), verdicts) == EQUAL for record in records)
+    return {"right": right, **wilson(right, len(records)).to_json()}
+
+
+def _pass(record: Record, arm: Arm, k: int, verdicts: Verdicts) -> float:
+    right = sum(
+        one.count for one in record.tries if _verdict(record, one.answer, verdicts) == EQUAL
+    )
+    # A sample whose code failed was a try as well.
+    return pass_at_k(max(arm.samples, record.finished_tries), right, k)
+
+
+def _by(records: Sequence[Record], label: str, verdicts: Verdicts) -> dict[str, Any]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.labels.get(label, ""), []).append(record)
+    return {
+        name: {
+            "problems": len(groups[name]),
+            **_accuracy(groups[name], RULES["selected"], verdicts),
+        }
+        for name in sorted(groups)
+    }
+
+
+def _verdict(record: Record, answer: str, verdicts: Verdicts) -> str:
+    return verdicts.get((record.problem_id, answer), "") if answer else ""
+
+
+def _versions(records: Sequence[Record]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for tier, version in record.versions.items():
+            found.setdefault(tier, set()).add(version)
+    return {tier: sorted(versions) for tier, versions in sorted(found.items())}

@@ -1,0 +1,33 @@
+"""An evaluation as people see it in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+
+def evaluation_table(summary: Mapping[str, Any]) -> Table:
+    """One line an arm and way to choose the answer."""
+    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
+    for name in ("search", "answer"):
+        table.add_column(name)
+    for name in ("solved", "accuracy", "95 %", "pass@1", "pass@N", "tokens", "seconds"):
+        table.add_column(name, justify="right")
+    for arm in summary["results"]:
+        cost = arm["cost_a_problem"]
+        for rule, share in arm["accuracy"].items():
+            table.add_row(
+                Text(arm["arm"]),
+                rule.replace("_", " "),
+                f"{share['right']} of {arm['problems']}",
+                f"{100 * share['value']:.1f}",
+                f"{100 * share['low']:.1f} to {100 * share['high']:.1f}",
+                f"{100 * arm['pass_at']['1']['value']:.1f}",
+                f"{100 * arm['pass_at'][str(arm['trajectories'])]['value']:.1f}",
+                f"{cost.get('generated_tokens', 0):,.0f}",
+                f"{cost.get('wall_seconds', 0):.1f}",
+            )
+    return table

@@ -1,0 +1,191 @@
+"""An evaluation over a real searcher, queue and store; the world and the judge are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import nats
+import pytest
+
+from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
+from rstar_cli.connection import CliSettings, Endpoints
+from rstar_cli.evaluation.evaluation import evaluate, open_run, plan
+from rstar_cli.evaluation.problem_sets import find
+from rstar_common.errors import Conflict
+from rstar_common.streams import BATCH_SUBMIT
+from tests.support.eventually import eventually
+from tests.support.searcher_stack import Stack, new_id, searcher_stack
+from tests.support.toy_world import ToyWorld
+
+pytestmark = pytest.mark.timeout(90)
+
+REFERENCE = "the-reference-of-problem"
+
+
+async def test_a_set_is_searched_judged_and_reported_and_no_search_is_told_an_answer(
+    nats_settings, object_store_settings, nats_url, tmp_path
+):
+    async with (
+        searcher_stack(nats_settings, object_store_settings) as stack,
+        judging() as (judge, address),
+        overheard(nats_url, BATCH_SUBMIT) as published,
+    ):
+        judge.searches = lambda: len(stack.worlds)
+        where = endpoints(stack, address, nats_settings, object_store_settings)
+        asked = question(tmp_path, trajectories=[1, 2], baselines=True)
+        run = open_run(tmp_path / "out", asked)
+        summary = await evaluate(where, asked, run, quiet=True)
+        assert judge.searches_before[0] == len(stack.worlds)
+    assert published
+    assert not any(REFERENCE.encode() in payload for payload in published)
+    arms = {arm["arm"]: arm for arm in summary["results"]}
+    assert list(arms) == ["mcts-1", "mcts-2", "sampling-for-mcts-1", "sampling-for-mcts-2"]
+    assert all(arm["problems"] == 4 and arm["dead"] == 0 for arm in arms.values())
+    one = arms["mcts-1"]
+    assert any(judge.right(pair) for pair in judge.asked)
+    answers = [record.answer for record in run.records("mcts-1").values()]
+    assert one["accuracy"]["selected"]["right"] == sum(int(a or 1) % 2 == 0 for a in answers)
+    assert one["by"]["level"].keys() == {"0", "1"}
+    for name in ("sampling-for-mcts-1", "sampling-for-mcts-2"):
+        assert 0.8 <= arms[name]["token_ratio"] <= 1.25
+    files = {path.name for path in run.path.iterdir()}
+    assert {"summary.json", "report.md", "accuracy.svg", "run.json"} <= files
+    assert json.loads((run.path / "summary.json").read_text()) == summary
+    assert "| mcts-1 | selected |" in (run.path / "report.md").read_text()
+
+
+async def test_a_killed_evaluation_goes_on_where_it_was(
+    nats_settings, object_store_settings, tmp_path
+):
+    gate = asyncio.Event()
+    worlds: list[ToyWorld] = []
+
+    def world(meter) -> ToyWorld:
+        # Two searches go through, the others wait until the evaluation was killed.
+        worlds.append(ToyWorld(meter, gate=gate if len(worlds) >= 2 else None))
+        return worlds[-1]
+
+    async with (
+        searcher_stack(nats_settings, object_store_settings, world=world) as stack,
+        judging() as (judge, address),
+    ):
+        where = endpoints(stack, address, nats_settings, object_store_settings)
+        asked = question(tmp_path)
+        run = open_run(tmp_path / "out", asked)
+        first = asyncio.create_task(evaluate(where, asked, run, quiet=True))
+        await eventually(lambda: len(run.records("mcts-1")) == 2)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert not judge.asked
+        with (run.path / "mcts-1.jsonl").open("a") as file:
+            file.write('{"problem_id": "p3", "status"')  # cut off, as by a kill
+        gate.set()
+        again = open_run(tmp_path / "out", asked)
+        summary = await evaluate(where, asked, again, quiet=True)
+        asked_once = len(judge.asked)
+        repeated = await evaluate(where, asked, again, quiet=True)
+    assert summary["results"][0]["problems"] == 4
+    assert summary["results"][0]["dead"] == 0
+    assert len(worlds) == 4  # no problem was searched twice
+    assert len(judge.asked) == asked_once == len(set(judge.asked))
+    assert repeated["results"] == summary["results"]
+
+
+def test_another_question_under_the_same_name_is_refused(tmp_path):
+    open_run(tmp_path / "out", question(tmp_path, name="mine"))
+    open_run(tmp_path / "out", question(tmp_path, name="mine"))
+    with pytest.raises(Conflict, match="another evaluation"):
+        open_run(tmp_path / "out", question(tmp_path, name="mine", trajectories=[3]))
+
+
+def question(directory: Path, *, name: str = "", trajectories=(1,), baselines: bool = False):
+    path = directory / "toys.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "id": f"p{n}",
+                    "question": f"toy {n}?",
+                    "answer": f"{REFERENCE}-{n}",
+                    "level": n % 2,
+                }
+            )
+            + "\n"
+            for n in range(4)
+        )
+    )
+    return plan(
+        name or new_id("run"),
+        find(str(path), None),
+        types_pb2.SearchSettings(rollouts=4, candidates=4),
+        trajectories,
+        limit=0,
+        baselines=baselines,
+    )
+
+
+def endpoints(stack: Stack, judge: str, nats_settings, object_store_settings) -> Endpoints:
+    settings = CliSettings(
+        searcher=stack.runner.address,
+        sandbox=judge,
+        nats=nats_settings,
+        object_store=object_store_settings,
+    )
+    return Endpoints(settings, Path("/nonexistent"))
+
+
+class ScriptedJudge(sandbox_pb2_grpc.SandboxServiceServicer):
+    """Finds even answers right, and remembers what it was asked, and when."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.searches: Callable[[], int] = lambda: 0
+        self.searches_before: list[int] = []
+
+    async def Judge(self, request, context):
+        self.searches_before.append(self.searches())
+        reply = sandbox_pb2.JudgeResponse()
+        for pair in request.pairs:
+            key = (pair.reference, pair.answer)
+            self.asked.append(key)
+            right = types_pb2.VERDICT_EQUAL if self.right(key) else types_pb2.VERDICT_UNEQUAL
+            reply.judgements.add(verdict=right)
+        return reply
+
+    @staticmethod
+    def right(key: tuple[str, str]) -> bool:
+        return int(key[1]) % 2 == 0
+
+
+@asynccontextmanager
+async def judging() -> AsyncGenerator[tuple[ScriptedJudge, str]]:
+    judge, server = ScriptedJudge(), grpc.aio.server()
+    sandbox_pb2_grpc.add_SandboxServiceServicer_to_server(judge, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield judge, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(grace=0)
+
+
+@asynccontextmanager
+async def overheard(url: str, subject: str) -> AsyncGenerator[list[bytes]]:
+    """What anyone publishes on `subject` during the block."""
+    heard: list[bytes] = []
+
+    async def hear(message) -> None:
+        heard.append(message.data)
+
+    client = await nats.connect(url)
+    try:
+        await client.subscribe(subject, cb=hear)
+        await client.flush()
+        yield heard
+    finally:
+        await client.close()

@@ -1,0 +1,158 @@
+"""Shares, what k tries would have solved, and the figures made of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
+from rstar_cli.evaluation.arms import Arm, arm_of, equal_trajectories, sampling_arm
+from rstar_cli.evaluation.estimators import mean, pass_at_k, wilson
+from rstar_cli.evaluation.plot import points, svg
+from rstar_cli.evaluation.record import Record, Try, dead_record, record_of
+from rstar_cli.evaluation.report import markdown
+from rstar_cli.evaluation.summary import summary_of
+from rstar_common.errors import InvalidInput
+
+
+def test_wilson_is_the_textbook_interval():
+    # Wald would say 0.0 to 0.0 for 0 of 10; Wilson's table says 0.2775.
+    assert wilson(0, 10).low == 0.0
+    assert wilson(0, 10).high == pytest.approx(0.2775, abs=1e-4)
+    share = wilson(81, 263)
+    assert (share.low, share.high) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_an_interval_holds_its_estimate_and_lies_in_the_unit(right, wrong):
+    share = wilson(right, right + wrong)
+    assert 0 <= share.low <= share.value <= share.high <= 1 or not right + wrong
+
+
+@pytest.mark.parametrize(("tries", "right", "k"), [(6, 2, 1), (6, 2, 3), (5, 4, 2), (4, 0, 2)])
+def test_pass_at_k_is_the_mean_over_every_choice_of_k_tries(tries, right, k):
+    draws = list(itertools.combinations([True] * right + [False] * (tries - right), k))
+    assert pass_at_k(tries, right, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+
+
+def test_with_fewer_tries_than_k_any_right_one_counts():
+    assert pass_at_k(2, 1, 8) == 1.0
+    assert pass_at_k(0, 0, 8) == 0.0
+
+
+def test_the_mean_of_equal_values_is_certain():
+    assert mean([0.5] * 9).low == mean([0.5] * 9).high == 0.5
+
+
+def test_merged_samples_count_as_often_as_they_were_drawn():
+    tree = tree_pb2.Tree()
+    for node_id, copies in ((1, 3), (2, 1), (3, 2)):
+        tree.nodes.add(id=node_id, multiplicity=copies)
+    for node_id, answer, score in ((2, "7", 0.9), (1, "5", 0.4), (3, "7", -0.2)):
+        tree.result.trajectories.add(node_ids=[node_id], answer=answer, ppm_score=score)
+    item = searcher_pb2.BatchResult(problem_id="p", labels={"level": "2"})
+    item.result.status = tree_pb2.SEARCH_STATUS_ANSWERED
+    item.result.answer = "7"
+    record = record_of(item, tree)
+    assert [(one.answer, one.count, one.score) for one in record.tries] == [
+        ("7", 3, pytest.approx(0.9)),
+        ("5", 3, pytest.approx(0.4)),
+    ]
+    assert record.majority == "7"  # a draw, and the PPM likes it better
+    assert record.ppm_best == "7"
+    assert record.finished_tries == 6
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_figures_of_an_arm_are_counted_by_hand():
+    arm = arm_of(types_pb2.SearchSettings(strategy=types_pb2.STRATEGY_BEST_OF_N), 4)
+    records = [
+        record("a", answer="1", tries=[("1", 1, 0.9), ("2", 2, 0.1)], level="easy"),
+        record("b", answer="3", tries=[("3", 4, 0.5)], level="easy"),
+        record("c", answer="9", tries=[("9", 2, 0.5)], level="hard"),
+        dead_record("d", {"level": "hard"}),
+    ]
+    verdicts = {
+        ("a", "1"): "equal",
+        ("a", "2"): "unequal",
+        ("b", "3"): "equal",
+        ("c", "9"): "undecided",
+    }
+    summary = summary_of(arm, records, verdicts)
+    assert (summary["problems"], summary["dead"], summary["undecided"]) == (4, 1, 1)
+    accuracy = summary["accuracy"]
+    assert accuracy["selected"]["right"] == 2
+    assert accuracy["majority"]["right"] == 1
+    assert accuracy["ppm_best"]["right"] == 2
+    # 1 of 4 samples of a was right, and a fourth one came to nothing; all 4 of b.
+    assert summary["pass_at"]["1"]["value"] == pytest.approx((0.25 + 1 + 0 + 0) / 4)
+    assert summary["pass_at"]["4"]["value"] == pytest.approx(0.5)
+    assert summary["generated_tokens"] == 300
+    assert summary["cost_a_problem"]["generated_tokens"] == 75
+    assert summary["wall_seconds"] == 5.0
+    by = summary["by"]["level"]
+    assert (by["easy"]["right"], by["easy"]["problems"], by["hard"]["right"]) == (2, 2, 0)
+
+
+def test_a_number_of_trajectories_is_what_the_strategy_calls_it():
+    settings = types_pb2.SearchSettings(rollouts=8)
+    assert arm_of(settings, 16).settings.trees == 16
+    assert arm_of(settings, 16).settings.rollouts == 8
+    settings.strategy = types_pb2.STRATEGY_MAJORITY
+    assert arm_of(settings, 16).settings.rollouts == 16
+    assert not arm_of(settings, 16).settings.HasField("trees")
+    with pytest.raises(InvalidInput, match="1 to 128"):
+        arm_of(types_pb2.SearchSettings(), 200)
+
+
+def test_the_baseline_is_given_the_tokens_of_the_search():
+    assert equal_trajectories(tokens_a_problem=1000, tokens_a_sample=49.9) == 20
+    assert equal_trajectories(tokens_a_problem=3, tokens_a_sample=10) == 1
+    assert equal_trajectories(tokens_a_problem=10**9, tokens_a_sample=1) == 1024
+    assert equal_trajectories(tokens_a_problem=5, tokens_a_sample=0) == 1
+    searched = arm_of(types_pb2.SearchSettings(rollouts=8, candidates=4, temperature=0.7), 2)
+    baseline = sampling_arm(searched, 20)
+    assert baseline.settings.strategy == types_pb2.STRATEGY_BEST_OF_N
+    assert baseline.settings.rollouts == 20
+    assert baseline.settings.temperature == pytest.approx(0.7)
+    assert not baseline.settings.HasField("trees")
+    assert baseline.samples == 20
+    assert searched.samples == 0
+
+
+def test_report_and_figure_show_hostile_names_as_text():
+    arm = Arm(name="mcts-1", settings=types_pb2.SearchSettings(), trajectories=1)
+    records = [
+        record("a", answer="1", tries=[("1", 1, None)], subject="<script>|x"),
+        record("b", answer="1", tries=[("1", 1, None)], subject="plain"),
+    ]
+    summary = summary_of(arm, records, {})
+    text = markdown("run", {"set": "toy"}, [summary])
+    assert "&lt;script>\\|x" in text
+    assert "<script>" not in text
+    drawn = points([summary])
+    assert {point.series for point in drawn} == {"mcts, selected", "mcts, majority"}
+    root = ElementTree.fromstring(svg("<run> & co", drawn))
+    assert root.findtext("{http://www.w3.org/2000/svg}title") == "<run> & co"
+    assert not math.isnan(float(root.find(".//{*}circle").get("cx")))
+
+
+def record(problem_id, *, answer, tries, **labels):
+    return Record(
+        problem_id=problem_id,
+        status="ANSWERED",
+        ended_by="ROLLOUTS",
+        answer=answer,
+        tries=tuple(Try(answer=a, count=n, score=s) for a, n, s in tries),
+        labels=labels,
+        cost={"generated_tokens": 100.0},
+        versions={"policy": "p"},
+        search_id=f"s-{problem_id}",
+        started=100.0,
+        finished=105.0,
+    )
