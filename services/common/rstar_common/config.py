@@ -76,6 +76,37 @@ class GrpcServerSettings(Section):
     max_message_bytes: int = Field(default=64 * 2**20, ge=2**20)
     """Largest message accepted or sent."""
 
+    certificate: str = ""
+    """PEM file of the server's certificate chain; with `key`, calls are encrypted."""
+
+    key: str = ""
+    """PEM file of the certificate's private key."""
+
+    client_ca: str = ""
+    """PEM file of authorities; clients must then show a certificate of one of them (mTLS)."""
+
+    token_keys: str = ""
+    """PEM file of the public keys that sign tokens; every call then needs one (`tokens`)."""
+
+    plaintext: bool = False
+    """Listen beyond loopback without TLS: only where the network itself encrypts."""
+
+
+class PeerSettings(Section):
+    """How this process shows other services who it is."""
+
+    ca: str = ""
+    """PEM file of the authorities that sign services' certificates; calls are then encrypted."""
+
+    certificate: str = ""
+    """PEM file of our own certificate chain, for servers that ask for one."""
+
+    key: str = ""
+    """PEM file of its private key."""
+
+    token: SecretStr = SecretStr("")
+    """Sent with every call; needs `ca`, so that it never crosses a network in the clear."""
+
 
 class TelemetrySettings(Section):
     """Logs and metrics."""
@@ -100,6 +131,7 @@ class ServiceSettings(BaseSettings):
     nats: NatsSettings = NatsSettings()
     object_store: ObjectStoreSettings = ObjectStoreSettings()
     grpc: GrpcServerSettings = GrpcServerSettings()
+    peers: PeerSettings = PeerSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
     @classmethod

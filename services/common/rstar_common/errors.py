@@ -7,7 +7,9 @@
     ├── Unavailable         a dependency is down; retry, perhaps elsewhere
     ├── DeadlineExceeded    the caller's time is up
     ├── Cancelled           the caller asked to end this
-    └── Conflict            somebody else already did this; usually success
+    ├── Conflict            somebody else already did this; usually success
+    ├── Unauthenticated     we do not know who calls
+    └── Forbidden           we do, and they may not
 
 Callers branch on the class, never on the message. `rpc` maps each class to a
 gRPC status and `bus` maps it to ack, nak or dead letter, so the two transports
@@ -55,3 +57,11 @@ class Cancelled(RstarError):
 
 class Conflict(RstarError):
     """The effect already exists."""
+
+
+class Unauthenticated(RstarError):
+    """The call carries no token, or one that proves nothing."""
+
+
+class Forbidden(RstarError):
+    """The caller's token lacks the scope of this call."""

@@ -3,7 +3,8 @@
     InvalidInput      INVALID_ARGUMENT        Unavailable       UNAVAILABLE
     NotFound          NOT_FOUND               DeadlineExceeded  DEADLINE_EXCEEDED
     Overloaded        RESOURCE_EXHAUSTED      Cancelled         CANCELLED
-    Conflict          ALREADY_EXISTS          any other         INTERNAL
+    Conflict          ALREADY_EXISTS          Unauthenticated   UNAUTHENTICATED
+    Forbidden         PERMISSION_DENIED       any other         INTERNAL
 
 Every failed call carries a `rstar.v1.Failure` as rich status detail, so a client can
 branch on `code`, point at `field` and wait `retry_after`. `Client` turns it back into
@@ -25,20 +26,24 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rstar.v1 import types_pb2
-from rstar_common.config import GrpcServerSettings
+from rstar_common.config import GrpcServerSettings, PeerSettings
 from rstar_common.errors import (
     Cancelled,
     Conflict,
     DeadlineExceeded,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
     RstarError,
+    Unauthenticated,
     Unavailable,
 )
+from rstar_common.guard import Guard
 from rstar_common.lifecycle import Component
-from rstar_common.net import split_address
 from rstar_common.telemetry import timed_rpc
+from rstar_common.tokens import Verifier
+from rstar_common.transport import channel_credentials, read_pem, server_credentials
 
 if TYPE_CHECKING:
     ServicerContext = grpc.aio.ServicerContext[Any, Any]
@@ -55,6 +60,11 @@ STATUS_BY_ERROR: dict[type[RstarError], tuple[grpc.StatusCode, types_pb2.Failure
     DeadlineExceeded: (grpc.StatusCode.DEADLINE_EXCEEDED, types_pb2.FAILURE_CODE_DEADLINE),
     Cancelled: (grpc.StatusCode.CANCELLED, types_pb2.FAILURE_CODE_CANCELLED),
     Conflict: (grpc.StatusCode.ALREADY_EXISTS, types_pb2.FAILURE_CODE_CONFLICT),
+    Unauthenticated: (
+        grpc.StatusCode.UNAUTHENTICATED,
+        types_pb2.FAILURE_CODE_UNAUTHENTICATED,
+    ),
+    Forbidden: (grpc.StatusCode.PERMISSION_DENIED, types_pb2.FAILURE_CODE_FORBIDDEN),
 }
 """Also the order of the docstring's table."""
 
@@ -131,17 +141,21 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
             if code is grpc.StatusCode.INTERNAL:
                 logger.exception("bug while serving %s", method)
             outcome[0] = code.name
-            failure = failure_of(error)
-            detail = any_pb2.Any()
-            detail.Pack(failure)
-            status = status_pb2.Status(
-                code=code.value[0], message=failure.message, details=[detail]
-            )
-            await context.abort(
-                code,
-                failure.message,
-                trailing_metadata=(("grpc-status-details-bin", status.SerializeToString()),),
-            )
+            await abort(context, error)
+
+
+async def abort(context: ServicerContext, error: Exception) -> None:
+    """End a call with the status of an error and its `Failure` as detail."""
+    code, _ = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+    failure = failure_of(error)
+    detail = any_pb2.Any()
+    detail.Pack(failure)
+    status = status_pb2.Status(code=code.value[0], message=failure.message, details=[detail])
+    await context.abort(
+        code,
+        failure.message,
+        trailing_metadata=(("grpc-status-details-bin", status.SerializeToString()),),
+    )
 
 
 class Readiness:
@@ -184,13 +198,14 @@ def grpc_server(
     readiness = readiness or Readiness(ready=True)
 
     async def run(stop: asyncio.Event) -> None:
-        split_address(settings.address, field="grpc.address")
+        credentials = server_credentials(settings)
+        guards = _guards(settings)
         options = [
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.so_reuseport", 0),
         ]
-        server = grpc.aio.server(options=options)
+        server = grpc.aio.server(options=options, interceptors=guards)
         register(server)
         status = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(status, server)
@@ -198,7 +213,11 @@ def grpc_server(
             [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
         try:
-            port = server.add_insecure_port(settings.address)
+            port = (
+                server.add_secure_port(settings.address, credentials)
+                if credentials
+                else server.add_insecure_port(settings.address)
+            )
         except RuntimeError as error:
             raise InvalidInput(
                 f"cannot listen on {settings.address}; is the port taken?", field="grpc.address"
@@ -233,8 +252,22 @@ async def _report_health(
         await readiness.changed()
 
 
-def channel(address: str) -> grpc.aio.Channel:
-    """Open a channel to one service. `async with` closes it."""
+def _guards(settings: GrpcServerSettings) -> list[grpc.aio.ServerInterceptor]:
+    if not settings.token_keys:
+        return []
+    keys = read_pem(settings.token_keys, field="grpc.token_keys")
+    return [Guard(Verifier(keys), abort)]
+
+
+def channel(address: str, peers: PeerSettings | None = None) -> grpc.aio.Channel:
+    """Open a channel to one service. `async with` closes it.
+
+    Raises:
+        InvalidInput: `peers` names a file that cannot be read, or a token that has no TLS.
+    """
+    credentials = channel_credentials(peers) if peers else None
+    if credentials:
+        return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
     return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
 

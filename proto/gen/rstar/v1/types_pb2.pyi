@@ -264,6 +264,10 @@ class _FailureCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureCo
     FAILURE_CODE_DEADLINE: _FailureCode.ValueType  # 7
     FAILURE_CODE_INTERNAL: _FailureCode.ValueType  # 8
     """A bug of ours."""
+    FAILURE_CODE_UNAUTHENTICATED: _FailureCode.ValueType  # 9
+    """No token, or one that is forged, expired, or bound to another certificate."""
+    FAILURE_CODE_FORBIDDEN: _FailureCode.ValueType  # 10
+    """The token is good and lacks the scope that the call needs."""
 
 class FailureCode(_FailureCode, metaclass=_FailureCodeEnumTypeWrapper):
     """The class of a failure; callers branch on this and never on the message."""
@@ -282,6 +286,10 @@ FAILURE_CODE_CANCELLED: FailureCode.ValueType  # 6
 FAILURE_CODE_DEADLINE: FailureCode.ValueType  # 7
 FAILURE_CODE_INTERNAL: FailureCode.ValueType  # 8
 """A bug of ours."""
+FAILURE_CODE_UNAUTHENTICATED: FailureCode.ValueType  # 9
+"""No token, or one that is forged, expired, or bound to another certificate."""
+FAILURE_CODE_FORBIDDEN: FailureCode.ValueType  # 10
+"""The token is good and lacks the scope that the call needs."""
 Global___FailureCode: _TypeAlias = FailureCode  # noqa: Y015
 
 @_typing.final
