@@ -53,9 +53,9 @@ class Stack:
             headers={"Content-Type": content_type},
         )
 
-    async def finished(self, batch_id: str) -> searcher_pb2.Batch:
+    async def finished(self, batch_id: str, *, seconds: float = 30.0) -> searcher_pb2.Batch:
         """Wait until every problem of a batch has a result or a dead letter."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(seconds):
             while True:
                 try:
                     response = await self.batch.GetBatch(
