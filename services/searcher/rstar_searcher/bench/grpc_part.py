@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,9 +13,10 @@ from pathlib import Path
 import grpc
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2, types_pb2
+from rstar_common.processes import cpu_seconds, service
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.parameters import CANDIDATES
-from rstar_searcher.bench.processes import infrastructure, service, simulated_servers
+from rstar_searcher.bench.processes import infrastructure, simulated_servers
 
 SEARCHES = 16
 """At once."""
@@ -27,7 +27,6 @@ PIDS = 8
 
 GOAL_EXPANSIONS = 400
 CALL_SECONDS = 120.0
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 async def measure_grpc(*, seconds: float) -> dict[str, object]:
@@ -83,7 +82,6 @@ def searcher_settings(services: str, others: Mapping[str, str]) -> dict[str, str
                 "max_wall_seconds": 86_400,
             }
         ),
-        "TELEMETRY__LOG_LEVEL": "WARNING",
         **others,
     }
 
@@ -118,9 +116,3 @@ async def _searches(
         for index in range(SEARCHES):
             group.create_task(keep_searching(index))
     return results
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process until now."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

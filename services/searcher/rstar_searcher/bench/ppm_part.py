@@ -16,8 +16,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from rstar_common.formats import FORMATS, Encoder, PromptStep
+from rstar_common.processes import service
 from rstar_searcher.bench.driven import comparison_settings
-from rstar_searcher.bench.processes import service, simulated_servers
+from rstar_searcher.bench.processes import simulated_servers
 from rstar_searcher.bench.services import problem_of
 from rstar_searcher.clients import GrpcServices, Tiers, connect
 from rstar_searcher.driver import drive
@@ -38,9 +39,7 @@ async def measure_ppm(*, full: bool) -> dict[str, object]:
         services, _ = await stack.enter_async_context(
             simulated_servers(directory, parameters="instant-short")
         )
-        ppm, _ = await stack.enter_async_context(
-            service("ppm", directory, {"MODEL": str(MODEL), "TELEMETRY__LOG_LEVEL": "WARNING"})
-        )
+        ppm, _ = await stack.enter_async_context(service("ppm", directory, {"MODEL": str(MODEL)}))
         tiers = await connect(stack, policy=services, ppm=ppm, sandbox=services)
         started = time.perf_counter()
         searched = await asyncio.gather(*(_search(pid, rollouts, tiers) for pid in range(problems)))
