@@ -24,6 +24,7 @@ from rstar_cli.commands import (
     dead_letters,
     demo,
     evaluate,
+    evolve,
     keys,
     solve,
     stack,

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -26,7 +25,7 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 class RecipeFirst(TyperGroup):
     """`rstar evolve FILE` means `rstar evolve run FILE`."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `run` before arguments that name no command of the group."""
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["run", *args]
@@ -194,7 +193,7 @@ async def _upload(file: RecipeFile, store: object) -> dict[str, int]:
 
     assert isinstance(store, ObjectStore)
     left_out: dict[str, int] = {}
-    sets = [
+    sets: list[tuple[str, evolution_pb2.ProblemPool | evolution_pb2.EvaluationSet]] = [
         *((f"pools[{i}]", pool) for i, pool in enumerate(file.recipe.pools)),
         *((f"evaluation_sets[{i}]", one) for i, one in enumerate(file.recipe.evaluation_sets)),
     ]

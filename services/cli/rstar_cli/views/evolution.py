@@ -12,7 +12,6 @@ from rstar.v1 import evolution_pb2
 from rstar_cli.output import console, one_line
 from rstar_cli.views.search import enum_name
 
-
 ROUND_COLUMNS = (
     *("round", "phase", "problems", "solved", "policy", "ppm", "evaluations", "decision"),
 )
