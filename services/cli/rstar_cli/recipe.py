@@ -73,6 +73,16 @@ def line_of(text: str, field: str) -> int:
     in the tables above it.
     """
     wanted = [part for part in re.split(r"[.\[\]]+", field) if part]
+    best, depth = _deepest(text, wanted)
+    if wanted[0] == "rounds" and len(wanted) > 2 and depth < len(wanted):
+        below, depth_below = _deepest(text, [DEFAULTS, "round", *wanted[2:]])
+        if depth_below == len(wanted):  # what the round does not say, the defaults do
+            return below
+    return best
+
+
+def _deepest(text: str, wanted: list[str]) -> tuple[int, int]:
+    """The line that follows `wanted` furthest, and how far."""
     best, best_depth = 0, 0
     here: list[str] = []
     counts: dict[str, int] = {}
@@ -88,7 +98,7 @@ def line_of(text: str, field: str) -> int:
         depth = _common(path, wanted)
         if depth == len(path) and depth > best_depth:
             best, best_depth = number, depth
-    return best
+    return best, best_depth
 
 
 def _resolved(names: list[str], counts: dict[str, int], *, array: bool) -> list[str]:

@@ -44,6 +44,17 @@ def pairwise_ranking_loss(
     return (loss_GPR.sum(dim=(1, 2)) / pairs_G).mean()
 
 
+def value_regression_loss(rewards_S: Tensor, values_S: Tensor) -> Tensor:
+    """Mean squared error of the rewards against the Q of each step; S = lines in the batch.
+
+    Raises:
+        ValueError: nothing is trained. A batch that teaches nothing is a data bug.
+    """
+    if values_S.numel() == 0:
+        raise ValueError("no valued step in the batch")
+    return F.mse_loss(rewards_S.float(), values_S)
+
+
 def pair_accuracy(
     preferred_GP: Tensor, rejected_GR: Tensor, valid_GP: Tensor, valid_GR: Tensor
 ) -> tuple[int, int]:

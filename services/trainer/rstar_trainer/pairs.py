@@ -69,6 +69,48 @@ def preference_groups(
     return groups
 
 
+def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:
+    """Whole trajectories, right against wrong, whatever their Q: what an outcome model learns."""
+    trajectories = tree.trajectories()
+    right = [t for t in trajectories if t.outcome is Outcome.RIGHT][:per_side]
+    wrong = [t for t in trajectories if t.outcome is Outcome.WRONG][:per_side]
+    if not (right and wrong):
+        return []
+    return [
+        PreferenceGroup(
+            question=tree.question,
+            preferred=tuple(t.steps for t in right),
+            rejected=tuple(t.steps for t in wrong),
+            final=True,
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuedSteps:
+    """Siblings and the Q of each: what a regression learns."""
+
+    question: str
+    paths: tuple[tuple[PromptStep, ...], ...]
+    values: tuple[float, ...]
+
+
+def valued_steps(tree: SearchTree) -> list[ValuedSteps]:
+    """Every step that something was backed up to, siblings together."""
+    found = []
+    for children in tree.children():
+        visited = [child for child in children if tree.nodes[child].visits > 0]
+        if visited:
+            found.append(
+                ValuedSteps(
+                    question=tree.question,
+                    paths=tuple(tree.steps(child) for child in visited),
+                    values=tuple(tree.nodes[child].q for child in visited),
+                )
+            )
+    return found
+
+
 def _leads_to(tree: SearchTree, outcome: Outcome) -> list[bool]:
     """For each node: whether it or a descendant states an answer of this outcome."""
     leads = [node.outcome is outcome for node in tree.nodes]

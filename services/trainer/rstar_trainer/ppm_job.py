@@ -5,14 +5,15 @@ from __future__ import annotations
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
-from rstar_trainer.dataset import read_trees
-from rstar_trainer.job import CHECKPOINT, STATE_FILE, PpmSpec
-from rstar_trainer.pairs import preference_groups
+from rstar_trainer.dataset import SearchTree, read_trees
+from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
+from rstar_trainer.pairs import outcome_groups, preference_groups, valued_steps
 from rstar_trainer.ppm_training import (
     HELD_OUT_SHARE,
     TokenGroup,
     evaluate_ppm,
     tokenize_group,
+    tokenize_values,
     train_ppm,
 )
 from rstar_trainer.sft import held_out
@@ -33,20 +34,20 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     unseen: list[TokenGroup] = []
     for tree in read_trees(work.files()):
         owned = tree.without(agreement.disowned(tree)) if agreement else tree
-        for group in preference_groups(
-            owned, per_side=spec.steps_per_side, min_margin=spec.min_margin
-        ):
-            tokens = tokenize_group(encoder, group, max_length=longest)
-            if tokens is not None:
-                unseen_here = held_out(group.question, HELD_OUT_SHARE)
-                (unseen if unseen_here else learned).append(tokens)
-    learned = learned or unseen
+        # Unseen questions are always judged by pairs, so that objectives can be compared.
+        if held_out(tree.question, HELD_OUT_SHARE):
+            unseen += _pairs(owned, spec, encoder, longest)
+        else:
+            learned += _lessons(owned, spec, encoder, longest)
+    if not learned and spec.objective is Objective.PAIRWISE:
+        learned = unseen
     if not learned and not training.untrained:
         raise InvalidInput("no preference pair in these batches", field="batch_ids")
     work.metrics |= {
         "groups": float(len(learned)),
         "final_groups": float(sum(group.final for group in learned)),
         "pairs": float(sum(len(g.preferred) * len(g.rejected) for g in learned)),
+        "valued_steps": float(sum(len(g.values) for g in learned)),
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
@@ -75,3 +76,24 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
     )
+
+
+def _pairs(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> list[TokenGroup]:
+    groups = preference_groups(tree, per_side=spec.steps_per_side, min_margin=spec.min_margin)
+    tokens = (tokenize_group(encoder, group, max_length=longest) for group in groups)
+    return [group for group in tokens if group is not None]
+
+
+def _lessons(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> list[TokenGroup]:
+    """What a tree teaches under the job's objective."""
+    match spec.objective:
+        case Objective.PAIRWISE:
+            return _pairs(tree, spec, encoder, longest)
+        case Objective.OUTCOME:
+            groups = outcome_groups(tree, per_side=spec.steps_per_side)
+            tokens = [tokenize_group(encoder, group, max_length=longest) for group in groups]
+        case Objective.Q_REGRESSION:
+            tokens = [
+                tokenize_values(encoder, steps, max_length=longest) for steps in valued_steps(tree)
+            ]
+    return [group for group in tokens if group is not None]

@@ -1,7 +1,7 @@
 """Training of the process preference model (rStar-Math section 3.3).
 
 A line (question and steps) is scored by tanh of a scalar head at its last token; the loss
-is Bradley-Terry over the pairs of a group.
+is Bradley-Terry over the pairs of a group or, to compare with, regression on values.
 
 Shape suffixes: S = lines in the batch, N = columns of a row, H = hidden size, G = groups,
 P = preferred lines of a group, R = rejected lines of a group.
@@ -22,8 +22,12 @@ from rstar_common.formats import Encoder, PromptStep
 from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
-from rstar_trainer.losses import pair_accuracy, pairwise_ranking_loss
-from rstar_trainer.pairs import PreferenceGroup
+from rstar_trainer.losses import (
+    pair_accuracy,
+    pairwise_ranking_loss,
+    value_regression_loss,
+)
+from rstar_trainer.pairs import PreferenceGroup, ValuedSteps
 
 HELD_OUT_SHARE = 0.1
 """Of the questions, for pair accuracy."""
@@ -38,6 +42,8 @@ class TokenGroup:
     preferred: tuple[Line, ...]
     rejected: tuple[Line, ...]
     final: bool
+    values: tuple[float, ...] = ()
+    """The Q of each line, where that is what is learned; then there are no sides."""
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -69,6 +75,20 @@ def tokenize_group(
     if not (preferred and rejected):
         return None
     return TokenGroup(preferred=preferred, rejected=rejected, final=group.final)
+
+
+def tokenize_values(encoder: Encoder, steps: ValuedSteps, *, max_length: int) -> TokenGroup | None:
+    """Token ids of siblings with their values, or None if none fits `max_length`."""
+    encoded = [tuple(encoder.prompt_ids(steps.question, path)) for path in steps.paths]
+    kept = [
+        (line, value)
+        for line, value in zip(encoded, steps.values, strict=True)
+        if len(line) <= max_length
+    ]
+    if not kept:
+        return None
+    lines, values = zip(*kept, strict=True)
+    return TokenGroup(preferred=lines, rejected=(), final=False, values=values)
 
 
 def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
@@ -165,6 +185,18 @@ def _score_groups(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Group
     return arrange(rewards(model, groups), groups)
 
 
+def _loss(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
+    """Regression on groups that have values, Bradley-Terry on the others; never mixed."""
+    if groups[0].values:
+        rewards_S = rewards(model, groups)
+        values_S = torch.tensor([value for group in groups for value in group.values])
+        return value_regression_loss(rewards_S, values_S.to(rewards_S.device))
+    scored = _score_groups(model, groups)
+    return pairwise_ranking_loss(
+        scored.preferred_GP, scored.rejected_GR, scored.valid_GP, scored.valid_GR
+    )
+
+
 def train_ppm(
     model: PreTrainedModel,
     groups: Sequence[TokenGroup],
@@ -191,13 +223,7 @@ def train_ppm(
 
     def step(batch: list[int]) -> StepResult:
         chosen = [groups[index] for index in batch]
-        scored = _score_groups(model, chosen)
-        return StepResult(
-            loss=pairwise_ranking_loss(
-                scored.preferred_GP, scored.rejected_GR, scored.valid_GP, scored.valid_GR
-            ),
-            tokens=sum(costs[index] for index in batch),
-        )
+        return StepResult(loss=_loss(model, chosen), tokens=sum(costs[index] for index in batch))
 
     loop = TrainingLoop(
         model=model,

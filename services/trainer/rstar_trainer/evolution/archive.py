@@ -27,8 +27,10 @@ _KEY_PREFIXES = ("trees/", "evolution/", "datasets/", PREFIX)
 
 async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
     """Keys of every object of a run."""
-    for one in (*run.recipe.pools, *run.recipe.evaluation_sets):
-        yield one.problems_key
+    for pool in run.recipe.pools:
+        yield pool.problems_key
+    for evaluation_set in run.recipe.evaluation_sets:
+        yield evaluation_set.problems_key
     prefixes = [run_prefix(run.run_id)]
     for report in run.rounds:
         batches = [report.batch_id, *(made.batch_id for made in report.evaluations)]
