@@ -62,20 +62,22 @@ class Conductor:
         self, search: LiveSearch, services: Services, journal: Journal, asks: Sequence[Ask]
     ) -> EndedBy:
         async with asyncio.TaskGroup() as group:
-            writing = group.create_task(journal.run())
-            ended = await drive(
-                search.strategy,
-                search.problem,
-                search.settings,
-                services,
-                search.meter,
-                cancel=search.cancel,
-                on_progress=search.on_progress,
-                ledger=journal,
-                under_way=asks,
-            )
-            await journal.ended(ended, search.meter)
-            writing.cancel()
+            group.create_task(journal.run())
+            try:
+                ended = await drive(
+                    search.strategy,
+                    search.problem,
+                    search.settings,
+                    services,
+                    search.meter,
+                    cancel=search.cancel,
+                    on_progress=search.on_progress,
+                    ledger=journal,
+                    under_way=asks,
+                )
+                await journal.ended(ended, search.meter)
+            finally:
+                journal.close()
         return ended
 
     async def _store_tree(

@@ -60,6 +60,7 @@ class Journal:
         self._bytes = 0
         self._arrived = asyncio.Event()
         self._progress = asyncio.Condition()
+        self._closed = False
 
     def told(self, told: Told, meter: Meter) -> None:
         """Append an expansion and the cost so far. Never waits."""
@@ -82,19 +83,23 @@ class Journal:
     async def ended(self, ended: EndedBy, meter: Meter) -> None:
         """Append the end of the search and wait until all is written."""
         self.append(ended_entry(ended, meter))
+        await self.written()
+
+    async def written(self) -> None:
+        """Wait until all is written."""
         async with self._progress:
             await self._progress.wait_for(lambda: not self._unwritten)
 
     async def run(self) -> None:
-        """Write what is appended, for ever.
+        """Write what is appended, until `close`.
 
         Raises:
             Conflict: another searcher took the search.
         """
-        while True:
+        while not self._closed:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._unwritten:
+            while self._unwritten and not self._closed:
                 count, size = self._batch()
                 await self.write(b"".join(list(self._unwritten)[:count]))
                 for _ in range(count):
@@ -102,6 +107,15 @@ class Journal:
                 self._bytes -= size
                 async with self._progress:
                     self._progress.notify_all()
+
+    def close(self) -> None:
+        """End `run`; what is unwritten is lost.
+
+        Cancelling it is not enough: `asyncio.wait_for` of Python 3.11, in the NATS client,
+        swallows a cancellation that comes together with the reply.
+        """
+        self._closed = True
+        self._arrived.set()
 
     async def write(self, entries: bytes) -> None:
         """Write entries now, in as many messages as they need; none is the mere fence.
@@ -133,7 +147,7 @@ class Journal:
 
     async def _publish(self, record: journal_pb2.JournalRecord) -> None:
         payload = record.SerializeToString()
-        while True:
+        while not self._closed:
             headers = {str(Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value): str(self._last)}
             try:
                 ack = await self._jetstream.publish(

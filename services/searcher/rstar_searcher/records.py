@@ -103,7 +103,7 @@ class Lease:
         self.record = record
 
     async def renew(self) -> None:
-        """Renew until it is settled or released.
+        """Renew until it is settled, released or stopped.
 
         Raises:
             Conflict: another searcher took the search.
@@ -115,6 +115,10 @@ class Lease:
                     # While NATS is away nobody else can take the lease either.
                     with suppress(Unavailable):
                         await self._write()
+
+    def stop(self) -> None:
+        """End `renew` at its next turn, even if its cancellation is swallowed (see `Journal`)."""
+        self._over = True
 
     async def settle(self) -> None:
         """Write the record as it now is, for the last time. Raises as `SearchRecords.write`."""

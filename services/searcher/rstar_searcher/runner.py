@@ -159,8 +159,11 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(lease.renew())
                 services = self._make_services(request, search.meter)
-                result = await self._conductor.conduct(request, search, lease, services)
-                renewing.cancel()
+                try:
+                    result = await self._conductor.conduct(request, search, lease, services)
+                finally:
+                    lease.stop()
+                    renewing.cancel()
             ENDED.labels(
                 origin,
                 tree_pb2.SearchStatus.Name(result.status),
