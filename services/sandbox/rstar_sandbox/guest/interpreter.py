@@ -21,10 +21,11 @@ from typing import Any
 
 from rstar_sandbox.guest import kernel, steps
 from rstar_sandbox.guest.outcome import Report, Status
+from rstar_sandbox.guest.plain import Screen
 
 CONTROL = 3
 
-ASSIGN, RUN, FORK, JUDGE = b"A", b"R", b"F", b"J"
+ASSIGN, RUN, TRY, FORK, JUDGE = b"A", b"R", b"T", b"F", b"J"
 HELLO, DONE = b"H", b"D"
 
 MAX_FORKS = 16
@@ -37,7 +38,13 @@ SPARE_CPU_SECONDS = 600
 """Kernel's backstop for CPU time; the zygote's own clock is far stricter."""
 
 
-def main(stdout: int, control: int, filters: dict[str, ctypes.Structure], tmp_bytes: int) -> None:
+def main(
+    stdout: int,
+    control: int,
+    filters: dict[str, ctypes.Structure],
+    screen: Screen,
+    tmp_bytes: int,
+) -> None:
     """Become an interpreter; never returns. Runs as root, before any untrusted code."""
     try:
         high = os.dup2(stdout, 1000), os.dup2(control, 1001)
@@ -52,7 +59,7 @@ def main(stdout: int, control: int, filters: dict[str, ctypes.Structure], tmp_by
         if message[:1] == ASSIGN:
             _settle(json.loads(message[1:]), filters)
             channel.send(HELLO)
-            _serve(channel, namespace)
+            _serve(channel, steps.Stepper(namespace, screen))
     except OSError as error:
         os.write(2, f"interpreter: {error}\n".encode())  # until assigned, the host's log
     finally:
@@ -94,14 +101,15 @@ def _settle(assignment: dict[str, Any], filters: dict[str, ctypes.Structure]) ->
         sympy_random.seed(seed)
 
 
-def _serve(channel: socket.socket, namespace: dict[str, Any]) -> None:
+def _serve(channel: socket.socket, stepper: steps.Stepper) -> None:
     room = socket.CMSG_SPACE(2 * 4 * MAX_FORKS)
     while True:
         message, ancillary, _, _ = channel.recvmsg(MAX_MESSAGE_BYTES, room)
         kind, body = message[:1], message[1:]
-        if kind == RUN:
+        if kind in (RUN, TRY):
             name, _, code = body.decode(errors="surrogatepass").partition("\0")
-            channel.send(DONE + steps.run(code, name, namespace).pack())
+            step = stepper.run if kind == RUN else stepper.attempt
+            channel.send(DONE + step(code, name).pack())
         elif kind == FORK:
             _fork(channel, ancillary)
         elif kind == JUDGE:

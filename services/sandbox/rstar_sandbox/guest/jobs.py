@@ -8,7 +8,7 @@ taken, the outcome is that of the path executed from the start.
 from __future__ import annotations
 
 import signal
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,9 @@ from rstar_sandbox.guest.process import Interpreter, Limits
 
 MAX_REMEMBERED = 4096
 """Paths remembered as not forkable; forgetting one costs a failed attempt."""
+
+ATTEMPT_CPU_SECONDS = 1.0
+"""What needs longer gets a fork of its own: others wait behind an attempt."""
 
 MAX_SESSION_PROCESSES = 1024
 """Kernel's bound on a session's interpreters; the parking's own is far stricter."""
@@ -77,22 +80,56 @@ class Jobs:
         keys = path_keys(root_key(job.session, job.seed, job.limits), job.path)
         uid = self._users.enter(job.session)
         tally = _Tally()
-        outcomes: list[Outcome] = []
+        outcomes: dict[int, Outcome] = {}
+        untried = deque(enumerate(job.siblings))
         parked = await self._hold(job, keys, uid, tally)
+        while parked and parked.interpreter.plain and untried:
+            await self._attempt(job, parked, untried, outcomes, tally)
+            if parked.dropped:
+                self._parking.release(parked)
+                parked = await self._hold(job, keys, uid, tally)
         if not tally.failure:
-            copies = await self._copies(parked, keys[-1], job.siblings)
-            outcomes = await self._loop.gather(
-                [
-                    self._sibling(job, keys[-1], copies.get(index), code, tally)
-                    for index, code in enumerate(job.siblings)
-                ]
-            )
+            rest = [index for index in range(len(job.siblings)) if index not in outcomes]
+            copies = await self._copies(parked, keys[-1], job.siblings, rest)
+            runs = [
+                self._sibling(job, keys[-1], copies.get(index), job.siblings[index], tally)
+                for index in rest
+            ]
+            outcomes |= dict(zip(rest, await self._loop.gather(runs), strict=True))
         if parked:
             self._parking.release(parked)
         self._users.leave(uid)
         if tally.failure:
-            outcomes = [tally.failure] * len(job.siblings)
-        return Answer(outcomes, tally.cpu_seconds, path_failed=tally.failure is not None)
+            outcomes = dict.fromkeys(range(len(job.siblings)), tally.failure)
+        return Answer(
+            [outcomes[index] for index in range(len(job.siblings))],
+            tally.cpu_seconds,
+            path_failed=tally.failure is not None,
+        )
+
+    async def _attempt(
+        self,
+        job: Job,
+        parked: Parked,
+        untried: deque[tuple[int, str]],
+        outcomes: dict[int, Outcome],
+        tally: _Tally,
+    ) -> None:
+        """Try siblings in the parked interpreter itself; what is not plain is left to forks.
+
+        One that goes too far takes the interpreter along: it is dropped, the rest still untried.
+        """
+        limits = replace(job.limits, cpu=min(job.limits.cpu, ATTEMPT_CPU_SECONDS))
+        async with self._slots:
+            while untried and not parked.dropped:
+                index, code = untried.popleft()
+                outcome = await parked.interpreter.attempt(code, _name(len(job.path)), limits)
+                if outcome.abstained:
+                    continue
+                if outcome.vanished or outcome.limit:
+                    self._parking.drop_this(parked)
+                else:
+                    outcomes[index] = tally.count(outcome)
 
     async def judge(self, answer: str, reference: str, limits: Limits) -> Outcome:
         """Compare two answers in an interpreter that ends with it."""
@@ -169,13 +206,11 @@ class Jobs:
         return None, 0
 
     async def _copies(
-        self, parked: Parked | None, parent: Key, siblings: Sequence[str]
+        self, parked: Parked | None, parent: Key, siblings: Sequence[str], places: Sequence[int]
     ) -> dict[int, Interpreter]:
         """A fork of the parent for each sibling that can run in one, by the sibling's place."""
         wanted = [
-            index
-            for index, code in enumerate(siblings)
-            if step_key(parent, code) not in self._unforkable
+            index for index in places if step_key(parent, siblings[index]) not in self._unforkable
         ]
         if not parked or not wanted:
             return {}

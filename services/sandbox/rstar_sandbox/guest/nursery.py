@@ -14,13 +14,15 @@ from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter, Limits
 
 if TYPE_CHECKING:
     from rstar_sandbox.guest.loop import Loop
+    from rstar_sandbox.guest.plain import Screen
 
 
 class Nursery:
     """Keeps a few unassigned interpreters waiting. No untrusted code has run in them."""
 
-    def __init__(self, loop: Loop, *, ready: int, tmp_bytes: int) -> None:
+    def __init__(self, loop: Loop, screen: Screen, *, ready: int, tmp_bytes: int) -> None:
         self._loop = loop
+        self._screen = screen
         self._target = ready
         self._tmp_bytes = tmp_bytes
         self._filters = {"contained": seccomp.contained(), "forkable": seccomp.forkable()}
@@ -89,4 +91,6 @@ class Nursery:
                 kernel.kill(pid)
 
     def _start(self) -> Interpreter:
-        return Interpreter.start(self._loop, self._census, self._filters, self._tmp_bytes)
+        return Interpreter.start(
+            self._loop, self._census, self._filters, self._screen, self._tmp_bytes
+        )

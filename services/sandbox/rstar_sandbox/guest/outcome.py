@@ -24,6 +24,11 @@ class Status(IntEnum):
     OK = 0
     RAISED = 1
     OUT_OF_MEMORY = 2
+    PLAIN = 3
+    """Ended well, and only plain code has ever run in this interpreter."""
+
+    ABSTAINED = 4
+    """Was not tried: it is not known to be plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,19 @@ class Outcome:
 
     @property
     def valid(self) -> bool:
-        return self.report is not None and self.report.status == Status.OK and not self.limit
+        return (
+            self.report is not None
+            and self.report.status in (Status.OK, Status.PLAIN)
+            and not self.limit
+        )
+
+    @property
+    def plain(self) -> bool:
+        return self.report is not None and self.report.status == Status.PLAIN
+
+    @property
+    def abstained(self) -> bool:
+        return self.report is not None and self.report.status == Status.ABSTAINED
 
     def to_message(self) -> dict[str, Any]:
         """For the wire to the host."""

@@ -106,6 +106,13 @@ class Parking:
             if not parked.users:
                 parked.interpreter.close()
 
+    def drop_this(self, parked: Parked) -> None:
+        """The same, for one that its user no longer has the key of."""
+        for key, value in self._parked.items():
+            if value is parked:
+                self.drop(key)
+                return
+
     def sweep(self) -> None:
         """End what burns CPU while parked, and make room in memory."""
         for key, parked in list(self._parked.items()):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ctypes
 
     from rstar_sandbox.guest.loop import Loop
+    from rstar_sandbox.guest.plain import Screen
 
 FORK_SECONDS = 20.0
 """An interpreter that has not forked by then never will."""
@@ -62,9 +63,12 @@ class Interpreter:
         self._census = census
         self._control = control
         self._stdout = stdout
-        self._forking = Slots(1)
+        self._turn = Slots(1)
         self.pid = pid
         self.uid = uid
+        self.plain = True
+        """Nothing but plain code has run in it, as it said while that was so."""
+
         if pid:
             census.add(pid)
 
@@ -74,6 +78,7 @@ class Interpreter:
         loop: Loop,
         census: set[int],
         filters: Mapping[str, ctypes.Structure],
+        screen: Screen,
         tmp_bytes: int,
     ) -> Interpreter:
         """Fork one from the zygote: fresh, still root, waiting to be assigned.
@@ -83,7 +88,7 @@ class Interpreter:
         ours, theirs, stdout, write_end = _channel()
         pid = kernel.fork_interpreter()
         if pid == 0:
-            interpreter.main(write_end, theirs.fileno(), dict(filters), tmp_bytes)
+            interpreter.main(write_end, theirs.fileno(), dict(filters), screen, tmp_bytes)
         theirs.close()
         os.close(write_end)
         return cls(loop, census, ours, stdout, pid=pid)
@@ -109,7 +114,7 @@ class Interpreter:
     async def fork(self, count: int) -> list[Interpreter]:
         """So many copies of it, fewer if it does not answer as it should."""
         copies: list[Interpreter] = []
-        async with self._forking:
+        async with self._turn:
             for start in range(0, count, interpreter.MAX_FORKS):
                 copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
         return copies
@@ -134,6 +139,7 @@ class Interpreter:
             if child in await self._loop.readable([child, parent], deadline):
                 copy.pid = _greeting(copy._control, self.uid)
             if copy.pid:
+                copy.plain = self.plain
                 self._census.add(copy.pid)
             else:
                 copy.close()
@@ -142,7 +148,18 @@ class Interpreter:
     async def run(self, code: str, name: str, limits: Limits) -> Outcome:
         """Run a step in it."""
         message = f"{name}\0{code}".encode(errors="surrogatepass")
-        return await self._ask(interpreter.RUN + message, limits)
+        outcome = await self._ask(interpreter.RUN + message, limits)
+        self.plain = self.plain and outcome.plain
+        return outcome
+
+    async def attempt(self, code: str, name: str, limits: Limits) -> Outcome:
+        """Run a step in it and undo that; it abstains from what it could not undo.
+
+        After an outcome without a report the interpreter is of no use any more.
+        """
+        message = f"{name}\0{code}".encode(errors="surrogatepass")
+        async with self._turn:
+            return await self._ask(interpreter.TRY + message, limits)
 
     async def judge(self, pair: Mapping[str, str], limits: Limits) -> Outcome:
         """Compare two answers in it."""

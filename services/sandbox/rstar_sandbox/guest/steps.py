@@ -1,4 +1,4 @@
-"""Run one step's code and say how it ended."""
+"""Run one step's code and say how it ended: for good, or as a trial of which no trace is left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,47 @@ import sys
 from typing import Any
 
 from rstar_sandbox.guest.outcome import MAX_MESSAGE_CHARACTERS, Report, Status
+from rstar_sandbox.guest.plain import Screen
+from rstar_sandbox.guest.trial import Guard, NotPlain, Undo, libraries
+
+
+class Stepper:
+    """The steps of one interpreter, one after the other in the same namespace."""
+
+    def __init__(self, namespace: dict[str, Any], screen: Screen) -> None:
+        self._namespace = namespace
+        self._screen = screen
+        self._guard = Guard(screen)
+        self._plain = True
+        """Nothing but plain code has run."""
+
+    def run(self, code: str, name: str) -> Report:
+        """Run a step for good."""
+        self._plain = self._plain and self._passes(code)
+        if not self._plain:
+            return run(code, name, self._namespace)
+        with self._guard.watching(name, refuse=False):
+            report = run(code, name, self._namespace)
+        self._plain = not self._guard.breached
+        if report.status == Status.OK and self._plain:
+            return Report(Status.PLAIN)
+        return report
+
+    def attempt(self, code: str, name: str) -> Report:
+        """Run a step and undo it, or abstain where undoing it is not certain."""
+        if not self._plain or not self._passes(code):
+            return Report(Status.ABSTAINED)
+        try:
+            undo = Undo(self._namespace, self._screen)
+        except (NotPlain, RecursionError):
+            return Report(Status.ABSTAINED)
+        with self._guard.watching(name, refuse=True):
+            report = run(code, name, self._namespace)
+        undo()
+        return Report(Status.ABSTAINED) if self._guard.breached else report
+
+    def _passes(self, code: str) -> bool:
+        return self._screen.passes(code, libraries(self._namespace))
 
 
 def run(code: str, name: str, namespace: dict[str, Any]) -> Report:

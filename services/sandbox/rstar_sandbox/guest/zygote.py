@@ -14,18 +14,19 @@ import sys
 import time
 from typing import Any
 
-from rstar_sandbox.guest import frames
+from rstar_sandbox.guest import frames, heap
 from rstar_sandbox.guest.jobs import Job, Jobs
 from rstar_sandbox.guest.loop import Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.parking import Parking
+from rstar_sandbox.guest.plain import Screen
 from rstar_sandbox.guest.process import Limits
 
 PRELOADED = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum",
     "fractions", "functools", "heapq", "itertools", "json", "math", "numbers", "operator",
     "random", "re", "statistics", "string", "textwrap", "time", "typing", "ctypes",
-    "mpmath", "numpy", "sympy",
+    "mpmath", "numpy", "sympy", "sympy.abc", "sympy.parsing.sympy_parser", "_strptime",
 )  # fmt: skip
 
 SWEEP_SECONDS = 1.0
@@ -43,9 +44,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(MAX_OPEN_FILES, hard), hard))
     gc.disable()
     _load()
+    screen = Screen()
     gc.collect()
     gc.freeze()  # later collections leave these pages alone, so forks go on sharing them
-    Zygote(options).serve()
+    heap.seal()
+    Zygote(options, screen).serve()
 
 
 def _load() -> None:
@@ -67,10 +70,10 @@ def _load() -> None:
 class Zygote:
     """Reads requests and answers each when it is done, in any order."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: dict[str, Any], screen: Screen) -> None:
         self._loop = Loop()
         self._nursery = Nursery(
-            self._loop, ready=options["prefork"], tmp_bytes=options["tmp_bytes"]
+            self._loop, screen, ready=options["prefork"], tmp_bytes=options["tmp_bytes"]
         )
         self._parking = Parking(places=options["parked"], memory_bytes=options["parked_bytes"])
         self._jobs = Jobs(self._loop, self._nursery, self._parking, Slots(options["parallel"]))
