@@ -24,13 +24,15 @@ class TreeMaker:
     question: str
     problem_id: str = "p"
     search_id: str = ""
+    roots: int = 1
     _tree: tree_pb2.Tree = field(default_factory=tree_pb2.Tree)
 
     def __post_init__(self) -> None:
         self._tree.search_id = self.search_id or f"s-{self.problem_id}"
         self._tree.problem.problem_id = self.problem_id
         self._tree.problem.question = self.question
-        self._tree.nodes.add(id=0, parent=0)
+        for root in range(self.roots):
+            self._tree.nodes.add(id=root, parent=root)
 
     def step(self, parent: int, text: str) -> int:
         """Add a code step."""
@@ -77,7 +79,7 @@ class TreeMaker:
 
     def _path(self, node_id: int) -> list[int]:
         path = [node_id]
-        while node_id:
+        while self._tree.nodes[node_id].parent != node_id:
             node_id = self._tree.nodes[node_id].parent
             path.append(node_id)
         return path

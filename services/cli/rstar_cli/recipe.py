@@ -96,7 +96,7 @@ def _deepest(text: str, wanted: list[str]) -> tuple[int, int]:
         else:
             continue
         depth = _common(path, wanted)
-        if depth == len(path) and depth > best_depth:
+        if depth in (len(path), len(wanted)) and depth > best_depth:
             best, best_depth = number, depth
     return best, best_depth
 

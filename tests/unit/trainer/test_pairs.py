@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rstar_trainer.dataset import parse_tree
-from rstar_trainer.pairs import preference_groups
+from rstar_trainer.pairs import outcome_groups, preference_groups, valued_steps
 from tests.support.arithmetic_trees import RIGHT, UNDECIDED, WRONG, TreeMaker
 
 END = "print(r)"
@@ -80,3 +80,29 @@ def test_a_right_answer_that_is_disowned_is_as_if_it_had_not_been_made():
     assert shown(without)[0] == (["b", "c"], ["d", "e"], False)
     assert tree.without([first]).nodes[1].q == 1.0
     assert without.nodes[1].visits == 0
+
+
+def test_an_outcome_model_learns_whole_trajectories_whatever_their_q():
+    [group] = outcome_groups(hand_made(), per_side=2)
+    assert group.final
+    assert texts(group.preferred) == ["a > a0", "a > a1"]
+    assert texts(group.rejected) == ["b > b2", "c > c1"]
+
+
+def test_a_regression_learns_the_q_of_every_visited_step():
+    tree = hand_made()
+    [first, *_] = valued_steps(tree)
+    assert texts(first.paths) == ["a", "b", "c", "d", "e"]
+    assert first.values == (1.0, 1 / 3, -1 / 2, -1.0, -1.0)
+    assert sum(len(steps.values) for steps in valued_steps(tree)) == 5 + 2 + 3 + 4 + 1 + 2
+
+
+def test_trajectories_of_several_trees_of_one_search_are_compared():
+    maker = TreeMaker("What is 1 plus 1?", roots=2)
+    maker.answer(maker.step(0, "a"), "print(2)", "2\n", RIGHT)
+    maker.answer(maker.step(1, "b"), "print(3)", "3\n", WRONG)
+    tree = parse_tree(maker.build().SerializeToString())
+    assert [len(children) for children in tree.children()[:2]] == [1, 1]
+    assert shown(tree, per_side=1) == [(["a > print(2)"], ["b > print(3)"], True)]
+    credited = tree.without([tree.trajectories()[0].leaf])
+    assert [node.visits for node in credited.nodes[:2]] == [0, 1]

@@ -1,0 +1,93 @@
+"""Which problems a round searches, what it learns from, and when its models are kept."""
+
+from __future__ import annotations
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose
+from rstar_trainer.evolution.rounds import failed_gates, learned_batches, seeded, unanswered
+
+PROBLEMS = [
+    PoolProblem(
+        pool="real" if number < 8 else "made",
+        problem=types_pb2.Problem(problem_id=f"p{number}", question="?", reference="1"),
+        synthetic=number >= 8,
+    )
+    for number in range(10)
+]
+
+
+def ids(round_: evolution_pb2.Round, past=None, excluded=()) -> list[str]:
+    return [one.id for one in choose(round_, PROBLEMS, past or {}, excluded)]
+
+
+def test_a_round_takes_problems_of_its_pools_at_equal_distances():
+    assert ids(evolution_pb2.Round(pools=["real"], problems=4)) == ["p0", "p2", "p4", "p6"]
+    assert len(ids(evolution_pb2.Round())) == 10
+
+
+def test_problems_that_resemble_an_evaluation_problem_are_left_out():
+    assert "p3" not in ids(evolution_pb2.Round(), excluded={"p3"})
+
+
+def test_too_easy_problems_are_left_out():
+    past = {"p0": PastResult(right=9, answered=10), "p1": PastResult(right=5, answered=10)}
+    kept = ids(evolution_pb2.Round(too_easy_share=0.9), past)
+    assert "p0" not in kept
+    assert "p1" in kept
+
+
+def test_unsolved_problems_are_no_more_than_their_share():
+    past = {f"p{number}": PastResult(right=0, answered=8) for number in range(6)}
+    kept = ids(evolution_pb2.Round(max_unsolved_share=0.2), past)
+    assert [name for name in kept if name in past] == ["p0"]
+    assert len(kept) == 5
+
+
+def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
+    past = {
+        "p0": PastResult(right=1, answered=10),
+        "p8": PastResult(right=4, answered=10),
+        "p9": PastResult(right=5, answered=10),
+    }
+    kept = ids(evolution_pb2.Round(), past)
+    assert "p8" not in kept
+    assert {"p0", "p9"} <= set(kept)
+
+
+def run_of(*accuracies: float, promoted: bool = True) -> evolution_pb2.Run:
+    run = evolution_pb2.Run()
+    for number, accuracy in enumerate(accuracies):
+        report = run.rounds.add(round=number, batch_id=f"b{number}", promoted=promoted)
+        report.evaluations.add(name="greedy", accuracy=accuracy)
+    return run
+
+
+def test_a_round_that_loses_too_much_is_not_promoted():
+    round_ = evolution_pb2.Round()
+    round_.gates.add(evaluation="greedy", max_drop=0.1)
+    assert not failed_gates(run_of(0.5, 0.41), round_, run_of(0.5, 0.41).rounds[1])
+    [reason] = failed_gates(run_of(0.5, 0.3), round_, run_of(0.5, 0.3).rounds[1])
+    assert "greedy: 0.300" in reason
+
+
+def test_a_round_below_its_least_accuracy_is_not_promoted():
+    round_ = evolution_pb2.Round()
+    round_.gates.add(evaluation="greedy", min_accuracy=0.6)
+    assert failed_gates(run_of(0.5), round_, run_of(0.5).rounds[0])
+
+
+def test_a_round_learns_from_as_many_rounds_as_it_says():
+    run = run_of(0.1, 0.2, 0.3)
+    assert learned_batches(run, evolution_pb2.Round(learn_from_rounds=1)) == ["b2"]
+    assert learned_batches(run, evolution_pb2.Round()) == ["b0", "b1", "b2"]
+
+
+def test_rounds_draw_different_samples_and_a_given_seed_stays():
+    settings = types_pb2.SearchSettings()
+    assert seeded(settings, 1, 0).seed != seeded(settings, 1, 1).seed
+    assert seeded(types_pb2.SearchSettings(seed=7), 1, 1).seed == 7
+
+
+def test_a_problem_to_be_evaluated_carries_no_reference():
+    assert PROBLEMS[0].problem.HasField("reference")
+    assert not unanswered(PROBLEMS[0].problem).HasField("reference")
