@@ -54,6 +54,11 @@ def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
     assert {"p0", "p9"} <= set(kept)
 
 
+def test_new_problems_come_first_where_that_is_asked_for():
+    past = {f"p{number}": PastResult(right=1, answered=8) for number in range(7)}
+    assert ids(evolution_pb2.Round(problems=4, prefer_new=True), past) == ["p7", "p8", "p9", "p0"]
+
+
 def run_of(*accuracies: float, promoted: bool = True) -> evolution_pb2.Run:
     run = evolution_pb2.Run()
     for number, accuracy in enumerate(accuracies):

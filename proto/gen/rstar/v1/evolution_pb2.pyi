@@ -241,6 +241,7 @@ class Round(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     PPM_FIELD_NUMBER: _builtins.int
     EVALUATIONS_FIELD_NUMBER: _builtins.int
+    PREFER_NEW_FIELD_NUMBER: _builtins.int
     GATES_FIELD_NUMBER: _builtins.int
     problems: _builtins.int
     """Problems searched, taken at equal distances; 0 means all."""
@@ -252,6 +253,8 @@ class Round(_message.Message):
     """Largest share of the round's problems that the round before searched and did not solve; 0 means any."""
     too_easy_share: _builtins.float
     """Leave out problems whose last search was right in at least this share of its rollouts; 0 keeps all."""
+    prefer_new: _builtins.bool
+    """Take problems that no round before searched first."""
     @_builtins.property
     def pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of pools; all if empty."""
@@ -285,11 +288,12 @@ class Round(_message.Message):
         policy: _trainer_pb2.TrainPolicyJob | None = ...,
         ppm: _trainer_pb2.TrainPpmJob | None = ...,
         evaluations: _abc.Iterable[Global___Evaluation] | None = ...,
+        prefer_new: _builtins.bool = ...,
         gates: _abc.Iterable[Global___Gate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "policy", b"policy", "pools", b"pools", "ppm", b"ppm", "problems", b"problems", "search", b"search", "too_easy_share", b"too_easy_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "policy", b"policy", "pools", b"pools", "ppm", b"ppm", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "too_easy_share", b"too_easy_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

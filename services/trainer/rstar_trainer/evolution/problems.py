@@ -123,6 +123,11 @@ def choose(
         chosen = {one.id for one in spread(unsolved, max(1, int(allowed)))} if unsolved else set()
         taken = {one.id for one in others} | chosen
         kept = [one for one in kept if one.id in taken]
+    if round_.prefer_new and 0 < round_.problems < len(kept):
+        fresh = spread([one for one in kept if one.id not in past], round_.problems)
+        known = [one for one in kept if one.id in past]
+        rest = spread(known, room) if (room := round_.problems - len(fresh)) else []
+        return [*fresh, *rest]
     return spread(kept, round_.problems)
 
 
