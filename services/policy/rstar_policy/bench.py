@@ -153,7 +153,8 @@ async def _round(propose: Propose, load: Load, numbers: range) -> tuple[int, flo
     async def caller() -> None:
         nonlocal tokens
         while waiting:
-            tokens += await propose(waiting.pop())
+            generated = await propose(waiting.pop())
+            tokens += generated  # not `+= await`: others add meanwhile
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -145,11 +145,12 @@ async def _sglang(
             )
 
         await score(work[0].requests[0])
-        server.prompt_tokens = server.cached_tokens = 0
+        before = await server.tokens()
         pids = group_of(server.pid)
         run = await _run(score, work, callers, lambda: sum(map(cpu_seconds, pids)))
         run.memory_bytes = memory_bytes(pids)
-        run.computed_tokens = server.prompt_tokens - server.cached_tokens
+        after = await server.tokens()
+        run.computed_tokens = round((after[0] - before[0]) - (after[1] - before[1]))
         return run
 
 

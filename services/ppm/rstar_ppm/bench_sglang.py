@@ -37,8 +37,6 @@ class RewardServer:
     def __init__(self, http: httpx.AsyncClient, process_: Process) -> None:
         self._http = http
         self.pid = process_.pid
-        self.prompt_tokens = 0
-        self.cached_tokens = 0
 
     async def score(self, sequences: Sequence[Sequence[int]]) -> list[float]:
         """The scores of whole sequences, one call."""
@@ -47,13 +45,20 @@ class RewardServer:
         )
         if not response.is_success:
             raise Unavailable(f"sglang: {response.status_code}: {response.text[:500]}")
-        scores = []
-        for output in response.json():
-            meta = output.get("meta_info", {})
-            self.prompt_tokens += meta.get("prompt_tokens", 0)
-            self.cached_tokens += meta.get("cached_tokens", 0) or 0
-            scores.append(math.tanh(output["embedding"][0]))
-        return scores
+        return [math.tanh(output["embedding"][0]) for output in response.json()]
+
+    async def tokens(self) -> tuple[float, float]:
+        """Prompt tokens until now, and those of them found in the prefix cache.
+
+        By the server's own metrics: answers in reward mode do not tell.
+        """
+        found = {"sglang:prompt_tokens_total": 0.0, "sglang:cached_tokens_total": 0.0}
+        for line in (await self._http.get("/metrics")).text.splitlines():
+            name = line.partition("{")[0]
+            if name in found:
+                found[name] += float(line.rpartition(" ")[2])
+        prompt, cached = found.values()
+        return prompt, cached
 
 
 @asynccontextmanager
@@ -73,7 +78,7 @@ async def reward_server(
         *("--dtype", "float32", "--max-total-tokens", "32768", "--max-running-requests", "64"),
         *("--disable-overlap-schedule", "--sleep-on-idle", "--skip-server-warmup"),
         *("--skip-tokenizer-init", "--grammar-backend", "none", "--log-level", "warning"),
-        *("--host", HOST, "--port", str(port), *extra),
+        *("--enable-metrics", "--host", HOST, "--port", str(port), *extra),
     ]
     async with (
         process(argv, log=log, environment=CPU_ENVIRONMENT) as child,
