@@ -1,0 +1,66 @@
+"""The benchmark's judges judge the same work, and the searcher does it too."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import pytest
+
+from rstar_searcher.bench.driven import comparison_settings, run_driver
+from rstar_searcher.bench.parameters import BASE, PROBLEMS, ROLLOUTS
+from rstar_searcher.bench.schedules import ideal, lock_step
+from rstar_searcher.bench.virtual_time import run_in_virtual_time
+from rstar_searcher.bench.world import unit
+
+FEW = {"problems": 6, "rollouts": 3}
+
+
+def test_chance_is_a_hash_of_what_is_asked():
+    digest = hashlib.sha256(b"1|ppm|7|r.3.1").digest()
+    assert unit("ppm", 7, "r.3.1") == (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+
+
+def test_the_ideal_schedule_does_the_agreed_work_in_the_agreed_time():
+    schedule = run_in_virtual_time(ideal(BASE, problems=PROBLEMS, rollouts=ROLLOUTS))
+    assert schedule.digest == "3357c98b5d797af8"
+    assert (schedule.expansions, schedule.sequences) == (5_593, 44_744)
+    assert (schedule.tokens, schedule.answers) == (3_210_274, 1_024)
+    assert schedule.seconds == pytest.approx(825, abs=5)
+    assert schedule.busy == pytest.approx(0.97, abs=0.01)
+
+
+def test_the_driver_with_one_rollout_at_a_time_is_the_ideal_schedule():
+    best = run_in_virtual_time(ideal(BASE, **FEW))
+    driven = run_in_virtual_time(
+        run_driver(BASE, comparison_settings(rollouts=FEW["rollouts"]), pids=range(6))
+    )
+    assert driven.schedule == best
+
+
+@pytest.mark.parametrize("reexecute", [False, True])
+def test_lock_step_does_the_same_work_and_takes_longer(reexecute):
+    best = run_in_virtual_time(ideal(BASE, **FEW))
+    barrier = run_in_virtual_time(lock_step(BASE, reexecute=reexecute, **FEW))
+    assert barrier.digest == best.digest
+    assert barrier.right == best.right
+    assert barrier.seconds > best.seconds
+
+
+@pytest.mark.parametrize("parallel", [2, 8])
+def test_parallel_rollouts_expand_no_node_twice_and_take_less_time(parallel):
+    one = run_in_virtual_time(run_driver(BASE, comparison_settings(rollouts=8), pids=[0]))
+    many = run_in_virtual_time(
+        run_driver(BASE, comparison_settings(rollouts=8, parallel=parallel), pids=[0])
+    )
+    assert many.schedule.answers == one.schedule.answers == 8
+    assert many.schedule.expansions == many.schedule.sequences // 8
+    assert many.schedule.seconds < one.schedule.seconds
+
+
+def test_a_deadlock_in_virtual_time_is_an_error_not_a_hang():
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="deadlock"):
+        run_in_virtual_time(forever())
