@@ -77,8 +77,7 @@ def _config(rootfs: Rootfs, options: GuestOptions) -> dict[str, Any]:
             "cwd": "/",
             "env": [f"{name}={value}" for name, value in environment.items()],
             "capabilities": {
-                kind: list(CAPABILITIES)
-                for kind in ("bounding", "effective", "inheritable", "permitted")
+                kind: list(CAPABILITIES) for kind in ("bounding", "effective", "permitted")
             },
             "noNewPrivileges": True,
             "rlimits": [files],

@@ -55,9 +55,13 @@ _AROUND_OPERATORS = re.compile(r" ?([,;:+\-*/=^<>()\[\]{}|]) ?")
 _TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,150}|\d{1,500})"
-_DECIMAL = re.compile(rf"([+-]?)({_DIGITS})?(?:\.(\d{{0,500}}))?(?:[eE]([+-]?\d{{1,3}}))?")
-_RATIO = re.compile(rf"([+-]?{_DIGITS})/([+-]?{_DIGITS})")
-_LATEX_RATIO = re.compile(rf"([+-]?)\\[dt]?frac\{{([+-]?{_DIGITS})\}}\{{([+-]?{_DIGITS})\}}")
+_DECIMAL = re.compile(
+    rf"([+-]?)({_DIGITS})?(?:\.(\d{{0,500}}))?(?:[eE]([+-]?\d{{1,3}}))?", re.ASCII
+)
+_RATIO = re.compile(rf"([+-]?{_DIGITS})/([+-]?{_DIGITS})", re.ASCII)
+_LATEX_RATIO = re.compile(
+    rf"([+-]?)\\[dt]?frac\{{([+-]?{_DIGITS})\}}\{{([+-]?{_DIGITS})\}}", re.ASCII
+)
 _AROUND_SIGNS = re.compile(r" ?([-+/]) ?")
 _CHOICE = re.compile(r"\(?([A-Za-z])[).:]{0,2}")
 _WRAPPERS = re.compile(r"(?:\\text|\\textbf|\\mathrm|\\boxed|\\mbox)\{([^{}]*)\}")

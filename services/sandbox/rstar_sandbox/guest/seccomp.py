@@ -37,6 +37,10 @@ WRITE_FLAGS = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
 MAP_SHARED = 1
 
 REFUSED = {
+    # One network, one scheduler and one root file system serve all runs of a sandbox: each of
+    # these calls is a way to tell a neighbour something, or to change what it sees.
+    "socket": 41, "flock": 73, "setpriority": 141, "sched_setparam": 142,
+    "sched_setscheduler": 144, "sched_setaffinity": 203, "ioprio_set": 251, "sched_setattr": 314,
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "shmdt": 67,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "ptrace": 101, "pivot_root": 155,
     "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "mq_open": 240, "add_key": 248,
@@ -53,7 +57,7 @@ ABSENT = {"clone3": 435, "openat2": 437}
 """Fail with ENOSYS, so that libc falls back to calls whose arguments a filter can read."""
 
 UNREPEATABLE = {
-    "pipe": 22, "alarm": 37, "setitimer": 38, "socket": 41, "socketpair": 53, "fork": 57,
+    "pipe": 22, "alarm": 37, "setitimer": 38, "socketpair": 53, "fork": 57,
     "vfork": 58, "execve": 59, "kill": 62, "truncate": 76, "ftruncate": 77, "rename": 82,
     "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90,
     "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "rt_sigqueueinfo": 129, "utime": 132,
@@ -68,6 +72,10 @@ UNREPEATABLE = {
 """Kill a forkable interpreter."""
 
 SYS_OPEN, SYS_MMAP, SYS_PRCTL, SYS_OPENAT = 2, 9, 157, 257
+SYS_MKNOD, SYS_MKNODAT = 133, 259
+
+DEVICE_BIT = 0o020000
+"""Of a file's mode: set for character and block devices, for nothing else that mknod makes."""
 
 Instruction = tuple[int, int, int, int]
 
@@ -115,6 +123,8 @@ def _contained_rules() -> list[Instruction]:
     for number in REFUSED.values():
         rules += _when(number, EPERM)
     rules += _when_argument(SYS_CLONE, 0, (JUMP_ANY_BIT, 0, 1, NAMESPACE_FLAGS), EPERM)
+    rules += _when_argument(SYS_MKNOD, 1, (JUMP_ANY_BIT, 0, 1, DEVICE_BIT), EPERM)
+    rules += _when_argument(SYS_MKNODAT, 2, (JUMP_ANY_BIT, 0, 1, DEVICE_BIT), EPERM)
     rules += _when_argument(SYS_PRCTL, 0, (JUMP_EQUAL, 0, 1, PR_SET_SECCOMP), EPERM)
     return rules
 
