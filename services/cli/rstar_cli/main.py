@@ -23,9 +23,11 @@ from rstar_cli.commands import (
     checkpoints,
     dead_letters,
     demo,
+    doctor,
     evaluate,
     evolve,
     keys,
+    report,
     solve,
     stack,
     submit,
@@ -50,7 +52,7 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for panel, commands in {
-        "One machine": (stack.up, stack.down, stack.status, stack.env, demo.demo),
+        "One machine": (stack.up, stack.down, stack.status, stack.env, doctor.doctor, demo.demo),
         "Solve": (solve.solve, tree.tree),
         "Batches": (
             submit.submit,
@@ -75,6 +77,7 @@ def app() -> typer.Typer:
     rstar.command("eval", rich_help_panel="Solve")(evaluate.evaluate)
     rstar.add_typer(train.app(), name="train", rich_help_panel="Models")
     rstar.add_typer(keys.app(), name="keys", rich_help_panel="One machine")
+    rstar.command("report", rich_help_panel="Models")(report.report)
     rstar.add_typer(evolve.app(), name="evolve", rich_help_panel="Models")
     rstar.add_typer(bench.app(), name="bench", rich_help_panel="One machine")
     return rstar

@@ -11,7 +11,20 @@ import pytest
 from rstar_cli.main import app
 
 COMMANDS = [
-    *("up", "down", "status", "env", "demo", "solve", "tree", "submit", "watch", "results", "eval"),
+    *(
+        "up",
+        "down",
+        "status",
+        "env",
+        "demo",
+        "solve",
+        "tree",
+        "submit",
+        "watch",
+        "results",
+        "eval",
+        "doctor",
+    ),
     *("batches", "pause", "resume", "cancel", "dead-letters", "checkpoints", "promote"),
     *("download-checkpoint", "jobs", "cancel-job"),
     *("train policy", "train ppm", "bench e2e"),

@@ -18,10 +18,8 @@ def markdown(name: str, question: Mapping[str, Any], arms: Sequence[Mapping[str,
         _table(arms),
         _notes(arms),
     ]
-    for arm in arms:
-        for label, groups in arm["by"].items():
-            if len(groups) > 1:
-                parts.append(_breakdown(arm["arm"], label, groups))
+    labels = {label: None for arm in arms for label in arm["by"]}
+    parts += [_breakdown(arms, label) for label in labels]
     parts.append("![accuracy against generated tokens](accuracy.svg)\n")
     return "\n".join(parts)
 
@@ -74,16 +72,19 @@ def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def _breakdown(arm: str, label: str, groups: Mapping[str, Mapping[str, Any]]) -> str:
+def _breakdown(arms: Sequence[Mapping[str, Any]], label: str) -> str:
+    """The searchers' own choice, a line a group and a column an arm."""
+    having = [arm for arm in arms if label in arm["by"]]
+    names = [_escape(arm["arm"]) for arm in having]
     lines = [
-        f"## {_escape(arm)} by {label}\n",
-        f"| {label} | problems | accuracy |",
-        "|---|---|---|",
+        f"## By {label}\n",
+        f"| {label} | problems | {' | '.join(names)} |",
+        "|---|---|" + "---|" * len(names),
     ]
-    for name, group in groups.items():
-        interval = f"{_percent(group['low'])} to {_percent(group['high'])}"
-        share = f"{_percent(group['value'])} ({interval})"
-        lines.append(f"| {_escape(name) or '(none)'} | {group['problems']} | {share} |")
+    for group, counted in having[0]["by"][label].items():
+        shares = [_interval(arm["by"][label][group]) for arm in having]
+        name = _escape(group) or "(none)"
+        lines.append(f"| {name} | {counted['problems']} | {' | '.join(shares)} |")
     return "\n".join(lines) + "\n"
 
 

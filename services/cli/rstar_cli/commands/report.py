@@ -1,0 +1,67 @@
+"""`rstar report RUN`: tables and plots of a run of self-evolution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rstar_cli.commands.options import Home
+
+if TYPE_CHECKING:
+    from rstar.v1 import evolution_pb2
+    from rstar_cli.runpage.page import Curves
+
+
+def report(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--out", "--output", help="Directory to write into.")
+    ] = Path("report"),
+    home: Home = None,
+) -> None:
+    """Write a run's report: README.md with plots beside it, and index.html with them inside.
+
+    It may be written while the run goes on.
+
+    Example: rstar report smoke -o /tmp/smoke-report
+    """
+    from rstar_cli.output import console, run
+    from rstar_cli.runpage.page import report_of
+
+    found, curves = run(_read(home, run_id))
+    made = report_of(found, curves)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "README.md").write_text(made.markdown)
+    (output / "index.html").write_text(made.html)
+    for name, svg in made.charts.items():
+        (output / name).write_text(svg)
+    console().print(f"wrote {output}/README.md and {output}/index.html")
+
+
+async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curves]:
+    import json
+
+    from rstar.v1 import evolution_pb2, evolution_pb2_grpc
+    from rstar_cli.connection import endpoints
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.errors import NotFound
+    from rstar_common.rpc import call, channel
+
+    where = endpoints(home)
+    async with channel(where.trainer) as wire:
+        stub = evolution_pb2_grpc.EvolutionServiceStub(wire)
+        request = evolution_pb2.GetRunRequest(run_id=run_id)
+        run = (await call(stub.GetRun(request, timeout=30))).run
+    store = ObjectStore(where.object_store)
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for made in run.rounds:
+        for name, version in (("policy", made.policy_version), ("ppm", made.ppm_version)):
+            try:
+                lines = (await store.get(f"datasets/{version}/curve.jsonl")).splitlines()
+            except NotFound:
+                continue
+            points = [json.loads(line) for line in lines]
+            curves[f"{name} r{made.round}"] = [(one["step"], one["loss"]) for one in points]
+    return run, curves

@@ -1,0 +1,1 @@
+"""The report of a run of self-evolution, as Markdown and as one HTML file."""

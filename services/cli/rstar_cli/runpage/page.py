@@ -1,0 +1,128 @@
+"""Tables and charts of a run, put together as Markdown and as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rstar.v1 import evolution_pb2
+from rstar_cli.runpage.charts import Point, line_chart
+from rstar_cli.runpage.tables import PPM_METRICS, Table, evaluation_names, never_solved, tables
+
+Curves = Mapping[str, Sequence[Point]]
+"""Training loss by step, by job."""
+
+NOT_MEASURED_HERE = """\
+Not measured by a run: how many right answers come from wrong programs (a person must read them; \
+the share disowned by the agreement filter bounds it from above), and the PPM's ranking on \
+multi-step problems alone. Majority vote and best-of-N are in the table where the recipe asks for \
+them; `rstar eval` compares them at equal tokens."""
+
+_STYLE = """\
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;margin:.5rem 0;font-size:13px;display:block;overflow-x:auto}
+th,td{border:1px solid #d0d7de;padding:.25rem .6rem;text-align:left}th{background:#f6f8fa}
+.note{color:#57606a;font-size:13px}"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is written."""
+
+    markdown: str
+    html: str
+    charts: Mapping[str, str]
+    """SVG by file name."""
+
+
+def report_of(run: evolution_pb2.Run, curves: Curves) -> Report:
+    """The report of a run."""
+    charts = {name: svg for name, svg in _charts(run, curves).items() if svg}
+    found = tables(run)
+    head = f"Run {run.run_id}"
+    intro = _intro(run)
+    never = never_solved(run)
+    unsolved = (
+        f"Never solved in any round: {', '.join(never)}." if never else "Every module was solved."
+    )
+    markdown = [f"# {head}", "", *intro, ""]
+    for table in found:
+        markdown += [f"## {table.title}", "", *_markdown(table), ""]
+    markdown += ["## Curves", "", *(f"![{name}]({name})" for name in charts), ""]
+    markdown += [unsolved, "", NOT_MEASURED_HERE, ""]
+    body = [f"<h1>{escape(head)}</h1>", *(f"<p>{escape(line)}</p>" for line in intro if line)]
+    body += [f"<figure>{svg}</figure>" for svg in charts.values()]
+    body += [_html(table) for table in found]
+    body += [f"<p>{escape(unsolved)}</p>", f'<p class="note">{escape(NOT_MEASURED_HERE)}</p>']
+    html = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
+        f"<style>{_STYLE}</style>{''.join(body)}</html>\n"
+    )
+    return Report(markdown="\n".join(markdown), html=html, charts=charts)
+
+
+def _intro(run: evolution_pb2.Run) -> list[str]:
+    state = evolution_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+    lines = [
+        f"{run.recipe.description} Recipe `{run.recipe.name}`, begun "
+        f"{run.created_at.ToJsonString()[:16]}, {state}, {len(run.rounds)} of "
+        f"{len(run.recipe.rounds)} rounds."
+    ]
+    if run.contaminated:
+        lines += [
+            "",
+            f"{len(run.contaminated)} training problems resemble an evaluation problem and were "
+            "left out.",
+        ]
+    return lines
+
+
+def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:
+    by_name: dict[str, list[Point]] = {name: [] for name in evaluation_names(run)}
+    for report in run.rounds:
+        for one in report.evaluations:
+            by_name[one.name].append((report.round, one.accuracy))
+    solved = [
+        (float(report.round), report.solved / report.problems)
+        for report in run.rounds
+        if report.problems and report.search_cost.rollouts
+    ]
+    pairs: dict[str, list[Point]] = {
+        title: [
+            (float(report.round), report.ppm_metrics[name])
+            for report in run.rounds
+            if name in report.ppm_metrics
+        ]
+        for title, name in PPM_METRICS
+    }
+    return {
+        "accuracy.svg": line_chart(
+            "Accuracy on held-out problems", by_name, x_label="round", share=True
+        ),
+        "solved.svg": line_chart(
+            "Training problems solved", {"solved": solved}, x_label="round", share=True
+        ),
+        "ppm.svg": line_chart(
+            "PPM pair accuracy", {k: v for k, v in pairs.items() if v}, x_label="round", share=True
+        ),
+        "loss.svg": line_chart("Training loss", curves, x_label="step", log_y=True),
+    }
+
+
+def _markdown(table: Table) -> list[str]:
+    lines = [
+        f"| {' | '.join(table.head)} |",
+        f"|{'---|' * len(table.head)}",
+        *(f"| {' | '.join(cell.replace('|', ' ') for cell in row)} |" for row in table.rows),
+    ]
+    return [*lines, "", table.note] if table.note else lines
+
+
+def _html(table: Table) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
+    rows = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows
+    )
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return f"<h2>{escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"

@@ -1,0 +1,246 @@
+"""The tables of a run's report: what was measured, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rstar.v1 import evolution_pb2, types_pb2
+
+NOT_MEASURED = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under a head."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+
+def tables(run: evolution_pb2.Run) -> list[Table]:
+    """Every table of the report that has a row."""
+    made = [
+        _rounds(run),
+        _accuracy(run),
+        _ppm(run),
+        _data(run),
+        _cost(run),
+        _modules(run),
+        _lineage(run),
+    ]
+    return [table for table in made if table.rows]
+
+
+def evaluation_names(run: evolution_pb2.Run) -> list[str]:
+    """Names of all evaluations, in the order they first occur."""
+    return list(dict.fromkeys(one.name for report in run.rounds for one in report.evaluations))
+
+
+def _rounds(run: evolution_pb2.Run) -> Table:
+    return Table(
+        "Rounds",
+        ("round", "searched by", "problems", "solved", "share", "decision"),
+        [
+            (
+                str(report.round),
+                report.search_policy,
+                str(report.problems),
+                str(report.solved),
+                _share(report.solved, report.problems),
+                report.decision or "under way",
+            )
+            for report in run.rounds
+        ],
+        "Solved: at least one right answer among the rollouts of the search, against the reference.",
+    )
+
+
+def _accuracy(run: evolution_pb2.Run) -> Table:
+    names = evaluation_names(run)
+    rows = []
+    for report in run.rounds:
+        by_name = {one.name: one for one in report.evaluations}
+        rows.append([str(report.round), *(_measured(by_name.get(name)) for name in names)])
+    return Table(
+        "Accuracy on evaluation sets",
+        ("round", *names),
+        rows if names else [],
+        "Mean over modules; ± is half the 95 % interval of the share of right answers over all "
+        "problems. Searched without references, graded afterwards. The models a round made, "
+        "promoted or not.",
+    )
+
+
+def _measured(one: evolution_pb2.EvaluationReport | None) -> str:
+    if one is None:
+        return NOT_MEASURED
+    return f"{one.accuracy:.3f} ± {one.half_interval:.3f} (n = {one.problems})"
+
+
+PPM_METRICS = (
+    ("step pairs", "step_pair_accuracy"),
+    ("whole trajectories", "final_pair_accuracy"),
+    ("all pairs", "pair_accuracy"),
+)
+
+
+def _ppm(run: evolution_pb2.Run) -> Table:
+    return Table(
+        "PPM: pairs of unseen questions ordered rightly",
+        ("round", *(title for title, _ in PPM_METRICS)),
+        [
+            [
+                str(report.round),
+                *(_of(report.ppm_metrics, name, f"{name}_pairs") for _, name in PPM_METRICS),
+            ]
+            for report in run.rounds
+            if report.ppm_metrics
+        ],
+        "Share of pairs and their number, on the tenth of the questions held out of training.",
+    )
+
+
+def _data(run: evolution_pb2.Run) -> Table:
+    names = ("examples", "training_examples", "disowned_trajectories", "held_out_loss")
+    return Table(
+        "Data",
+        (
+            "round",
+            "SFT examples",
+            "with variants",
+            "disowned",
+            "held-out loss",
+            "PPM groups",
+            "pairs",
+        ),
+        [
+            [
+                str(report.round),
+                *(_metric(report.policy_metrics, name) for name in names),
+                _metric(report.ppm_metrics, "groups"),
+                _metric(report.ppm_metrics, "pairs"),
+            ]
+            for report in run.rounds
+            if report.policy_metrics or report.ppm_metrics
+        ],
+        "Disowned: right answers refused because their program fails on other problems of their "
+        "kind; it estimates the false positives from above, no person has read them.",
+    )
+
+
+def _cost(run: evolution_pb2.Run) -> Table:
+    rows = []
+    for report in run.rounds:
+        evaluated = types_pb2.Cost()
+        for one in report.evaluations:
+            evaluated.generated_tokens += one.cost.generated_tokens
+            evaluated.sandbox_runs += one.cost.sandbox_runs
+        rows.append(
+            [
+                str(report.round),
+                f"{report.search_cost.generated_tokens:,}",
+                f"{report.search_cost.sandbox_runs:,}",
+                f"{evaluated.generated_tokens:,}",
+                f"{evaluated.sandbox_runs:,}",
+                *(_minutes(report.seconds.get(phase)) for phase in PHASES),
+            ]
+        )
+    return Table(
+        "Cost",
+        (
+            *("round", "search tokens", "search runs", "evaluation tokens", "evaluation runs"),
+            *(f"{phase}, min" for phase in PHASES),
+        ),
+        rows,
+        "The bootstrap proposer generates no tokens. Minutes are wall-clock, waiting included.",
+    )
+
+
+PHASES = ("searching", "training policy", "training ppm", "evaluating")
+
+
+def _modules(run: evolution_pb2.Run) -> Table:
+    names = evaluation_names(run)
+    last = {one.name: one for report in run.rounds for one in report.evaluations}
+    labels = sorted({label for one in last.values() for label in one.by_label})
+    solved = [report.solved_by_label for report in run.rounds]
+    labels = sorted(set(labels) | {label for each in solved for label in each if label})
+    return Table(
+        "By module",
+        ("module", *(f"solved r{report.round}" for report in run.rounds), *names),
+        [
+            [
+                label,
+                *(_number(each.get(label)) for each in solved),
+                *(_number(last[name].by_label.get(label)) for name in names),
+            ]
+            for label in labels
+        ],
+        "Evaluations: the last round that made them.",
+    )
+
+
+def never_solved(run: evolution_pb2.Run) -> list[str]:
+    """Modules of which no round solved a problem."""
+    shares: dict[str, float] = {}
+    for report in run.rounds:
+        for label, share in report.solved_by_label.items():
+            shares[label] = max(shares.get(label, 0.0), share)
+    return sorted(label for label, share in shares.items() if label and share == 0.0)
+
+
+def _lineage(run: evolution_pb2.Run) -> Table:
+    return Table(
+        "Lineage",
+        (
+            "round",
+            "batch",
+            "searched by",
+            "PPM",
+            "policy job",
+            "policy made",
+            "PPM job",
+            "PPM made",
+        ),
+        [
+            (
+                str(report.round),
+                report.batch_id,
+                report.search_policy,
+                report.search_ppm or NOT_MEASURED,
+                report.policy_job,
+                report.policy_version,
+                report.ppm_job,
+                report.ppm_version,
+            )
+            for report in run.rounds
+        ],
+        f"Recipe SHA-256 {run.recipe_digest}.",
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else NOT_MEASURED
+
+
+def _of(metrics: object, name: str, count: str) -> str:
+    values = dict(metrics)  # type: ignore[call-overload] # a map field
+    if name not in values:
+        return NOT_MEASURED
+    return f"{values[name]:.3f} (n = {values.get(count, 0):.0f})"
+
+
+def _metric(metrics: object, name: str) -> str:
+    value = dict(metrics).get(name)  # type: ignore[call-overload] # a map field
+    return NOT_MEASURED if value is None else f"{value:.4g}"
+
+
+def _number(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:.2f}"
+
+
+def _minutes(seconds: float | None) -> str:
+    return NOT_MEASURED if seconds is None else f"{seconds / 60:.1f}"
