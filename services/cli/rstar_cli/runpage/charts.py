@@ -52,7 +52,8 @@ def line_chart(
     for x in _ticks(sorted(set(xs))):
         at, _ = place(x, ys[0] if not log_y else 10 ** ys[0])
         parts.append(
-            f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{_number(x)}</text>'
+            f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
+            f"{_number(x)}</text>"
         )
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">'
@@ -67,10 +68,11 @@ def line_chart(
             parts += [
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed
             ]
+        key = WIDTH - RIGHT + 12
         at_y = TOP + 14 * number + 8
         parts.append(
-            f'<rect x="{WIDTH - RIGHT + 12}" y="{at_y - 8}" width="10" height="10" fill="{colour}"/>'
-            f'<text x="{WIDTH - RIGHT + 27}" y="{at_y + 1}">{escape(name)}</text>'
+            f'<rect x="{key}" y="{at_y - 8}" width="10" height="10" fill="{colour}"/>'
+            f'<text x="{key + 15}" y="{at_y + 1}">{escape(name)}</text>'
         )
     return "\n".join([*parts, "</svg>"])
 

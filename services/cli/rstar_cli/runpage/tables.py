@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
 
-NOT_MEASURED = "–"
+NOT_MEASURED = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def _rounds(run: evolution_pb2.Run) -> Table:
             )
             for report in run.rounds
         ],
-        "Solved: at least one right answer among the rollouts of the search, against the reference.",
+        "Solved: at least one rollout of the search gave the reference answer.",
     )
 
 
