@@ -17,6 +17,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -158,7 +159,7 @@ def memory_bytes(pids: Sequence[int]) -> int:
 
 async def _serving(address: str, child: Process) -> None:
     async with grpc.aio.insecure_channel(address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         while True:
             if child.returncode is not None:
                 raise Unavailable(f"exited with {child.returncode}")

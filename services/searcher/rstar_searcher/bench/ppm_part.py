@@ -27,19 +27,22 @@ from rstar_searcher.strategies import make_strategy
 from rstar_searcher.tree import Tree
 
 GOAL = 1.2
+PARALLEL = 2
 MODEL = Path(__file__).parents[4] / "models" / "ppm"
 FORMAT = "mini"
 
 
 async def measure_ppm(*, full: bool) -> dict[str, object]:
     """Several searches at once, each scored by the PPM service."""
-    problems, rollouts = (24, 16) if full else (8, 8)
+    problems, rollouts = (12, 12) if full else (8, 6)
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rstar-bench-")))
         services, _ = await stack.enter_async_context(
             simulated_servers(directory, parameters="instant-short")
         )
-        ppm, _ = await stack.enter_async_context(service("ppm", directory, {"MODEL": str(MODEL)}))
+        ppm, _ = await stack.enter_async_context(
+            service("ppm", directory, {"MODEL": str(MODEL), "TIMEOUT_SECONDS": "600"})
+        )
         tiers = await connect(stack, policy=services, ppm=ppm, sandbox=services)
         started = time.perf_counter()
         searched = await asyncio.gather(*(_search(pid, rollouts, tiers) for pid in range(problems)))
@@ -63,7 +66,7 @@ async def measure_ppm(*, full: bool) -> dict[str, object]:
 
 
 async def _search(pid: int, rollouts: int, tiers: Tiers) -> tuple[Tree, Meter]:
-    settings = comparison_settings(rollouts=rollouts, parallel=4)
+    settings = comparison_settings(rollouts=rollouts, parallel=PARALLEL)
     meter = Meter()
     strategy = make_strategy(settings)
     await drive(
