@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import grpc
 
@@ -102,10 +103,15 @@ def _path(steps) -> list[Expanded]:
     ]
 
 
+ServersT = TypeVar("ServersT", bound=ToyServers)
+
+
 @asynccontextmanager
-async def toy_servers(world: ToyWorld) -> AsyncGenerator[ToyServers]:
+async def toy_servers(
+    world: ToyWorld, make: Callable[[ToyWorld], ServersT] = ToyServers
+) -> AsyncGenerator[ServersT]:
     """Serve a world on a free port."""
-    servers = ToyServers(world)
+    servers = make(world)
     server = grpc.aio.server()
     policy_pb2_grpc.add_PolicyServiceServicer_to_server(servers, server)
     ppm_pb2_grpc.add_PpmServiceServicer_to_server(servers, server)

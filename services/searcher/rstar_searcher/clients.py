@@ -2,21 +2,18 @@
 
 A search keeps to one replica of each service (rendezvous hash of its id), so that prefixes
 and parked interpreters stay warm; a replica that refuses or is gone is overflowed to the
-next. A full or failed service is never knowledge: the call waits and is made again, for at
-most `GIVE_UP_SECONDS`, then the search fails and is redelivered.
+next (`asking`). How many calls are in flight follows what a service takes (`window`). A
+full or failed service is never knowledge: the call waits and is made again, then the search
+fails and is redelivered. Calls carry the search's own deadline.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-
-from prometheus_client import Counter
+from typing import TypeVar
 
 from rstar.v1 import (
     policy_pb2,
@@ -27,40 +24,17 @@ from rstar.v1 import (
     sandbox_pb2_grpc,
     types_pb2,
 )
-from rstar_common.errors import InvalidInput, Overloaded, Unavailable
+from rstar_common.errors import InvalidInput, Unavailable
 from rstar_common.net import split_address
-from rstar_common.rpc import call, channel
+from rstar_common.rpc import channel
 from rstar_searcher import wire
+from rstar_searcher.asking import Asker, Caller, Replicas
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded, Outcome, Verdict
 from rstar_searcher.services import Problem, ProposeOptions, ScoredStep
-
-GIVE_UP_SECONDS = 60.0
-"""Longest one question is asked again before the search fails."""
-
-FIRST_BACKOFF_SECONDS = 0.05
-LAST_BACKOFF_SECONDS = 2.0
-
-RETRIES = Counter("rstar_searcher_retries_total", "Calls made again.", ["service", "reason"])
+from rstar_searcher.window import Window
 
 StubT = TypeVar("StubT")
-ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True, slots=True)
-class Replicas(Generic[StubT]):
-    """Stubs of one service by address."""
-
-    service: str
-    stubs: dict[str, StubT]
-
-    def ordered(self, search_id: str) -> list[StubT]:
-        """Stubs in the order this search prefers them (rendezvous hashing)."""
-        addresses = sorted(
-            self.stubs,
-            key=lambda address: hashlib.sha256(f"{address}|{search_id}".encode()).digest(),
-        )
-        return [self.stubs[address] for address in addresses]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +65,7 @@ async def connect(stack: AsyncExitStack, *, policy: str, ppm: str, sandbox: str)
             stubs[address] = make(await stack.enter_async_context(channel(address)))
         if not stubs and service != "ppm":
             raise InvalidInput("must name at least one host:port", field=f"{service}_address")
-        return Replicas(service, stubs)
+        return Replicas(service, stubs, Window(service))
 
     return Tiers(
         policy=await replicas("policy", policy, policy_pb2_grpc.PolicyServiceStub),
@@ -103,14 +77,30 @@ async def connect(stack: AsyncExitStack, *, policy: str, ppm: str, sandbox: str)
 class GrpcServices:
     """`Services` for one search, by gRPC. Counts into the search's meter."""
 
-    def __init__(self, tiers: Tiers, search_id: str, meter: Meter) -> None:
+    def __init__(
+        self,
+        tiers: Tiers,
+        search_id: str,
+        meter: Meter,
+        *,
+        interactive: bool = True,
+        seconds: float | None = None,
+    ) -> None:
+        """Serve a search that may take `seconds` more."""
+        caller = Caller(
+            search_id=search_id,
+            meter=meter,
+            interactive=interactive,
+            ends_at=None
+            if seconds is None
+            else asyncio.get_running_loop().time() + max(0.0, seconds),
+        )
         self._search_id = search_id
         self._meter = meter
-        self._policy = tiers.policy.ordered(search_id)
-        self._ppm = tiers.ppm.ordered(search_id)
-        self._sandbox = tiers.sandbox.ordered(search_id)
+        self._policy = Asker(tiers.policy, caller)
+        self._ppm = Asker(tiers.ppm, caller)
+        self._sandbox = Asker(tiers.sandbox, caller)
         self._ppm_version = ""
-        self._jitter = random.Random(search_id)
 
     async def propose(
         self, question: str, path: Sequence[Expanded], options: ProposeOptions
@@ -125,7 +115,7 @@ class GrpcServices:
             max_tokens=options.max_tokens,
             search_id=self._search_id,
         )
-        response = await self._ask("policy", self._policy, lambda stub: stub.Propose(request))
+        response = await self._policy.ask(lambda stub, s: stub.Propose(request, timeout=s))
         self._meter.policy_calls += 1
         self._meter.generated_tokens += response.cost.generated_tokens
         self._meter.prompt_tokens += response.cost.prompt_tokens
@@ -141,7 +131,7 @@ class GrpcServices:
         request = sandbox_pb2.ExecuteRequest(
             session=self._search_id, path=path, siblings=siblings, seed=seed
         )
-        response = await self._ask("sandbox", self._sandbox, lambda stub: stub.Execute(request))
+        response = await self._sandbox.ask(lambda stub, s: stub.Execute(request, timeout=s))
         self._meter.sandbox_runs += len(siblings)
         self._meter.sandbox_seconds += response.cpu_seconds
         if response.path_failed or len(response.outcomes) != len(siblings):
@@ -163,7 +153,7 @@ class GrpcServices:
             ppm_version=self._ppm_version,
             search_id=self._search_id,
         )
-        response = await self._ask("ppm", self._ppm, lambda stub: stub.Score(request))
+        response = await self._ppm.ask(lambda stub, s: stub.Score(request, timeout=s))
         self._meter.ppm_calls += 1
         self._meter.ppm_tokens += response.computed_tokens
         self._ppm_version = response.ppm_version
@@ -182,33 +172,8 @@ class GrpcServices:
                 for answer in answers
             ]
         )
-        response = await self._ask("sandbox", self._sandbox, lambda stub: stub.Judge(request))
+        response = await self._sandbox.ask(lambda stub, s: stub.Judge(request, timeout=s))
         return [
             wire.VERDICT_FROM.get(judgement.verdict, Verdict.UNDECIDED)
             for judgement in response.judgements
         ]
-
-    async def _ask(
-        self,
-        service: str,
-        replicas: Sequence[StubT],
-        rpc: Callable[[StubT], Awaitable[ResultT]],
-    ) -> ResultT:
-        deadline = asyncio.get_running_loop().time() + GIVE_UP_SECONDS
-        attempt = 0
-        while True:
-            try:
-                return await call(rpc(replicas[attempt % len(replicas)]))
-            except (Overloaded, Unavailable) as error:
-                full = isinstance(error, Overloaded)
-                RETRIES.labels(service, "full" if full else "unavailable").inc()
-                attempt += 1
-                self._meter.retries += 1
-                pause = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
-                if isinstance(error, Overloaded):
-                    pause = min(error.retry_after_seconds, LAST_BACKOFF_SECONDS)
-                if asyncio.get_running_loop().time() + pause > deadline:
-                    raise Unavailable(f"{service}: {error}") from error
-                if attempt % len(replicas) == 0 or full:
-                    # Jitter, so that those refused together do not return together.
-                    await asyncio.sleep(pause * (0.5 + self._jitter.random()))

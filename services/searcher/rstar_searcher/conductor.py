@@ -8,7 +8,8 @@ purged. Each step may be done twice, and who is refused at the first does none o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from google.protobuf import timestamp_pb2
 from nats.aio.client import Client
@@ -21,23 +22,29 @@ from rstar_common.streams import SEARCH_COMPLETED
 from rstar_searcher.driver import EndedBy, drive
 from rstar_searcher.journal import Journal, Journals
 from rstar_searcher.live import LiveSearch
+from rstar_searcher.meter import Meter
 from rstar_searcher.records import Lease
 from rstar_searcher.request import SearchRequest
 from rstar_searcher.results import result_of, tree_to
 from rstar_searcher.services import Services
 from rstar_searcher.strategies import Ask
 
+MakeServices = Callable[[SearchRequest, Meter], Services]
+
 
 class Conductor:
     """Holds what every search needs besides its own services."""
 
-    def __init__(self, journals: Journals, store: ObjectStore, bus: Client) -> None:
+    def __init__(
+        self, make_services: MakeServices, journals: Journals, store: ObjectStore, bus: Client
+    ) -> None:
+        self._make_services = make_services
         self.journals = journals
         self._store = store
         self._bus = bus
 
     async def conduct(
-        self, request: SearchRequest, search: LiveSearch, lease: Lease, services: Services
+        self, request: SearchRequest, search: LiveSearch, lease: Lease
     ) -> tree_pb2.SearchResult:
         """Search, from where the journal ends; returns what was recorded.
 
@@ -48,6 +55,7 @@ class Conductor:
         journal, history = await self.journals.open(request.search_id, request.begun())
         assert history.begun is not None, "opening a journal begins it"
         asks = search.resume(history)
+        services = self._make_services(replace(request, settings=search.settings), search.meter)
         ended = history.ended or await self._drive(search, services, journal, asks)
         result = await self._store_tree(request, search, ended, history.begun.started_at)
         lease.record.state.status = result.status

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from nats.aio.client import Client
 from prometheus_client import Counter, Gauge, Histogram
@@ -18,14 +17,13 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Overloaded, RstarError
 from rstar_common.rpc import failure_of
 from rstar_searcher.clients import GrpcServices, Tiers
-from rstar_searcher.conductor import Conductor
+from rstar_searcher.conductor import Conductor, MakeServices
 from rstar_searcher.journal import Journals
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.meter import Meter
 from rstar_searcher.records import Lease, SearchRecords
 from rstar_searcher.remote import Remote
 from rstar_searcher.request import SearchRequest
-from rstar_searcher.services import Services
 from rstar_searcher.strategies import make_strategy
 
 logger = logging.getLogger(__name__)
@@ -41,8 +39,6 @@ SPENT = Counter("rstar_search_cost_total", "What searches cost, by kind.", ["kin
 RELEASE_SECONDS = 2.0
 """How long a stopping searcher tries to give a search back before others find out by the lease."""
 
-MakeServices = Callable[[SearchRequest, Meter], Services]
-
 
 class Runner:
     """Owns every search of this process."""
@@ -56,9 +52,8 @@ class Runner:
         *,
         max_interactive: int,
     ) -> None:
-        self._make_services = make_services
         self._records = records
-        self._conductor = Conductor(Journals(bus.jetstream()), store, bus)
+        self._conductor = Conductor(make_services, Journals(bus.jetstream()), store, bus)
         self._remote = Remote(bus)
         self._max_interactive = max_interactive
         self.address = ""
@@ -158,9 +153,8 @@ class Runner:
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(lease.renew())
-                services = self._make_services(request, search.meter)
                 try:
-                    result = await self._conductor.conduct(request, search, lease, services)
+                    result = await self._conductor.conduct(request, search, lease)
                 finally:
                     lease.stop()
                     renewing.cancel()
@@ -210,7 +204,13 @@ class Runner:
 
 def grpc_services(tiers: Tiers) -> MakeServices:
     """The real services, each search with its own preferred replicas."""
-    return lambda request, meter: GrpcServices(tiers, request.search_id, meter)
+    return lambda request, meter: GrpcServices(
+        tiers,
+        request.search_id,
+        meter,
+        interactive=not request.batch_id,
+        seconds=request.settings.max_wall_seconds - meter.wall_seconds,
+    )
 
 
 def _leaf(group: ExceptionGroup[Exception]) -> Exception:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,12 @@ from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import Conflict, DeadlineExceeded, InvalidInput, NotFound, Unavailable
 from rstar_common.rpc import error_from, remaining_seconds, serving
-from rstar_common.streams import search_cancel_subject, search_events_subject, search_watch_subject
+from rstar_common.streams import search_cancel_subject
 from rstar_searcher import wire
+from rstar_searcher.following import Follower
 from rstar_searcher.intake import check_reference
-from rstar_searcher.live import LiveSearch
-from rstar_searcher.records import SearchRecords, Stored
-from rstar_searcher.remote import ASK_SECONDS
-from rstar_searcher.request import SearchRequest, new_search_id, request_from
+from rstar_searcher.records import SearchRecords
+from rstar_searcher.request import SearchRequest, new_search_id
 from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.settings_wire import settings_from
@@ -51,6 +49,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         defaults: SearchSettings,
     ) -> None:
         self._runner = runner
+        self._follower = Follower(runner, records, bus, defaults)
         self._records = records
         self._store = store
         self._bus = bus
@@ -62,7 +61,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         """See searcher.proto."""
         async with serving(context, "Solve"):
             async with self._search(request, context) as search:
-                result = await self._result(search)
+                result = await self._follower.result(search)
             return searcher_pb2.SolveResponse(result=_checked(result))
         raise AssertionError("unreachable")
 
@@ -73,7 +72,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         async with serving(context, "SolveStream"):
             interval = request.min_event_interval.ToMilliseconds() / 1000
             async with self._search(request, context) as search:
-                async for event in self._attach(search, min_interval_seconds=interval):
+                async for event in self._follower.events(search, min_interval_seconds=interval):
                     if event.HasField("finished"):
                         _checked(event.finished.result)
                     yield event
@@ -97,7 +96,9 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         """See searcher.proto."""
         async with serving(context, "AttachSearch"):
             interval = request.min_event_interval.ToMilliseconds() / 1000
-            async for event in self._attach(request.search_id, min_interval_seconds=interval):
+            async for event in self._follower.events(
+                request.search_id, min_interval_seconds=interval
+            ):
                 yield event
 
     async def CancelSearch(
@@ -166,86 +167,6 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
             settings=replace(settings, max_wall_seconds=min(settings.max_wall_seconds, available)),
             idempotency_key=request.idempotency_key,
         )
-
-    async def _result(self, search_id: str) -> tree_pb2.SearchResult:
-        if search := self._runner.live(search_id):
-            with suppress(Conflict):  # another replica took it: its result is as good
-                return await asyncio.shield(search.result)
-        async for event in self._attach(search_id, min_interval_seconds=ASK_SECONDS):
-            last = event
-        return last.finished.result
-
-    async def _attach(
-        self, search_id: str, *, min_interval_seconds: float
-    ) -> AsyncGenerator[searcher_pb2.SearchEvent]:
-        """Events of a search wherever it runs; one whose searcher died is gone on with here."""
-        while True:
-            if search := self._runner.live(search_id):
-                events = self._local(search, min_interval_seconds)
-            else:
-                events = self._elsewhere(search_id)
-            async with aclosing(events):
-                async for event in events:
-                    yield event
-                    if event.HasField("finished"):
-                        return
-            # It changed hands: look again where it is.
-
-    async def _local(
-        self, search: LiveSearch, min_interval_seconds: float
-    ) -> AsyncGenerator[searcher_pb2.SearchEvent]:
-        watching = search.subscribe()
-        try:
-            async for event in watching.events(min_interval_seconds=min_interval_seconds):
-                yield event
-        except Conflict:
-            return
-        finally:
-            search.unsubscribe(watching)
-
-    async def _elsewhere(self, search_id: str) -> AsyncGenerator[searcher_pb2.SearchEvent]:
-        stored = await self._records.get(search_id)
-        if not stored.ended:
-            subscription = await self._bus.subscribe(
-                search_events_subject(search_id), pending_msgs_limit=256
-            )
-            clock = asyncio.get_running_loop().time
-            ask_at = clock()
-            try:
-                while not stored.ended:
-                    if clock() >= ask_at:
-                        await self._bus.publish(search_watch_subject(search_id), b"")
-                        ask_at = clock() + ASK_SECONDS
-                        stored = await self._records.get(search_id)
-                        if await self._revived(stored):
-                            return
-                    with suppress(nats.errors.TimeoutError):
-                        msg = await subscription.next_msg(timeout=ASK_SECONDS)
-                        event = searcher_pb2.SearchEvent.FromString(msg.data)
-                        yield event
-                        if event.HasField("finished"):
-                            return
-            except nats.errors.Error as error:
-                raise Unavailable(f"nats: {error}") from error
-            finally:
-                await subscription.unsubscribe()
-        yield searcher_pb2.SearchEvent(
-            search_id=search_id,
-            cost=stored.record.state.result.cost,
-            finished=searcher_pb2.SearchFinished(result=stored.record.state.result),
-        )
-
-    async def _revived(self, stored: Stored) -> bool:
-        """Go on here with an interactive search whose searcher died; batches have the queue."""
-        if stored.ended or stored.running or stored.record.batch_id:
-            return False
-        search_id = stored.record.search_id
-        begun = await self._runner.begun(search_id)
-        if begun is None:
-            raise Unavailable(f"the searcher of {search_id} died before it began; call Solve again")
-        with suppress(Conflict):  # another replica was faster
-            await self._runner.start(request_from(search_id, begun, self._defaults))
-        return True
 
 
 def _checked(result: tree_pb2.SearchResult) -> tree_pb2.SearchResult:
