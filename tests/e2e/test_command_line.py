@@ -107,12 +107,8 @@ def test_a_large_batch_goes_through_the_store_and_can_be_paused_and_cancelled(rs
 
 def test_ctrl_c_ends_the_watching_and_not_the_batch(rstar, problems):
     rstar("submit", str(problems), "--batch", "unwatched", "--rollouts", "32")
-    with rstar.begin("watch", "unwatched") as watching:
-        eventually_true(lambda: "unwatched" in rstar("batches"))
-        # It shows nothing where it is not on a terminal: two more commands begin and end, and it,
-        # begun before them, has surely begun to watch.
-        rstar("status")
-        rstar("batches")
+    with rstar.begin("watch", "unwatched", "--json") as watching:
+        assert '"unwatched"' in watching.stdout.readline()  # it has begun to watch
         watching.send_signal(signal.SIGINT)
         output = watching.communicate(timeout=20)[0]
         assert watching.returncode in (130, 0)
