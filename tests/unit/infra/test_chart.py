@@ -1,0 +1,234 @@
+"""The chart, rendered by helm for each values file, against Kubernetes' and KEDA's schemas."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rstar_policy.settings import PolicySettings
+from rstar_ppm.main import PpmSettings
+from rstar_sandbox.settings import SandboxSettings
+from rstar_searcher.service_settings import SearcherSettings
+from rstar_trainer.main import TrainerSettings
+from tests.support.deployment import CHART, SERVICES, faults, rendered, template
+
+pytestmark = pytest.mark.timeout(600)  # the first test fetches the tools
+
+VALUES = ("values-laptop.yaml", "values-one-gpu.yaml", "values-cluster-32-gpu.yaml")
+SETTINGS = {
+    "searcher": SearcherSettings,
+    "policy": PolicySettings,
+    "ppm": PpmSettings,
+    "sandbox": SandboxSettings,
+    "trainer": TrainerSettings,
+}
+
+Documents = list[dict[str, Any]]
+
+
+@pytest.fixture(params=VALUES)
+def resources(request: pytest.FixtureRequest) -> Documents:
+    return rendered(request.param)
+
+
+def named(resources: Documents, kind: str, service: str) -> dict[str, Any]:
+    [found] = [
+        resource
+        for resource in resources
+        if resource["kind"] == kind and resource["metadata"]["name"] == f"rstar-{service}"
+    ]
+    return found
+
+
+def workloads(resources: Documents) -> Iterator[tuple[str, dict[str, Any]]]:
+    for resource in resources:
+        if resource["kind"] in ("Deployment", "StatefulSet"):
+            yield resource["metadata"]["name"].removeprefix("rstar-"), resource
+
+
+def pods(resources: Documents) -> Iterator[tuple[str, dict[str, Any]]]:
+    for service, workload in workloads(resources):
+        yield service, workload["spec"]["template"]["spec"]
+
+
+def test_every_resource_passes_its_schema(resources: Documents) -> None:
+    assert [fault for resource in resources for fault in faults(resource)] == []
+    assert {service for service, _ in workloads(resources)} == set(SERVICES)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ScaledObject", "NetworkPolicy"])
+def test_the_schemas_notice_a_misspelt_field(kind: str) -> None:
+    resource = next(
+        resource for resource in rendered("values-cluster-32-gpu.yaml") if resource["kind"] == kind
+    )
+    broken = copy.deepcopy(resource)
+    broken["spec"]["pollingIntervall"] = 15
+    assert faults(resource) == []
+    assert faults(broken)
+
+
+def test_no_pod_has_rights_it_does_not_need(resources: Documents) -> None:
+    for service, pod in pods(resources):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert ("seccompProfile" in context) == (container["name"] == "sandbox"), service
+        assert not any("hostPath" in volume for volume in pod["volumes"])
+        assert ("hostUsers" in pod) == (service == "sandbox")
+    for resource in resources:
+        if resource["kind"] == "ServiceAccount":
+            assert resource["automountServiceAccountToken"] is False
+        assert resource["kind"] not in ("Role", "ClusterRole", "Secret")
+
+
+def test_sandboxes_get_no_credentials(resources: Documents) -> None:
+    pod = named(resources, "StatefulSet", "sandbox")["spec"]["template"]["spec"]
+    assert "secretKeyRef" not in json.dumps(pod)
+    assert "NATS" not in json.dumps(pod)
+
+
+def test_credentials_come_by_reference_and_only_so(resources: Documents) -> None:
+    for _, pod in pods(resources):
+        for container in pod["containers"]:
+            for variable in container["env"]:
+                words = ("PASSWORD", "SECRET", "ACCESS_KEY", "TOKEN", "USER")
+                if any(word in variable["name"] for word in words):
+                    assert "secretKeyRef" in variable["valueFrom"], variable["name"]
+
+
+def test_a_pod_may_drain_before_it_is_killed(resources: Documents) -> None:
+    for service, pod in pods(resources):
+        [container] = pod["containers"]
+        before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        [drain] = [
+            int(variable["value"])
+            for variable in container["env"]
+            if variable["name"].endswith("GRPC__DRAIN_SECONDS")
+        ]
+        # Services give their components five seconds more than calls get.
+        assert pod["terminationGracePeriodSeconds"] > before + drain + 5, service
+
+
+def test_probes_are_grpc_and_wait_for_engines(resources: Documents) -> None:
+    for service, pod in pods(resources):
+        [container] = pod["containers"]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert container[probe]["grpc"] == {"port": 50051}
+        startup = container["startupProbe"]
+        patience = startup["periodSeconds"] * startup["failureThreshold"]
+        on_gpu = "nvidia.com/gpu" in container["resources"]["limits"]
+        # A policy's engine may take 1,800 s on a GPU before the service itself gives up.
+        assert patience >= (1800 if service == "policy" and on_gpu else 120)
+
+
+def test_network_policies_allow_the_calls_of_the_architecture_and_no_others(
+    resources: Documents,
+) -> None:
+    def peers(rules: list[dict[str, Any]], direction: str, port: int) -> list[Any]:
+        return [
+            peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/name")
+            for rule in rules
+            for peer in rule[direction]
+            if {"port": port} in rule["ports"]
+        ]
+
+    for service in SERVICES:
+        spec = named(resources, "NetworkPolicy", service)["spec"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        called_by = peers(spec["ingress"], "from", 50051)
+        calls = peers(spec["egress"], "to", 50051)
+        if service in ("policy", "ppm"):
+            assert called_by == ["rstar-searcher"]
+        assert calls == (
+            ["rstar-policy", "rstar-ppm", "rstar-sandbox"] if service == "searcher" else []
+        )
+        for rule in (*spec["ingress"], *spec["egress"]):
+            # An empty peer list, or an empty peer, would mean everybody.
+            assert rule.get("from") or rule.get("to")
+            assert all(peer for peer in rule.get("from", rule.get("to")))
+    sandbox = named(resources, "NetworkPolicy", "sandbox")["spec"]
+    assert sandbox["egress"] == []
+    assert peers(sandbox["ingress"], "from", 50051)[0] == "rstar-searcher"
+
+
+def test_services_accept_the_environment_and_the_file_they_are_given(
+    resources: Documents, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    for service, pod in pods(resources):
+        prefix = f"RSTAR_{service.upper()}_"
+        toml = named(resources, "ConfigMap", service)["data"]["service.toml"]
+        file = tmp_path / f"{service}.toml"
+        file.write_text(toml)
+        tomllib.loads(toml)
+        with monkeypatch.context() as environment:
+            environment.setenv("RSTAR_CONFIG", str(file))
+            for variable in pod["containers"][0]["env"]:
+                if variable["name"].startswith(prefix):
+                    value = variable.get("value", "from-a-secret")
+                    environment.setenv(variable["name"], value)
+                else:
+                    assert variable["name"] == "RSTAR_CONFIG"
+            settings = SETTINGS[service]()
+        assert settings.grpc.address == "0.0.0.0:50051"
+        assert settings.telemetry.metrics_address.endswith(":9464")
+
+
+def test_searchers_know_every_replica_that_scaling_may_make() -> None:
+    resources = rendered("values-cluster-32-gpu.yaml")
+    pod = named(resources, "Deployment", "searcher")["spec"]["template"]["spec"]
+    environment = {v["name"]: v.get("value", "") for v in pod["containers"][0]["env"]}
+    for tier in ("policy", "ppm", "sandbox"):
+        scaled = named(resources, "ScaledObject", tier)["spec"]
+        addresses = environment[f"RSTAR_SEARCHER_{tier.upper()}_ADDRESS"].split(",")
+        assert len(set(addresses)) == scaled["maxReplicaCount"]
+        assert addresses[0] == f"rstar-{tier}-0.rstar-{tier}:50051"
+        service = named(resources, "Service", tier)["spec"]
+        assert service["clusterIP"] == "None"
+        assert scaled["scaleTargetRef"]["kind"] == "StatefulSet"
+
+
+def test_the_cluster_asks_for_32_gpus_at_its_fullest() -> None:
+    resources = rendered("values-cluster-32-gpu.yaml")
+    total = 0
+    for service, workload in workloads(resources):
+        [container] = workload["spec"]["template"]["spec"]["containers"]
+        replicas = workload["spec"].get("replicas")
+        if replicas is None:
+            replicas = named(resources, "ScaledObject", service)["spec"]["maxReplicaCount"]
+        total += replicas * int(container["resources"]["limits"].get("nvidia.com/gpu", 0))
+    assert total == 32
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("searcher.replica=2", "replica"),
+        ("trainer.replicas=2", "trainer"),
+        ("images.tag=latest", "tag"),
+        ("policy.digest=sha256:12", "digest"),
+        ("nats.servers={nats://user:password@nats:4222}", "servers"),
+        ("sandbox.runtimeClassName=gvisor", "runsc"),
+        ("sandbox.seccomp.type=Localhost", "localhostProfile"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(setting: str, complaint: str) -> None:
+    values = str(CHART / "values-laptop.yaml")
+    done = template("--values", values, "--set", setting)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_an_image_must_be_named() -> None:
+    done = template()
+    assert done.returncode != 0
+    assert "digest or images.tag" in done.stderr
