@@ -70,36 +70,34 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
         self, request: searcher_pb2.PauseBatchRequest, context: ServicerContext
     ) -> searcher_pb2.PauseBatchResponse:
         """See searcher.proto."""
-        async with serving(context, "PauseBatch"):
-            return searcher_pb2.PauseBatchResponse(
-                batch=await self._batches.set_state(
-                    _named(request.batch_id), searcher_pb2.BATCH_STATE_PAUSED
-                )
-            )
-        raise AssertionError("unreachable")
+        batch = await self._set_state(request, context, searcher_pb2.BATCH_STATE_PAUSED)
+        return searcher_pb2.PauseBatchResponse(batch=batch)
 
     async def ResumeBatch(
         self, request: searcher_pb2.ResumeBatchRequest, context: ServicerContext
     ) -> searcher_pb2.ResumeBatchResponse:
         """See searcher.proto."""
-        async with serving(context, "ResumeBatch"):
-            return searcher_pb2.ResumeBatchResponse(
-                batch=await self._batches.set_state(
-                    _named(request.batch_id), searcher_pb2.BATCH_STATE_RUNNING
-                )
-            )
-        raise AssertionError("unreachable")
+        batch = await self._set_state(request, context, searcher_pb2.BATCH_STATE_RUNNING)
+        return searcher_pb2.ResumeBatchResponse(batch=batch)
 
     async def CancelBatch(
         self, request: searcher_pb2.CancelBatchRequest, context: ServicerContext
     ) -> searcher_pb2.CancelBatchResponse:
         """See searcher.proto."""
-        async with serving(context, "CancelBatch"):
-            return searcher_pb2.CancelBatchResponse(
-                batch=await self._batches.set_state(
-                    _named(request.batch_id), searcher_pb2.BATCH_STATE_CANCELLED
-                )
-            )
+        batch = await self._set_state(request, context, searcher_pb2.BATCH_STATE_CANCELLED)
+        return searcher_pb2.CancelBatchResponse(batch=batch)
+
+    async def _set_state(
+        self,
+        request: searcher_pb2.PauseBatchRequest
+        | searcher_pb2.ResumeBatchRequest
+        | searcher_pb2.CancelBatchRequest,
+        context: ServicerContext,
+        state: searcher_pb2.BatchState.ValueType,
+    ) -> searcher_pb2.Batch:
+        method = type(request).__name__.removesuffix("Request")
+        async with serving(context, method):
+            return await self._batches.set_state(_named(request.batch_id), state)
         raise AssertionError("unreachable")
 
     async def ListDeadLetters(

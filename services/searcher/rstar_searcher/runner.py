@@ -81,6 +81,10 @@ class Runner:
         """A search that runs here."""
         return self._live.get(search_id)
 
+    def running(self) -> list[str]:
+        """Ids of the searches that run here."""
+        return list(self._live)
+
     async def begun(self, search_id: str) -> journal_pb2.SearchBegun | None:
         """What a search that has not ended is about, wherever it ran."""
         return await self._conductor.journals.begun(search_id)
