@@ -62,8 +62,8 @@ class Load:
     max_tokens: int
 
 
-SGLANG_LOAD = Load(callers=8, rounds=4, calls=24, max_tokens=48)
-SIMULATED_LOAD = Load(callers=64, rounds=4, calls=384, max_tokens=512)
+SGLANG_LOAD = Load(callers=8, rounds=6, calls=24, max_tokens=48)
+SIMULATED_LOAD = Load(callers=64, rounds=8, calls=256, max_tokens=512)
 
 
 async def measure(

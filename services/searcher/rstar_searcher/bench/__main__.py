@@ -5,11 +5,12 @@
     schedule   wall-clock on the simulated engine beside ideal and lock-step schedules
     parallel   time against right answers as rollouts of one tree run at once
     trees      1,000 trees at once: from a reply to the next request
+    wire       the same in a searcher process, gRPC on both sides
     ppm        tokens the real PPM computes against distinct tokens in the trees
 
-The short form takes about two minutes: simulated time passes ten times faster than the
-clock while our own overhead does not shrink, so its ratios are worse than those of the full
-form, never better.
+Without --part or --full all but the last two run, in about two minutes: simulated time
+passes ten times faster than the clock while our own overhead does not shrink, so its
+ratios are worse than those of the full form, never better.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from rstar_searcher.bench.parameters import BASE, H100, PROBLEMS, ROLLOUTS, SETS
 from rstar_searcher.bench.schedule_part import measure_parallel, measure_schedule
 
 SHORT_SCALE = 10.0
+WIRE_SCALE = 4.0
 SHORT_SETS = ("base",)
 PARALLEL_PROBLEMS = 8
 
@@ -36,7 +38,7 @@ Part = Callable[[argparse.Namespace], object]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, end."""
     options = _parser().parse_args(arguments)
-    parts = options.part or list(PARTS)
+    parts = options.part or list(PARTS if options.full else SHORT_PARTS)
     report: dict[str, object] = {"benchmark": "search", "machine": machine()}
     for name in parts:
         report[name] = PARTS[name](options)
@@ -102,6 +104,12 @@ def _grpc(options: argparse.Namespace) -> object:
     return asyncio.run(measure_grpc(seconds=options.seconds))
 
 
+def _wire(options: argparse.Namespace) -> object:
+    from rstar_searcher.bench.grpc_part import measure_many_grpc
+
+    return asyncio.run(measure_many_grpc(trees=TREES, scale=options.scale or WIRE_SCALE))
+
+
 def _ppm(options: argparse.Namespace) -> object:
     from rstar_searcher.bench.ppm_part import measure_ppm
 
@@ -114,8 +122,12 @@ PARTS: dict[str, Part] = {
     "schedule": _schedule,
     "parallel": _parallel,
     "trees": _trees,
+    "wire": _wire,
     "ppm": _ppm,
 }
+
+SHORT_PARTS = ("core", "grpc", "schedule", "parallel", "trees")
+"""What runs when neither a part nor `--full` is asked for: about two minutes."""
 
 
 if __name__ == "__main__":

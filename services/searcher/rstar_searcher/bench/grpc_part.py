@@ -13,8 +13,9 @@ from pathlib import Path
 import grpc
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2, types_pb2
-from rstar_common.processes import cpu_seconds, service
+from rstar_common.processes import cpu_seconds, memory_bytes, service
 from rstar_searcher.bench import texts
+from rstar_searcher.bench.many_part import GOAL_P99_SECONDS, START_INTERVAL_SECONDS
 from rstar_searcher.bench.parameters import CANDIDATES
 from rstar_searcher.bench.processes import infrastructure, simulated_servers
 
@@ -27,6 +28,7 @@ PIDS = 8
 
 GOAL_EXPANSIONS = 400
 CALL_SECONDS = 120.0
+MANY_SECONDS = 600.0
 
 
 async def measure_grpc(*, seconds: float) -> dict[str, object]:
@@ -64,6 +66,52 @@ async def measure_grpc(*, seconds: float) -> dict[str, object]:
         "searcher_cpu_ms_an_expansion": round(1000 * cpu["searcher"] / expansions, 2),
         "services_cpu_ms_an_expansion": round(1000 * cpu["services"] / expansions, 2),
         "searcher_cpu_share": round(cpu["searcher"] / took, 2),
+    }
+
+
+async def measure_many_grpc(*, trees: int, scale: float) -> dict[str, object]:
+    """As `many_part`, with a searcher process and the wire between it and its services.
+
+    The services measure: from sending a reply to the next request of the same search. So
+    the figure holds both ways through gRPC besides the searcher's own delay.
+    """
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rstar-bench-")))
+        settings = await stack.enter_async_context(infrastructure(directory))
+        services, server = await stack.enter_async_context(
+            simulated_servers(directory, parameters="h100", scale=scale)
+        )
+        address, pid = await stack.enter_async_context(
+            service("searcher", directory, searcher_settings(services, settings))
+        )
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
+        stub = searcher_pb2_grpc.SearcherServiceStub(channel)
+        before, started = cpu_seconds(pid), time.perf_counter()
+
+        async def solve(pid: int) -> int:
+            response = await stub.Solve(solve_request(pid, rollouts=1), timeout=MANY_SECONDS)
+            return response.result.cost.expansions
+
+        calls = []
+        async with asyncio.TaskGroup() as group:
+            for number in range(trees):
+                calls.append(group.create_task(solve(number)))
+                await asyncio.sleep(START_INTERVAL_SECONDS)
+        took = time.perf_counter() - started
+        cpu = cpu_seconds(pid) - before
+        resident = memory_bytes([pid])
+        server.terminate()
+        assert server.stdout is not None
+        seen = json.loads(await server.stdout.readline())
+    return {
+        "trees": trees,
+        "time_scale": scale,
+        "seconds": round(took, 1),
+        "expansions": sum(call.result() for call in calls),
+        "searcher_cpu_share": round(cpu / took, 2),
+        "searcher_mb": round(resident / 1e6),
+        "goal_met": seen["p99_ms"] <= 1000 * GOAL_P99_SECONDS,
+        **seen,
     }
 
 
