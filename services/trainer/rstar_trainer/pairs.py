@@ -28,6 +28,8 @@ class PreferenceGroup:
     final: bool
     """Whole trajectories, whose prefixes may differ."""
 
+    search_id: str = ""
+
     @property
     def pairs(self) -> int:
         return len(self.preferred) * len(self.rejected)
@@ -82,6 +84,7 @@ def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:
             preferred=tuple(t.steps for t in right),
             rejected=tuple(t.steps for t in wrong),
             final=True,
+            search_id=tree.search_id,
         )
     ]
 
@@ -145,6 +148,7 @@ def _group(
             preferred=tuple(tree.steps(one.node) for one in preferred),
             rejected=tuple(tree.steps(one.node) for one in rejected),
             final=final,
+            search_id=tree.search_id,
         )
     ]
 

@@ -10,6 +10,7 @@ from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, PolicySpec
+from rstar_trainer.lessons import write_card, write_examples
 from rstar_trainer.selection import Example, Selection, select_examples
 from rstar_trainer.sft import (
     HELD_OUT_SHARE,
@@ -40,6 +41,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     work.tell(0.04, _counts(selection))
     if not selection.examples:
         raise InvalidInput("no right trajectory in these batches", field="batch_ids")
+    write_examples(work.lessons, selection.examples)
     if work.order.base:
         work.enter("loading the base", 0.05)
         tokenizer = checkpoint.load_tokenizer(work.base)
@@ -92,6 +94,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         model, unseen[:MOST_HELD_OUT], batch_tokens=training.batch_tokens
     )
     work.enter("saving", 0.98)
+    write_card(work.lessons, work.order, work.metrics)
     checkpoint.save(
         model,
         tokenizer,

@@ -7,7 +7,8 @@ from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
 from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
-from rstar_trainer.pairs import outcome_groups, preference_groups, valued_steps
+from rstar_trainer.lessons import write_card, write_pairs
+from rstar_trainer.pairs import PreferenceGroup, outcome_groups, preference_groups, valued_steps
 from rstar_trainer.ppm_training import (
     HELD_OUT_SHARE,
     TokenGroup,
@@ -32,6 +33,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     work.enter("pairing", 0.05)
     learned: list[TokenGroup] = []
     unseen: list[TokenGroup] = []
+    taught: list[PreferenceGroup] = []
     for tree in read_trees(work.files()):
         owned = tree.without(agreement.disowned(tree)) if agreement else tree
         # Unseen questions are always judged by pairs, so that objectives can be compared.
@@ -39,6 +41,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             unseen += _pairs(owned, spec, encoder, longest)
         else:
             learned += _lessons(owned, spec, encoder, longest)
+            taught += _groups(owned, spec)
     if not learned and spec.objective is Objective.PAIRWISE:
         learned = unseen
     if not learned and not training.untrained:
@@ -51,6 +54,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
+    write_pairs(work.lessons, taught)
     if not training.untrained:
         work.enter("training", 0.1)
         work.metrics |= train_ppm(
@@ -66,6 +70,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     model.eval()
     work.metrics |= evaluate_ppm(model, unseen, batch_tokens=training.batch_tokens)
     work.enter("saving", 0.98)
+    write_card(work.lessons, work.order, work.metrics)
     checkpoint.save(
         model,
         tokenizer,
@@ -76,6 +81,16 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
     )
+
+
+def _groups(tree: SearchTree, spec: PpmSpec) -> list[PreferenceGroup]:
+    """The preferences a tree teaches; none under regression."""
+    match spec.objective:
+        case Objective.OUTCOME:
+            return outcome_groups(tree, per_side=spec.steps_per_side)
+        case Objective.Q_REGRESSION:
+            return []
+    return preference_groups(tree, per_side=spec.steps_per_side, min_margin=spec.min_margin)
 
 
 def _pairs(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> list[TokenGroup]:
@@ -90,8 +105,9 @@ def _lessons(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) ->
         case Objective.PAIRWISE:
             return _pairs(tree, spec, encoder, longest)
         case Objective.OUTCOME:
-            groups = outcome_groups(tree, per_side=spec.steps_per_side)
-            tokens = [tokenize_group(encoder, group, max_length=longest) for group in groups]
+            tokens = [
+                tokenize_group(encoder, group, max_length=longest) for group in _groups(tree, spec)
+            ]
         case Objective.Q_REGRESSION:
             tokens = [
                 tokenize_values(encoder, steps, max_length=longest) for steps in valued_steps(tree)

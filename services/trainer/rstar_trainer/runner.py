@@ -37,6 +37,8 @@ from rstar_trainer.job import (
     WorkOrder,
 )
 from rstar_trainer.job_store import JobStore
+from rstar_trainer.lessons import LESSONS
+from rstar_trainer.lessons import PREFIX as DATASETS
 from rstar_trainer.promotion import Registry
 from rstar_trainer.tree_store import fetch_trees
 
@@ -203,6 +205,9 @@ class JobRunner:
         manifest = Manifest.from_json(finished.read_bytes())
         self._jobs.note(record.job_id, stage="publishing", metrics=dict(manifest.metrics))
         await checkpoints.publish(self._registry.store, directory / CHECKPOINT, manifest)
+        for file in sorted((directory / LESSONS).glob("*")):
+            key = f"{DATASETS}{manifest.version}/{file.name}"
+            await self._registry.store.put(key, await asyncio.to_thread(file.read_bytes))
         if record.promote:
             await self._registry.promote(manifest)
         return manifest.version

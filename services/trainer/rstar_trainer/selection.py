@@ -25,6 +25,9 @@ class Example:
     agreement: float = 1.0
     """Success of its program on other problems, relative to the best."""
 
+    search_id: str = ""
+    problem_id: str = ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -66,6 +69,8 @@ def select_examples(
                     steps=trajectory.steps,
                     mean_q=trajectory.mean_q,
                     agreement=round(agreed, 2),
+                    search_id=tree.search_id,
+                    problem_id=tree.problem_id,
                 )
     examples: list[Example] = []
     for question in sorted(found):

@@ -13,6 +13,7 @@ from rstar_common.formats import FORMATS, PromptFormat
 from rstar_trainer.agreement import Agreement, count_agreement
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import TREES, WorkerEvent, WorkOrder
+from rstar_trainer.lessons import LESSONS, note_curve
 
 
 @dataclass(slots=True)
@@ -24,6 +25,11 @@ class Work:
     stopping: bool = False
     stage: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def lessons(self) -> Path:
+        """Where the data set and the curve are written."""
+        return self.directory / LESSONS
 
     def files(self) -> list[Path]:
         """The trees, in the order of their names."""
@@ -43,6 +49,7 @@ class Work:
 
     def told_training(self, share: float, metrics: dict[str, float]) -> None:
         """Training is the part between 10 and 95 %."""
+        note_curve(self.lessons, metrics)
         self.tell(0.1 + 0.85 * share, metrics)
 
     @property
