@@ -22,11 +22,17 @@ def test_every_example_and_the_command_line_give_the_same_answer(rstar):
     for stem in ("solve", "solve_stream"):
         for command in (python(stem), node(stem)):
             assert run(rstar, *command, QUESTION).splitlines()[-1] == f"answer: {answer}"
+    with_client = run(rstar, *python("client_solve"), QUESTION)
+    assert with_client.splitlines()[-1] == f"answer: {answer}"
 
 
-@pytest.mark.parametrize("language", ["python", "node"])
-def test_a_batch_is_published_and_read_by_an_example(rstar, language):
-    command = python("publish_batch") if language == "python" else node("publish_batch")
+@pytest.mark.parametrize("how", ["python", "client", "node"])
+def test_a_batch_is_published_and_read_by_an_example(rstar, how):
+    command = {
+        "python": lambda: python("publish_batch"),
+        "client": lambda: python("client_batch"),
+        "node": lambda: node("publish_batch"),
+    }[how]()
     lines = run(rstar, *command).splitlines()
     assert lines[0].startswith("published example-")
     assert sorted(line.partition(":")[0] for line in lines[1:]) == ["derivative", "linear", "sum"]
