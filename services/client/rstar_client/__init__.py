@@ -13,12 +13,15 @@ from rstar_client.errors import (
     Cancelled,
     Conflict,
     DeadlineExceeded,
+    Forbidden,
     InvalidInput,
     NotFound,
     Overloaded,
     RstarError,
+    Unauthenticated,
     Unavailable,
 )
+from rstar_client.identity import credentials
 from rstar_client.retry import RetryPolicy
 from rstar_client.sync import Client
 from rstar_client.values import (
@@ -50,6 +53,7 @@ __all__ = [
     "Event",
     "Expanded",
     "Finished",
+    "Forbidden",
     "InvalidInput",
     "NotFound",
     "Overloaded",
@@ -63,5 +67,7 @@ __all__ = [
     "Started",
     "Step",
     "Trajectory",
+    "Unauthenticated",
     "Unavailable",
+    "credentials",
 ]

@@ -7,7 +7,9 @@
     ├── Unavailable         nobody answered, or not within the retries
     ├── DeadlineExceeded    the time given to the call has passed
     ├── Cancelled           somebody cancelled the call
-    └── Conflict            the effect exists already, or a key was used for something else
+    ├── Conflict            the effect exists already, or a key was used for something else
+    ├── Unauthenticated     the service does not know who calls
+    └── Forbidden           it does, and this caller may not
 
 A tree of the client's own, so that it needs nothing of the services; a test holds the two
 alike.
@@ -63,6 +65,14 @@ class Conflict(RstarError):
     """The effect exists already, or its key was used for something else."""
 
 
+class Unauthenticated(RstarError):
+    """The service does not know who calls."""
+
+
+class Forbidden(RstarError):
+    """The service knows who calls, and this caller may not."""
+
+
 BY_CODE: dict[types_pb2.FailureCode.ValueType, type[RstarError]] = {
     types_pb2.FAILURE_CODE_INVALID_INPUT: InvalidInput,
     types_pb2.FAILURE_CODE_NOT_FOUND: NotFound,
@@ -71,6 +81,8 @@ BY_CODE: dict[types_pb2.FailureCode.ValueType, type[RstarError]] = {
     types_pb2.FAILURE_CODE_DEADLINE: DeadlineExceeded,
     types_pb2.FAILURE_CODE_CANCELLED: Cancelled,
     types_pb2.FAILURE_CODE_CONFLICT: Conflict,
+    types_pb2.FAILURE_CODE_UNAUTHENTICATED: Unauthenticated,
+    types_pb2.FAILURE_CODE_FORBIDDEN: Forbidden,
 }
 
 _BY_STATUS: dict[grpc.StatusCode, type[RstarError]] = {
@@ -81,6 +93,8 @@ _BY_STATUS: dict[grpc.StatusCode, type[RstarError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.CANCELLED: Cancelled,
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
 }
 
 

@@ -13,9 +13,11 @@ import pytest
 
 import rstar_client
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc
+from rstar_cli.authority import Authority
 from rstar_client import AsyncClient, Finished, Problem, RetryPolicy, Settings, Started
+from rstar_common.config import GrpcServerSettings
 from rstar_common.errors import Overloaded
-from rstar_common.rpc import serving
+from rstar_common.rpc import grpc_server, serving
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
@@ -237,3 +239,53 @@ async def flaky_searcher() -> AsyncGenerator[tuple[FlakySearcher, str]]:
         yield servicer, f"127.0.0.1:{port}"
     finally:
         await server.stop(grace=0)
+
+
+async def test_a_secured_service_is_called_with_certificate_and_token(tmp_path):
+    authority = Authority.create(tmp_path)
+    authority.issue("server", ["127.0.0.1"], days=1)
+    authority.issue("laptop", ["127.0.0.1"], days=1)
+    trusted = {
+        "ca": str(authority.path("ca", "pem")),
+        "certificate": str(authority.path("laptop", "pem")),
+        "key": str(authority.path("laptop", "key")),
+    }
+    async with secured_searcher(authority) as address:
+        for token, wanted in (
+            (authority.token("team", ["solve"], seconds=60), None),
+            (authority.token("team", ["train"], seconds=60), rstar_client.Forbidden),
+            ("", rstar_client.Unauthenticated),
+        ):
+            who = rstar_client.credentials(**trusted, token=token)
+            async with AsyncClient(address, credentials=who, retry=QUICK) as client:
+                if wanted is None:
+                    assert (await client.solve("q")).answer == "42"
+                else:
+                    with pytest.raises(wanted):
+                        await client.solve("q")
+    with pytest.raises(rstar_client.InvalidInput, match="cannot read"):
+        rstar_client.credentials(str(tmp_path / "none.pem"))
+
+
+@asynccontextmanager
+async def secured_searcher(authority: Authority) -> AsyncGenerator[str]:
+    """Answers at once, to whoever gets this far."""
+    servicer = FlakySearcher()
+    servicer.keys += ["full once", "lost once"]
+    stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+    component = grpc_server(
+        GrpcServerSettings(
+            drain_seconds=0,
+            certificate=str(authority.path("server", "pem")),
+            key=str(authority.path("server", "key")),
+            client_ca=str(authority.path("ca", "pem")),
+            token_keys=str(authority.path("tokens", "pub")),
+        ),
+        lambda server: searcher_pb2_grpc.add_SearcherServiceServicer_to_server(servicer, server),
+        service_names=["rstar.v1.SearcherService"],
+        on_listening=port.set_result,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(component(stop))
+        yield f"127.0.0.1:{await port}"
+        stop.set()
