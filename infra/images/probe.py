@@ -15,8 +15,8 @@ import pkgutil
 import sys
 
 TORCH = frozenset({"torch", "transformers", "numpy", "safetensors", "sympy"})
-ENGINES = frozenset({"sglang", "sgl_kernel", "triton", "vllm"})
-FRONTENDS = frozenset({"typer", "pygments", "pyarrow", "rstar_cli", "rstar_client"})
+ENGINES = frozenset({"sglang", "sgl_kernel", "vllm"})
+FRONTENDS = frozenset({"typer", "pyarrow", "rstar_cli", "rstar_client"})
 JUDGES = frozenset({"math_verify", "latex2sympy2_extended", "sympy"})
 SERVICES = ("searcher", "policy", "ppm", "sandbox", "trainer")
 
@@ -24,11 +24,11 @@ FORBIDDEN = {
     "searcher": TORCH | ENGINES | FRONTENDS | JUDGES | {"tokenizers", "httpx"},
     # Tokenizers import no torch; the engine is another process.
     "policy": TORCH | ENGINES | FRONTENDS | JUDGES,
-    # torch and transformers bring sympy and rich's colours themselves.
-    "ppm": ENGINES | (FRONTENDS - {"pygments"}) | {"math_verify"},
+    # torch brings sympy itself.
+    "ppm": ENGINES | FRONTENDS | {"math_verify"},
     # The guest's packages live in the guest.
     "sandbox": TORCH | ENGINES | FRONTENDS | JUDGES | {"tokenizers", "httpx", "nats", "obstore"},
-    "trainer": ENGINES | (FRONTENDS - {"pygments"}) | {"math_verify"},
+    "trainer": ENGINES | FRONTENDS | {"math_verify"},
 }
 
 NOT_OURS_TO_RUN = {"sandbox": ("rstar_sandbox.guest",), "searcher": ("rstar_searcher.bench",)}
