@@ -45,3 +45,14 @@ def factorial(value: Any) -> Any:
     if value.is_number and not (value.is_Integer and 0 <= value <= MAX_FACTORIAL):
         raise Unreadable("a factorial that is too large")
     return sympy.factorial(value)
+
+
+def binomial(above: Any, below: Any) -> Any:
+    """Of numbers that are small, or of anything with a letter in it.
+
+    Raises:
+        Unreadable: it would be a number of too many digits.
+    """
+    if above.is_number and not (above.is_Integer and abs(above) <= MAX_FACTORIAL):
+        raise Unreadable("a binomial that is too large")
+    return sympy.binomial(above, below)

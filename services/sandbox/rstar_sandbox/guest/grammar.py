@@ -19,7 +19,7 @@ from typing import Any
 
 import sympy
 
-from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, factorial, power
+from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, binomial, factorial, power
 
 _TOKEN = re.compile(
     r"\s*(\\[A-Za-z]+|\\.|\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\S)"
@@ -240,7 +240,7 @@ class _Reader:
             return power(self.argument(), 1 / degree)
         if name == "binom":
             above = self.argument()
-            return sympy.binomial(above, self.argument())
+            return binomial(above, self.argument())
         if name == "pi":
             return sympy.pi
         if name == "infty":

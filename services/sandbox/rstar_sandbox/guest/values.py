@@ -18,7 +18,13 @@ from rstar_sandbox.guest.bounded import SOME_LOG
 from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, UNEQUAL, Decision
 
 DIGITS = 700
-"""More than the characters that `notation` lets pass."""
+"""More than the characters that `notation` lets pass; powers add what they are worth."""
+
+MOST_DIGITS = 40_000
+"""Where more would be needed the verdict is undecided."""
+
+BASE_BITS = 4
+"""Of the base of a power that is no integer: places are below 16."""
 
 QUICK_DIGITS = 30
 """Enough to tell most different values apart."""
@@ -103,16 +109,20 @@ def _agree_at(
             below = rng.randrange(10**9, 10**10)
             place[letter] = sympy.Rational(rng.randrange(low * below, 9 * below) or 1, below)
     try:
-        return _agree(ours.subs(place), theirs.subs(place))
+        return _agree(ours, theirs, place)
     except (TypeError, ValueError, ArithmeticError, PrecisionExhausted):
         return None
 
 
-def _agree(ours: Any, theirs: Any) -> bool | None:
-    if ours.is_Rational and theirs.is_Rational:
-        return bool(ours == theirs)
-    for digits in (QUICK_DIGITS, DIGITS):
-        values = [sympy.N(value, digits + 10, maxn=2 * DIGITS) for value in (ours, theirs)]
+def _agree(ours: Any, theirs: Any, place: dict[Any, Any] | None = None) -> bool | None:
+    fine = _digits(ours, theirs)
+    if fine > MOST_DIGITS:
+        return None
+    for digits in (QUICK_DIGITS, fine):
+        # At a place, rather than with its fractions put in: their powers would be huge.
+        values = [
+            sympy.N(value, digits + 10, subs=place, maxn=2 * fine) for value in (ours, theirs)
+        ]
         if any(not value.is_Number and not _is_complex(value) for value in values):
             return None
         if any(_boundless(value) for value in values):
@@ -121,6 +131,20 @@ def _agree(ours: Any, theirs: Any) -> bool | None:
         if abs(values[0] - values[1]) > size * sympy.Float(10, digits) ** -digits:
             return False
     return True
+
+
+def _digits(*values: Any) -> int:
+    """To how many digits two different values may agree: all that went into them."""
+    total = DIGITS
+    for value in values:
+        for number in value.atoms(sympy.Rational):
+            total += (number.p.bit_length() + number.q.bit_length()) // 3
+        for power in value.atoms(sympy.Pow, sympy.exp):
+            base, exponent = power.as_base_exp()
+            if exponent.is_Rational:
+                size = base.p.bit_length() if base.is_Integer else BASE_BITS
+                total += abs(int(exponent)) * size // 3
+    return total
 
 
 def _is_complex(value: Any) -> bool:

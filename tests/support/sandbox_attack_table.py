@@ -1,0 +1,50 @@
+"""All attacks, and their table in docs/sandbox-attacks.md.
+
+python -m tests.support.sandbox_attack_table    # writes the table anew
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.sandbox_attacks_inward import PROBLEMS, PYTHON, SIBLINGS, ZYGOTE
+from tests.support.sandbox_attacks_judge import HOSTILE_ANSWERS
+from tests.support.sandbox_attacks_limits import FORGERY, RESOURCES
+from tests.support.sandbox_attacks_outward import FILES, KERNEL, NETWORK
+
+ATTACKS = (
+    *NETWORK, *FILES, *PROBLEMS, *SIBLINGS, *ZYGOTE, *RESOURCES, *FORGERY, *KERNEL, *PYTHON,
+)  # fmt: skip
+JUDGED = HOSTILE_ANSWERS
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox-attacks.md"
+START, END = "<!-- table -->\n", "<!-- end of table -->\n"
+
+
+def table() -> str:
+    """One row an attack."""
+    return "| group | attack | what must hold | test |\n|---|---|---|---|\n" + "".join(_rows())
+
+
+def _rows() -> Iterator[str]:
+    for attack in ATTACKS:
+        yield (
+            f"| {attack.group} | {attack.name} | {attack.holds}"
+            f" | `test_attacks_are_contained[{attack.group}]` |\n"
+        )
+    for case in JUDGED:
+        yield (
+            f"| judge | {case.name} | {case.holds}"
+            " | `test_hostile_answers_are_never_equal_within_the_clock` |\n"
+        )
+
+
+def documented(text: str) -> str:
+    """The table within the document's text."""
+    return text.partition(START)[2].partition(END)[0]
+
+
+if __name__ == "__main__":
+    before, _, rest = DOCUMENT.read_text().partition(START)
+    DOCUMENT.write_text(before + START + table() + END + rest.partition(END)[2])

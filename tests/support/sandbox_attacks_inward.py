@@ -1,0 +1,508 @@
+"""Attacks on who else is inside: other problems, siblings, the zygote, the interpreter."""
+
+from __future__ import annotations
+
+from tests.support.sandbox_attacks import Attack, guarded
+
+UNTOUCHED = "print('untouched')"
+
+
+def _sibling(
+    name: str, holds: str, code: str, *, path: str = "", beside: str = UNTOUCHED, seen: str = ""
+) -> Attack:
+    return Attack(
+        group="siblings",
+        name=name,
+        holds=holds,
+        code=f"{code}\nprint('HELD')",
+        path=(path,) if path else (),
+        beside=beside,
+        seen=seen or "untouched\n",
+    )
+
+
+SIBLINGS = (
+    _sibling(
+        "change-a-shared-list",
+        "a sibling sees the parent's list, not its sibling's",
+        "x.append('planted'); x[0].clear()",
+        path="x = [[1], 2]",
+        beside="import time; time.sleep(0.05); print(x)",
+        seen="[[1], 2]\n",
+    ),
+    _sibling(
+        "change-a-shared-default",
+        "a function's default is the parent's",
+        "f(1); f(2)",
+        path="def f(v, seen=[]):\n    seen.append(v)\n    return seen",
+        beside="import time; time.sleep(0.05); print(f(3))",
+        seen="[3]\n",
+    ),
+    _sibling(
+        "change-a-shared-array",
+        "numpy's memory is the sibling's own",
+        "a[:] = 666",
+        path="import numpy as np\na = np.arange(4)",
+        beside="import time; time.sleep(0.05); print(a)",
+        seen="[0 1 2 3]\n",
+    ),
+    _sibling(
+        "patch-a-builtin",
+        "builtins are the sibling's own",
+        "import builtins; builtins.len = lambda v: 666",
+        beside="import time; time.sleep(0.05); print(len([1]))",
+        seen="1\n",
+    ),
+    _sibling(
+        "patch-sympy",
+        "libraries are the sibling's own",
+        "import sympy; sympy.solve = lambda *a: 'planted'; sympy.Symbol.__str__ = lambda s: 'bad'",
+        beside="import sympy, time; time.sleep(0.05); x = sympy.Symbol('x'); print(sympy.solve(x))",
+        seen="[0]\n",
+    ),
+    _sibling(
+        "poison-sympys-cache",
+        "no wrong result is remembered for a sibling",
+        "import sympy\nfrom sympy.core.cache import clear_cache\n"
+        "sympy.Integer.__add__ = lambda a, b: sympy.Integer(666)\nsympy.Integer(2) + 2\n"
+        "sympy.cos.eval = classmethod(lambda c, a: sympy.Integer(7)); sympy.cos(sympy.Symbol('t'))",
+        beside="import sympy, time; time.sleep(0.05); "
+        "print(sympy.cos(sympy.Symbol('t')), sympy.Integer(2) + 2)",
+        seen="cos(t) 4\n",
+    ),
+    _sibling(
+        "patch-json",
+        "json is the sibling's own",
+        "import json; json.dumps = json.loads = lambda *a, **k: '{}'",
+        beside="import json, time; time.sleep(0.05); print(json.dumps([1]))",
+        seen="[1]\n",
+    ),
+    _sibling(
+        "turn-five-into-six",
+        "even a small integer's memory is the sibling's own",
+        "import ctypes; ctypes.c_uint32.from_address(id(255) + 24).value = 254",
+        beside="import time; time.sleep(0.05); print(int('255'), int('254') + 1)",
+        seen="255 255\n",
+    ),
+    _sibling(
+        "leave-a-file",
+        "a sibling's /tmp has nothing of it",
+        "open('/tmp/planted', 'w').write('x')",
+        beside="import os, time; time.sleep(0.2); print(os.path.exists('/tmp/planted'))",
+        seen="False\n",
+    ),
+    _sibling(
+        "talk-through-a-pipe-of-the-parent",
+        "siblings share no pipe",
+        "import os; os.write(w, b'planted')",
+        path="import os\nr, w = os.pipe(); os.set_blocking(r, False)",
+        beside="import time; time.sleep(0.2)\ntry: print(os.read(r, 9))\n"
+        "except BlockingIOError: print('empty')",
+        seen="empty\n",
+    ),
+    _sibling(
+        "talk-through-shared-memory",
+        "siblings share no mapping",
+        "m[0] = 66",
+        path="import mmap\nm = mmap.mmap(-1, 4096)",
+        beside="import time; time.sleep(0.2); print(m[0])",
+        seen="0\n",
+    ),
+    _sibling(
+        "talk-through-a-file-of-the-parent",
+        "siblings share no open file",
+        "f.write('planted'); f.flush()",
+        path="f = open('/tmp/f', 'w+')",
+        beside="import time; time.sleep(0.2); f.seek(0); print(repr(f.read()))",
+        seen="''\n",
+    ),
+    _sibling(
+        "talk-through-an-abstract-socket",
+        "siblings reach each other by no address",
+        "import socket\ntry:\n    s = socket.socket(socket.AF_UNIX); s.bind('\\0planted')\n"
+        "    s.listen(); s.settimeout(0.4)\n    s.accept(); print('BREACH')\nexcept OSError: pass",
+        beside="import socket, time\ntime.sleep(0.1)\n"
+        "try: s = socket.socket(socket.AF_UNIX); s.connect('\\0planted'); print('connected')\n"
+        "except OSError: print('nobody')",
+        seen="nobody\n",
+    ),
+    _sibling(
+        "kill-everybody",
+        "signals reach nobody else",
+        "import os\ntry: os.kill(-1, 9)\nexcept OSError: pass",
+        beside="import time; time.sleep(0.3); print('untouched')",
+    ),
+    _sibling(
+        "stop-everybody",
+        "signals reach nobody else",
+        "import os, signal\nfor pid in range(2, 200):\n  try:\n"
+        "    if pid != os.getpid(): os.kill(pid, signal.SIGSTOP)\n  except OSError: pass",
+        beside="import time; time.sleep(0.3); print('untouched')",
+    ),
+    Attack(
+        group="siblings",
+        name="stop-the-process-group",
+        holds="only its own processes can be signalled",
+        code="import os; os.killpg(0, 19)",
+        beside="import time; time.sleep(0.1); print('untouched')",
+        seen="untouched\n",
+        limits=(("wall", 1.0),),
+        ends=("wall", "PermissionError", "ProcessKilled"),
+    ),
+    _sibling(
+        "talk-through-a-terminal",
+        "a pseudo-terminal of one cannot be opened by another",
+        "import os, time\nm, s = os.openpty(); os.write(m, b'planted\\n'); time.sleep(0.3)",
+        beside="import os, time\ntime.sleep(0.1); found = []\nfor n in range(64):\n"
+        "    try: found.append(os.open(f'/dev/pts/{n}', os.O_RDWR))\n"
+        "    except OSError: pass\nprint(found)",
+        seen="[]\n",
+    ),
+    _sibling(
+        "talk-through-a-lock",
+        "no lock is shared",
+        "import fcntl, os, time\nf = open(os.__file__)\n"
+        "try: fcntl.flock(f, fcntl.LOCK_EX); time.sleep(0.4)\nexcept OSError: pass",
+        beside="import fcntl, os, time\ntime.sleep(0.2)\n"
+        "try: fcntl.flock(open(os.__file__), fcntl.LOCK_EX | fcntl.LOCK_NB); print('free')\n"
+        "except PermissionError: print('refused')\nexcept OSError: print('locked')",
+        seen="refused\n",
+    ),
+    _sibling(
+        "talk-through-the-loopback",
+        "a port of one is not there for another",
+        "import socket, time\ntry:\n    s = socket.create_server(('127.0.0.1', 40404))\n"
+        "    s.settimeout(0.4); s.accept(); print('BREACH')\nexcept OSError: pass",
+        beside="import socket, time\ntime.sleep(0.1)\n"
+        "try: socket.create_connection(('127.0.0.1', 40404), 0.2); print('connected')\n"
+        "except OSError: print('nobody')",
+        seen="nobody\n",
+    ),
+    _sibling(
+        "draw-the-siblings-numbers",
+        "each sibling draws what it would draw alone",
+        "import random; [random.random() for _ in range(1000)]; random.seed(5)",
+        path="import random; random.seed(1)",
+        beside="import time; time.sleep(0.05); print(random.randrange(1000))",
+        seen="137\n",
+    ),
+    _sibling(
+        "move-and-trace",
+        "directory, environment and hooks are the sibling's own",
+        "import os, sys, threading\nos.chdir('/'); os.environ['PLANTED'] = '1'\n"
+        "sys.path.insert(0, '/tmp'); sys.settrace(lambda *a: None)\n"
+        "threading.settrace(print); sys.meta_path.clear()\nsys.settrace(None)",
+        beside="import os, sys, time; time.sleep(0.05)\n"
+        "print(os.getcwd(), os.environ.get('PLANTED'), '/tmp' in sys.path[:1], len(sys.meta_path))",
+        seen="/tmp None False 3\n",
+    ),
+)
+
+PROBLEMS = (
+    Attack(
+        group="other problems",
+        name="see-other-processes",
+        holds="/proc shows nothing",
+        code="import os\nprint('BREACH' if os.listdir('/proc') else 'HELD')",
+        outside=True,
+    ),
+    Attack(
+        group="other problems",
+        name="probe-process-numbers",
+        holds="no process of another can be signalled, traced or read",
+        code="""
+import ctypes, os
+libc, own, hits = ctypes.CDLL(None), (os.getpid(), os.getppid()), 0
+word = ctypes.create_string_buffer(8)
+vector = (ctypes.c_size_t * 2)(ctypes.addressof(word), 8)
+for pid in range(1, 300):
+    if pid not in own:
+        try:
+            os.kill(pid, 0); hits += 1
+        except OSError:
+            pass
+        hits += libc.syscall(310, pid, vector, 1, vector, 1, 0) > 0
+print('BREACH' if hits else 'HELD')
+""",
+    ),
+    Attack(
+        group="other problems",
+        name="processors-of-others",
+        holds="where other processes run cannot be set",
+        code="""
+import os
+seen = 0
+for pid in range(1, 200):
+    if pid != os.getpid():
+        try:
+            os.sched_setaffinity(pid, {0}); seen += 1
+        except OSError:
+            pass
+print('BREACH' if seen else 'HELD')
+""",
+    ),
+    Attack(
+        group="other problems",
+        name="leave-a-daemon",
+        holds="no process outlives its run",
+        code="""
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        while True:
+            time.sleep(0.01)
+    os._exit(0)
+print('HELD')
+""",
+    ),
+    Attack(
+        group="other problems",
+        name="give-a-child-to-the-zygote",
+        holds="a child with another parent ends with the run too",
+        code="""
+import ctypes, os, time
+if ctypes.CDLL(None).syscall(56, 0x8000 | 17, 0, 0, 0, 0) == 0:
+    while True:
+        time.sleep(0.01)
+print('HELD')
+""",
+    ),
+    Attack(
+        group="other problems",
+        name="leave-shared-memory",
+        holds="none can be made",
+        code=guarded(
+            "from multiprocessing import shared_memory\n"
+            "shared_memory.SharedMemory('planted', create=True, size=64)"
+        ),
+    ),
+    Attack(
+        group="other problems",
+        name="leave-files",
+        holds="the next run's /tmp is empty",
+        code="import os\nos.makedirs('/tmp/a/b')\n"
+        "open('/tmp/a/b/c', 'w').write('x')\nprint('HELD')",
+    ),
+    Attack(
+        group="other problems",
+        name="leave-a-timer",
+        holds="no timer fires in a later run",
+        code="import signal\nsignal.setitimer(signal.ITIMER_REAL, 0.2)\nprint('HELD')",
+    ),
+    Attack(
+        group="other problems",
+        name="leave-hooks-for-the-fork",
+        holds="hooks run in forks of the attacker's own path only",
+        code="import os, sys, atexit\nos.register_at_fork(after_in_child=lambda: os._exit(0))\n"
+        "atexit.register(print, 'BREACH')\nsys.addaudithook(lambda *a: None)\nprint('HELD')",
+    ),
+)
+
+
+def _zygote(
+    name: str, holds: str, code: str, *, limits: tuple[tuple[str, float], ...] = (("wall", 1.0),)
+) -> Attack:
+    return Attack(
+        group="zygote",
+        name=name,
+        holds=holds,
+        code=code,
+        beside="import time; time.sleep(0.1); print('untouched')",
+        seen="untouched\n",
+        limits=limits,
+        ends=("*",),
+    )
+
+
+_CHANNEL = "import os, socket, array\nc = socket.socket(fileno=os.dup(3))\n"
+
+ZYGOTE = (
+    _zygote("kill-the-parent", "it is another user's", "import os; os.kill(os.getppid(), 9)"),
+    _zygote("stop-the-parent", "it is another user's", "import os; os.kill(os.getppid(), 19)"),
+    _zygote("kill-the-first-process", "it is root's", "import os; os.kill(1, 9)"),
+    _zygote("close-the-channel", "only the step ends", "import os; os.close(3); print('on')"),
+    _zygote(
+        "close-every-descriptor", "only the step ends", "import os; os.closerange(0, 256); print(1)"
+    ),
+    _zygote(
+        "replace-the-channel",
+        "only the step ends",
+        "import os; r, w = os.pipe(); os.dup2(w, 3); os.dup2(w, 1); print('lost')",
+    ),
+    _zygote(
+        "forge-a-report-and-go-on",
+        "the run ends with the forged report, which speaks for itself alone",
+        "import os\nos.write(3, b'D' + bytes(64))\nwhile True: pass",
+    ),
+    _zygote(
+        "forge-a-greeting",
+        "no process is taken for another's",
+        f"{_CHANNEL}for _ in range(50): c.send(b'H')\nos.kill(os.getpid(), 9)",
+    ),
+    _zygote(
+        "speak-as-the-zygote",
+        "what is sent to the zygote is never taken as a command",
+        f"{_CHANNEL}[c.send(kind + b'x' * 99) for kind in (b'A', b'R', b'F', b'J', b'')]",
+    ),
+    _zygote(
+        "flood-the-channel",
+        "the zygote reads no more than it wants",
+        f"{_CHANNEL}c.setblocking(False)\n"
+        "try:\n    while True: c.send(bytes(60000))\nexcept BlockingIOError: pass",
+    ),
+    _zygote(
+        "send-descriptors",
+        "the zygote takes none",
+        f"{_CHANNEL}c.setblocking(False)\nrights = array.array('i', [1] * 60)\n"
+        "message = [b'D'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]\n"
+        "try:\n    while True: c.sendmsg(*message)\n"
+        "except OSError: pass",
+    ),
+    _zygote(
+        "shut-the-channel-down",
+        "only the step ends",
+        f"{_CHANNEL}c.shutdown(socket.SHUT_RDWR)",
+    ),
+    _zygote(
+        "find-the-channel-in-memory",
+        "the socket object, found, speaks for its own run alone",
+        "import gc, socket\n[s.send(b'D' + bytes(9)) for s in gc.get_objects() "
+        "if isinstance(s, socket.socket)]",
+    ),
+    _zygote(
+        "walk-the-frames",
+        "the interpreter's own frames hold nothing of others",
+        "import sys\nf = sys._getframe()\nwhile f.f_back: f = f.f_back\n"
+        "for name, value in list(f.f_locals.items()):\n"
+        "    try: value.close()\n    except Exception: pass",
+    ),
+    _zygote(
+        "rewrite-the-interpreter",
+        "a rebuilt interpreter serves its own path alone",
+        "import sys\nsteps = sys.modules['rstar_sandbox.guest.steps']\n"
+        "steps.run = lambda *a: None\n"
+        "kernel = sys.modules['rstar_sandbox.guest.kernel']\nkernel.fork_interpreter = lambda: 1",
+    ),
+    _zygote(
+        "fork-behind-its-back",
+        "a child that was not asked for is ended",
+        "import ctypes\nif ctypes.PyDLL(None).syscall(56, 17, 0, 0, 0, 0) == 0:\n"
+        "    while True: pass",
+    ),
+    _zygote(
+        "burn-when-parked",
+        "a parked interpreter that works is ended",
+        "import sys\nclass Late:\n    def __del__(self):\n        while True: pass\n"
+        "sys.modules['late'] = Late()\nsys.modules.clear()",
+    ),
+)
+
+
+def _python(
+    name: str, holds: str, code: str, *ends: str, limits: tuple[tuple[str, float], ...] = ()
+) -> Attack:
+    return Attack(
+        group="Python internals", name=name, holds=holds, code=code, ends=ends, limits=limits
+    )
+
+
+PYTHON = (
+    _python(
+        "bad-bytecode",
+        "a crash is an exception of the step",
+        "import types\ncode = (lambda: 0).__code__.replace(co_code=bytes([100, 255] * 40))\n"
+        "types.FunctionType(code, {})()\nprint('HELD')",
+        "ProcessKilled",
+    ),
+    _python(
+        "null-pointer",
+        "a crash is an exception of the step",
+        "import ctypes; ctypes.string_at(0)",
+        "ProcessKilled",
+    ),
+    _python(
+        "abort-with-signals-ignored",
+        "a crash is an exception of the step",
+        "import os, signal\nfor s in (6, 11): signal.signal(s, signal.SIG_IGN)\nos.abort()",
+        "ProcessKilled",
+    ),
+    _python(
+        "deep-recursion",
+        "an exception of the step",
+        "def f(): f()\nf()",
+        "RecursionError",
+    ),
+    _python(
+        "stack-overflow",
+        "a crash is an exception of the step",
+        "import sys\nsys.setrecursionlimit(10**8)\nclass A:\n"
+        "    def __repr__(self): return repr(self)\nrepr(A())",
+        "ProcessKilled",
+        "memory",
+        "RecursionError",
+    ),
+    _python(
+        "nested-brackets",
+        "the compiler refuses",
+        "exec('(' * 50000 + ')' * 50000)",
+        "SyntaxError",
+        "MemoryError",
+        "memory",
+        "RecursionError",
+        "ProcessKilled",
+    ),
+    _python(
+        "nested-operators",
+        "the compiler refuses or the limit ends it",
+        "exec('-' * 200000 + '1')",
+        "SyntaxError",
+        "MemoryError",
+        "memory",
+        "RecursionError",
+        "ProcessKilled",
+    ),
+    _python(
+        "pickle-with-a-command",
+        "it can start nothing",
+        "import pickle\npickle.loads(b\"cos\\nsystem\\n(S'echo BREACH'\\ntR.\")\nprint('HELD')",
+    ),
+    _python(
+        "import-hook",
+        "hooks end with the run",
+        "import sys, types\nclass Finder:\n    def find_spec(self, name, path, target=None):\n"
+        "        sys.modules[name] = types.ModuleType(name)\n"
+        "sys.meta_path.insert(0, Finder())\nprint('HELD')",
+    ),
+    _python(
+        "module-in-tmp",
+        "a planted module is not imported by others",
+        "import os\nopen('/tmp/random.py', 'w').write('print(666)')\n"
+        "open('/tmp/sitecustomize.py', 'w').write('print(666)')\nprint('HELD')",
+    ),
+    _python(
+        "destructors-at-the-end",
+        "nothing runs after the report",
+        "import weakref\nclass A:\n    def __del__(self): print('BREACH')\na = A()\nb = A()\n"
+        "weakref.finalize(b, print, 'BREACH')\nprint('HELD')",
+    ),
+    _python(
+        "collector-of-everything",
+        "only its own interpreter is emptied",
+        "import gc\n[o.clear() for o in gc.get_objects() if isinstance(o, dict)]",
+        "*",
+    ),
+    _python(
+        "replace-compile-and-exec",
+        "only its own interpreter is changed",
+        "import builtins\nbuiltins.exec = builtins.compile = builtins.print = None",
+        "*",
+    ),
+    _python(
+        "threads-at-the-end",
+        "no thread goes on after the report",
+        "import threading, time\n"
+        "threading.Thread(target=lambda: (time.sleep(0.2), print('BREACH'))).start()\n"
+        "print('HELD')",
+    ),
+)
