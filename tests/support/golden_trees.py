@@ -32,6 +32,13 @@ CASES: dict[str, dict[str, Any]] = {
         "unvisited_rule": UnvisitedRule.ZERO,
         **_SEQUENTIAL,
     },
+    "mcts_two_trees": {"mode": Mode.PPM_AUGMENTED, "trees": 2, "rollouts": 5, **_SEQUENTIAL},
+    "mcts_extra_rollouts": {
+        "mode": Mode.TERMINAL_GUIDED,
+        "rollouts": 1,
+        "extra_rollouts": (2, 4, 8),
+        **_SEQUENTIAL,
+    },
     "step_beam": {"strategy": Strategy.STEP_BEAM, "rollouts": 3, **_SEQUENTIAL},
     "best_of_n": {"strategy": Strategy.BEST_OF_N, "rollouts": 8, **_SEQUENTIAL},
     "majority": {"strategy": Strategy.MAJORITY, "rollouts": 8, **_SEQUENTIAL},

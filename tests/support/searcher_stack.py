@@ -40,6 +40,9 @@ class Stack:
     batches: Batches
     records: SearchRecords
     runner: Runner
+    running: asyncio.Task[None]
+    """The runner: cancelled, it stops as a searcher does that did not drain in time."""
+
     worlds: list[ToyWorld]
     searcher: searcher_pb2_grpc.SearcherServiceAsyncStub
     batch: searcher_pb2_grpc.BatchServiceAsyncStub
@@ -149,7 +152,7 @@ async def searcher_stack(
             asyncio.TaskGroup() as group,
             grpc.aio.insecure_channel(runner.address) as channel,
         ):
-            group.create_task(runner.run(stop))
+            running = group.create_task(runner.run(stop))
             if consume:
                 for one in (
                     consumer(
@@ -165,6 +168,7 @@ async def searcher_stack(
                     batches=batches,
                     records=records,
                     runner=runner,
+                    running=running,
                     worlds=worlds,
                     searcher=searcher_pb2_grpc.SearcherServiceStub(channel),
                     batch=searcher_pb2_grpc.BatchServiceStub(channel),

@@ -113,6 +113,8 @@ class LiveSearch:
             # A budget belongs to the search, whoever asks for it again.
             seconds = history.begun.settings.budget.max_wall_time.ToMilliseconds() / 1000
             self.settings = replace(self.settings, max_wall_seconds=seconds)
+        # Whoever watched it elsewhere must not see its events begin anew.
+        self._sequence = len(history.told) + 2 * len(self.strategy.backups)
         return asks
 
     def subscribe(self) -> Subscription:

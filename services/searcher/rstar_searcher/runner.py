@@ -14,7 +14,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from rstar.v1 import events_pb2, journal_pb2, tree_pb2
 from rstar_common.artifacts import ObjectStore
-from rstar_common.errors import Conflict, InvalidInput, NotFound, Overloaded, RstarError
+from rstar_common.errors import (
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RstarError,
+    Unavailable,
+)
 from rstar_common.rpc import failure_of
 from rstar_searcher.clients import GrpcServices, Tiers
 from rstar_searcher.conductor import Conductor, MakeServices
@@ -113,8 +120,11 @@ class Runner:
         self._live[request.search_id] = search
         try:
             lease = await self._claim(request)
-        except BaseException:
+        except BaseException as error:
             del self._live[request.search_id]
+            # Others may have joined it meanwhile.
+            known = isinstance(error, RstarError)
+            search.fail(error if known else Unavailable("the search could not begin"))
             raise
         if not request.batch_id:
             self._interactive += 1
@@ -155,6 +165,24 @@ class Runner:
         origin = request.origin
         RUNNING.labels(origin).inc()
         try:
+            await self._conducted(request, search, lease)
+        except asyncio.CancelledError:
+            await _give_back(lease)
+            search.fail(Overloaded("the searcher is stopping"))
+            raise
+        finally:
+            RUNNING.labels(origin).dec()
+            SECONDS.labels(origin).observe(search.meter.wall_seconds)
+            for kind in Meter.__dataclass_fields__:
+                SPENT.labels(kind).inc(getattr(search.meter, kind))
+            self._remote.remove(search)
+            del self._live[request.search_id]
+            if not request.batch_id:
+                self._interactive -= 1
+
+    async def _conducted(self, request: SearchRequest, search: LiveSearch, lease: Lease) -> None:
+        origin = request.origin
+        try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(lease.renew())
                 try:
@@ -174,19 +202,6 @@ class Runner:
             ENDED.labels(origin, "FAILED", type(error).__name__).inc()
             await self._failed(request, lease, error)
             search.fail(error)
-        except* asyncio.CancelledError:
-            await _give_back(lease)
-            search.fail(Overloaded("the searcher is stopping"))
-            raise
-        finally:
-            RUNNING.labels(origin).dec()
-            SECONDS.labels(origin).observe(search.meter.wall_seconds)
-            for kind in Meter.__dataclass_fields__:
-                SPENT.labels(kind).inc(getattr(search.meter, kind))
-            self._remote.remove(search)
-            del self._live[request.search_id]
-            if not request.batch_id:
-                self._interactive -= 1
 
     async def _failed(self, request: SearchRequest, lease: Lease, error: Exception) -> None:
         extra = {"search_id": request.search_id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import grpc
 import pytest
 
 from rstar.v1 import events_pb2, searcher_pb2, tree_pb2
@@ -106,6 +107,48 @@ async def test_who_loses_its_search_writes_nothing_and_its_caller_gets_the_other
         assert (result.search_id, result.answer) == (taken.search_id, taken.answer)
         tree = tree_pb2.Tree.FromString(await one.store.get(taken.tree_key))
         assert tree.result == taken
+
+
+async def test_a_searcher_that_stops_gives_its_searches_back_at_once(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(
+        nats_settings, object_store_settings, consume=False, lease_seconds=60
+    ) as two:
+        key = new_id("key")
+        request = searcher_pb2.SolveRequest(idempotency_key=key)
+        request.problem.question = "toy?"
+        gate = asyncio.Event()
+
+        def gated(meter):
+            return ToyWorld(meter, gate=gate)
+
+        async with searcher_stack(
+            nats_settings, object_store_settings, world=gated, consume=False, lease_seconds=60
+        ) as one:
+            call = asyncio.ensure_future(one.searcher.Solve(request))
+            await eventually(lambda: bool(one.worlds) and one.worlds[0].entered.is_set())
+            one.running.cancel()
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await call
+            assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await two.searcher.Solve(request, timeout=20)).result.answer
+
+
+async def test_callers_that_joined_a_search_which_cannot_begin_are_told(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        key = new_id("key")
+        first = searcher_pb2.SolveRequest(idempotency_key=key)
+        first.problem.question = "toy?"
+        await stack.searcher.Solve(first)
+        other = searcher_pb2.SolveRequest(idempotency_key=key)
+        other.problem.question = "another?"
+        calls = [stack.searcher.Solve(other, timeout=20) for _ in range(4)]
+        for outcome in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(outcome, grpc.aio.AioRpcError)
+            assert outcome.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_work_waits_while_nats_is_away_and_nothing_is_lost(tmp_path, object_store_settings):

@@ -14,7 +14,7 @@ from rstar_searcher.expansion import expand
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Verdict
 from rstar_searcher.services import Problem
-from rstar_searcher.settings import Mode, SearchSettings, UnvisitedRule
+from rstar_searcher.settings import Mode, SearchSettings, Strategy, UnvisitedRule
 from rstar_searcher.strategies import Told, make_strategy, replay
 from rstar_searcher.tree import NodeId
 from tests.support.sequential_mcts import PlainMcts, PlainNode
@@ -142,3 +142,46 @@ def test_parallel_rollouts_keep_the_books_in_order_and_replay_from_their_tells(
     for again in (replayed, strategy_of_book):
         assert [again.tree[i] for i in again.tree.ids()] == [tree[i] for i in tree.ids()]
         assert again.backups == strategy.backups
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(Strategy),
+    mode=st.sampled_from(Mode),
+    trees=st.integers(1, 3),
+    order=st.randoms(use_true_random=False),
+)
+def test_every_strategy_takes_results_in_any_order_and_twice(name, mode, trees, order):
+    chosen = SearchSettings(
+        strategy=name, mode=mode, trees=trees, rollouts=4, candidates=3
+    ).normalized()
+
+    async def run():
+        strategy, world = make_strategy(chosen), UnsureWorld()
+        book: list[Told] = []
+        asks = strategy.ask()
+        while asks:
+            ask = asks.pop(order.randrange(len(asks)))
+            found = await expand(
+                world,
+                PROBLEM,
+                chosen,
+                strategy.tree.steps_to(ask.node),
+                key=strategy.tree[ask.node].key,
+                num_candidates=ask.num_candidates,
+            )
+            book.append(Told(node=ask.node, children=found.children, dropped=found.dropped))
+            for told in (book[-1], book[-1], order.choice(book)):
+                strategy.tell(told.node, told.children, told.dropped)
+            asks += strategy.ask()
+            strategy.tree.check()
+        return strategy, book
+
+    strategy, book = asyncio.run(run())
+    assert strategy.asked == []
+    again = make_strategy(chosen)
+    assert replay(again, book) == []
+    assert [again.tree[i] for i in again.tree.ids()] == [
+        strategy.tree[i] for i in strategy.tree.ids()
+    ]
+    assert again.backups == strategy.backups
