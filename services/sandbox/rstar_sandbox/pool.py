@@ -25,6 +25,10 @@ from rstar_sandbox.settings import SandboxSection
 logger = logging.getLogger(__name__)
 
 RUNS = Counter("rstar_sandbox_runs_total", "Runs and judgements finished.", ["kind"])
+OUTCOMES = Counter(
+    "rstar_sandbox_steps_total", "Steps run, by what ended them: end, exception, a limit.", ["end"]
+)
+CPU_SECONDS = Counter("rstar_sandbox_cpu_seconds_total", "CPU time that steps took.")
 BUSY = Gauge("rstar_sandbox_busy_slots", "Slots in use.")
 SLOTS = Gauge("rstar_sandbox_slots", "Runs possible at one time.")
 
@@ -168,6 +172,9 @@ class Pool:
                 box.end()
                 raise SandboxDied("it answered nonsense") from error
         RUNS.labels("execute").inc(len(siblings))
+        CPU_SECONDS.inc(report.cpu_seconds)
+        for outcome in report.outcomes:
+            OUTCOMES.labels(outcome.limit or ("exception" if outcome.exception else "end")).inc()
         return report
 
     async def _execute_alone(self, order: Order) -> RunsReport:

@@ -55,6 +55,7 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar_searcher.batches import Batches
     from rstar_searcher.clients import connect
     from rstar_searcher.intake import Intake
+    from rstar_searcher.queue_gauges import PLACES, QueueGauges
     from rstar_searcher.records import SearchRecords
     from rstar_searcher.runner import Runner, grpc_services
     from rstar_searcher.servicer import SearcherServicer
@@ -110,8 +111,11 @@ async def serve(settings: SearcherSettings) -> None:
                 max_attempts=settings.nats.max_attempts,
             )
 
+        PLACES.labels("batch").set(settings.max_batch_searches)
+        PLACES.labels("interactive").set(settings.max_interactive)
         components = {
             "runner": runner.run,
+            "queue gauges": QueueGauges(jetstream, consumer="searchers").run,
             "grpc": grpc_server(
                 settings.grpc,
                 register,
