@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import platform
 import statistics
@@ -57,13 +58,17 @@ class Load:
     callers: int
     rounds: int
     calls: int
-    """Of each round."""
+    """Of each round; without end where `seconds` is given."""
 
     max_tokens: int
+    seconds: float = 0.0
+    """Length of a round that counts what ends in its last `seconds`, beginning and end of the
+    load apart: an engine this fast is not full while callers come or go."""
 
 
 SGLANG_LOAD = Load(callers=8, rounds=6, calls=24, max_tokens=48)
-SIMULATED_LOAD = Load(callers=64, rounds=8, calls=256, max_tokens=512)
+SIMULATED_LOAD = Load(callers=128, rounds=5, calls=1_000_000, max_tokens=512, seconds=5.0)
+WARM_SECONDS = 3.0
 
 
 async def measure(
@@ -109,23 +114,25 @@ async def measure(
             )
             return sum(len(generation.token_ids) for generation in generations)
 
-        await _round(direct, load, range(load.calls))  # fills the prefix cache
+        if not load.seconds:
+            await _round(direct, load, range(load.calls))  # fills the prefix cache
         await _round(served, load, range(load.callers))
         ratios, rates, cpu, same = [], {"direct": 0.0, "service": 0.0}, 0.0, True
-        tokens_served = 0
+        tokens_served = counted = 0
         for number in range(load.rounds):
             numbers = range(load.calls)
             # Which goes first alternates too: a machine that grows busy favours neither.
             first_direct = number % 2 == 0
             if first_direct:
-                plain_tokens, plain = await _round(direct, load, numbers)
+                plain_tokens, plain, _ = await _round(direct, load, numbers)
             before = cpu_seconds(pid)
-            tokens, ours = await _round(served, load, numbers)
+            tokens, ours, all_tokens = await _round(served, load, numbers)
             cpu += cpu_seconds(pid) - before
             if not first_direct:
-                plain_tokens, plain = await _round(direct, load, numbers)
-            tokens_served += tokens
+                plain_tokens, plain, _ = await _round(direct, load, numbers)
+            tokens_served += all_tokens
             same = same and tokens == plain_tokens
+            counted += tokens
             ratios.append((tokens / ours) / (plain_tokens / plain))
             rates["direct"] += plain_tokens / plain / load.rounds
             rates["service"] += tokens / ours / load.rounds
@@ -136,8 +143,9 @@ async def measure(
         "ratio": round(statistics.median(ratios), 3),
         "ratio_by_round": [round(ratio, 3) for ratio in ratios],
         "goal_met": statistics.median(ratios) >= GOAL,
-        "same_tokens": same,
-        "tokens_a_round": tokens_served // load.rounds,
+        # Rounds of a fixed length do not end with the same question.
+        "same_tokens": None if load.seconds else same,
+        "tokens_a_round": counted // load.rounds,
         "callers": load.callers,
         "candidates": CANDIDATES,
         "service_cpu_us_a_token": round(1e6 * cpu / tokens_served, 1),
@@ -145,22 +153,26 @@ async def measure(
     }
 
 
-async def _round(propose: Propose, load: Load, numbers: range) -> tuple[int, float]:
-    """Tokens and seconds of asking every question of `numbers`."""
-    waiting = list(numbers)[::-1]
-    tokens = 0
+async def _round(propose: Propose, load: Load, numbers: range) -> tuple[int, float, int]:
+    """Tokens and seconds that count of asking the questions of `numbers`, and all tokens."""
+    waiting = iter(numbers)
+    tokens = generated_tokens = 0
+    started = time.perf_counter()
+    counted_from = started + (WARM_SECONDS if load.seconds else 0.0)
+    counted_until = counted_from + load.seconds if load.seconds else math.inf
 
     async def caller() -> None:
-        nonlocal tokens
-        while waiting:
-            generated = await propose(waiting.pop())
-            tokens += generated  # not `+= await`: others add meanwhile
+        nonlocal tokens, generated_tokens
+        while time.perf_counter() < counted_until and (number := next(waiting, None)) is not None:
+            generated = await propose(number)
+            generated_tokens += generated  # not `+= await`: others add meanwhile
+            if counted_from <= time.perf_counter() < counted_until:
+                tokens += generated
 
-    started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(load.callers):
             group.create_task(caller())
-    return tokens, time.perf_counter() - started
+    return tokens, load.seconds or time.perf_counter() - started, generated_tokens
 
 
 @asynccontextmanager

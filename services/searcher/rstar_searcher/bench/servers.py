@@ -160,17 +160,26 @@ async def serve(parameters: Parameters, *, scale: float, port: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await stop.wait()
-    delays = sorted(servers.stopwatch.delays)
+    delays = servers.stopwatch.delays
     await server.stop(grace=0.5)
     _say(
         {
             "expansions": len(simulation.expanded),
             "engine_busy": round(simulation.engine_busy, 3),
             "reactions": len(delays),
-            "p50_ms": round(1000 * delays[len(delays) // 2], 2) if delays else None,
-            "p99_ms": round(1000 * delays[int(0.99 * len(delays))], 2) if delays else None,
+            "all": _percentiles(delays),
+            "second_half": _percentiles(delays[len(delays) // 2 :]),
         }
     )
+
+
+def _percentiles(delays: list[float]) -> dict[str, float]:
+    ordered = sorted(delays)
+    return {
+        f"p{percent}_ms": round(1000 * ordered[percent * len(ordered) // 100], 2)
+        for percent in (50, 90, 99)
+        if ordered
+    }
 
 
 def _say(what: object) -> None:
