@@ -123,8 +123,8 @@ class Runner:
         except BaseException as error:
             del self._live[request.search_id]
             # Others may have joined it meanwhile.
-            known = isinstance(error, RstarError)
-            search.fail(error if known else Unavailable("the search could not begin"))
+            failure = Unavailable("the search could not begin")
+            search.fail(error if isinstance(error, RstarError) else failure)
             raise
         if not request.batch_id:
             self._interactive += 1

@@ -186,3 +186,57 @@ def test_the_search_stops_asking_once_enough_right_answers_were_found():
     mcts.tell(ROOT, [right(0), step(1)], [])
     assert mcts.solved
     assert mcts.ask() == []
+
+
+def test_the_worked_example_of_a_ppm_augmented_search_with_two_rollouts_at_once():
+    # Children start at N = 1, W = their PPM score; a rollout under way counts as a visit of -1.
+    mcts = search(mode=Mode.PPM_AUGMENTED, parallel_rollouts=2)
+    assert [ask.node for ask in mcts.ask()] == [ROOT], "both rollouts wait for the root"
+    mcts.tell(ROOT, [step(0, ppm=0.5), step(1, ppm=0.1)], [])
+    tree, (a, b) = mcts.tree, (NodeId(1), NodeId(2))
+    # Rollout 1: N_root = max(1, 0 + 1 other) = 1, ln 1 = 0: A scores 0.5, B 0.1 -> A.
+    # Rollout 2: A = (0.5 - 1) / 2 = -0.25, B = 0.1 -> B. Without virtual loss both took A.
+    assert [ask.node for ask in mcts.ask()] == [a, b]
+    assert (tree[ROOT].pending, tree[a].pending, tree[b].pending) == (2, 1, 1)
+    assert tree.uct(a, exploration=2, rule=UnvisitedRule.FIRST) == pytest.approx(-0.25)
+    # B answers first, wrongly: its path gets -1, and its prior stays a visit of its own.
+    mcts.tell(b, [wrong(0)], [])
+    assert (tree[b].visits, tree[b].value_sum) == (2, pytest.approx(0.1 - 1))
+    assert (tree[ROOT].visits, tree[ROOT].value_sum, tree[ROOT].pending) == (1, -1.0, 1)
+    assert tree[b].closed, "its only child was visited"
+    # Rollout 3 begins: B is closed, so it joins A, which is being expanded: no second ask.
+    assert mcts.ask() == []
+    assert tree[a].pending == 2
+    mcts.tell(a, [right(0), step(1, ppm=-0.2)], [])
+    # Rollout 1 takes the unvisited right answer (no PPM score: N = 0, first); +1 to A and root.
+    # Rollout 3 then: the answer is closed, the other child is descended into and asked for.
+    assert [(backup.leaf, backup.value) for backup in mcts.backups] == [
+        (NodeId(3), -1.0),
+        (NodeId(4), 1.0),
+    ]
+    assert (tree[a].visits, tree[a].value_sum, tree[a].pending) == (2, pytest.approx(1.5), 1)
+    assert (tree[ROOT].visits, tree[ROOT].value_sum) == (2, 0.0)
+    assert mcts.asked == [NodeId(5)]
+    tree.check()
+
+
+def test_a_candidate_whose_code_raised_is_recorded_and_is_no_child():
+    mcts = search()
+    failed = Dropped(candidate=Candidate(text="1/0", kind=StepKind.CODE))
+    mcts.ask()
+    mcts.tell(ROOT, [step(0)], [failed])
+    assert len(mcts.tree[ROOT].children) == 1
+    assert mcts.tree.dropped == [(ROOT, failed)]
+    assert not mcts.backups, "it says nothing about its parent"
+
+
+def test_under_way_when_a_service_fails_a_rollout_leaves_no_trace_in_a_replay():
+    # A service that failed is told nowhere: the next searcher's strategy asks again.
+    mcts = search()
+    mcts.ask()
+    mcts.tell(ROOT, [step(0)], [])
+    again = search()
+    again.ask()
+    again.tell(ROOT, [step(0)], [])
+    assert again.asked == mcts.asked == [NodeId(1)]
+    assert again.tree[NodeId(1)].visits == 0
