@@ -80,10 +80,13 @@ def evolve(
     from rstar_common.errors import InvalidInput
 
     file = read_recipe(recipe)
+    if rounds:
+        del file.recipe.rounds[rounds:]
+    if up:
+        _start_stack(home, file)
+    run_id = run or file.recipe.name
     try:
-        carry_out(
-            _evolve(home, file, run or file.recipe.name, dry_run=dry_run, detach=detach, json=json)
-        )
+        carry_out(_evolve(home, file, run_id, dry_run=dry_run, detach=detach, json=json))
     except InvalidInput as error:
         raise file.located(error) from error
 
