@@ -17,7 +17,6 @@ from rstar_cli.connection import Endpoints
 from rstar_cli.grading import Grade, grade
 from rstar_cli.problems import FileProblem, read_references
 from rstar_cli.views.batch import BatchProgress
-from rstar_common.rpc import channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ async def campaign(
     published = submission_of(batch_id, [problem.to_proto() for problem in problems], settings)
     began = time.monotonic()
     await publish(where.nats, where.object_store, published)
-    async with channel(where.searcher) as wire:
+    async with where.dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         with BatchProgress(quiet=quiet) as progress:
             async for batch in follow(stub, batch_id):
@@ -56,7 +55,7 @@ async def campaign(
         seconds = time.monotonic() - began
         found = {item.problem_id: item for item in await results(stub, batch_id)}
     known = read_references(references)
-    grades = await grade(where.sandbox, list(found.values()), problems, known)
+    grades = await grade(where, list(found.values()), problems, known)
     for problem in problems:
         if problem.problem_id not in found:
             reference = known.get(problem.problem_id, "")

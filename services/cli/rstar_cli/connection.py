@@ -4,6 +4,7 @@
     RSTAR_CLI_SANDBOX, RSTAR_CLI_TRAINER, RSTAR_CLI_POLICY, RSTAR_CLI_PPM
     RSTAR_CLI_NATS__SERVERS     JSON list; also __USER, __PASSWORD
     RSTAR_CLI_OBJECT_STORE__ENDPOINT, __BUCKET, __ACCESS_KEY, __SECRET_KEY
+    RSTAR_CLI_PEERS__CA         PEM file: calls are encrypted; also __CERTIFICATE, __KEY, __TOKEN
 
 What the environment does not name is the local stack's. Waiting is short: a person sits there.
 """
@@ -13,7 +14,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
+import grpc
 import nats
 import nats.errors
 from nats.aio.client import Client
@@ -22,8 +25,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rstar_cli.local.lock import holder
 from rstar_cli.local.state import StackState, load, resolved_home
-from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.config import NatsSettings, ObjectStoreSettings, PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.rpc import channel
+
+ServiceName = Literal["searcher", "sandbox", "trainer", "policy", "ppm"]
 
 _CONNECT_SECONDS = 3
 
@@ -42,6 +48,7 @@ class CliSettings(BaseSettings):
     ppm: str = ""
     nats: NatsSettings | None = None
     object_store: ObjectStoreSettings | None = None
+    peers: PeerSettings = PeerSettings()
 
 
 class Endpoints:
@@ -92,6 +99,15 @@ class Endpoints:
     def object_store(self) -> ObjectStoreSettings:
         """The store."""
         return self._settings.object_store or self._local.object_store
+
+    def dial(self, service: ServiceName) -> grpc.aio.Channel:
+        """A channel to one service; `async with` closes it.
+
+        Raises:
+            Unavailable: there is no stack, and the environment names no system.
+            InvalidInput: a certificate cannot be read.
+        """
+        return channel(getattr(self, service), self._settings.peers)
 
     @property
     def _local(self) -> StackState:

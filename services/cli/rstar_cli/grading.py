@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, searcher_pb2, tree_pb2, types_pb2
+from rstar_cli.connection import Endpoints
 from rstar_cli.problems import FileProblem
-from rstar_common.rpc import call, channel
+from rstar_common.rpc import call
 
 _PAIRS_A_CALL = 32
 _CALL_SECONDS = 120.0
@@ -40,7 +41,7 @@ class Grade:
 
 
 async def grade(
-    sandbox: str,
+    where: Endpoints,
     results: Sequence[searcher_pb2.BatchResult],
     problems: Iterable[FileProblem],
     references: Mapping[str, str],
@@ -57,7 +58,7 @@ async def grade(
             grades[result.problem_id] = Grade(verdict=NO_ANSWER, reference=reference)
         else:
             asked.append(result)
-    async with channel(sandbox) as wire:
+    async with where.dial("sandbox") as wire:
         stub = sandbox_pb2_grpc.SandboxServiceStub(wire)
         for start in range(0, len(asked), _PAIRS_A_CALL):
             part = asked[start : start + _PAIRS_A_CALL]

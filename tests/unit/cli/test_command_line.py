@@ -10,25 +10,20 @@ import pytest
 
 from rstar_cli.main import app
 
-COMMANDS = [
-    *(
-        "up",
-        "down",
-        "status",
-        "env",
-        "demo",
-        "solve",
-        "tree",
-        "submit",
-        "watch",
-        "results",
-        "eval",
-        "doctor",
-    ),
-    *("batches", "pause", "resume", "cancel", "dead-letters", "checkpoints", "promote"),
-    *("download-checkpoint", "jobs", "cancel-job"),
-    *("train policy", "train ppm", "bench e2e"),
-]
+CORE = {
+    *("up", "down", "status", "env", "doctor", "demo", "solve", "tree", "eval", "submit", "watch"),
+    *("results", "batches", "pause", "resume", "cancel", "dead-letters", "checkpoints", "promote"),
+    *("download-checkpoint", "jobs", "cancel-job", "train policy", "train ppm", "bench e2e"),
+}
+
+
+def commands():
+    """Every command there is, those of groups with their group's name."""
+    rstar = app()
+    yield from (command.name for command in rstar.registered_commands)
+    for group in rstar.registered_groups:
+        for command in group.typer_instance.registered_commands:
+            yield f"{group.name} {command.name}"
 
 
 def rstar(*arguments, home):
@@ -42,13 +37,11 @@ def rstar(*arguments, home):
     )
 
 
-def test_every_command_is_known():
-    names = {command.name for command in app().registered_commands}
-    groups = {group.name for group in app().registered_groups}
-    assert {name.split()[0] for name in COMMANDS} == names | groups
+def test_the_commands_of_the_readme_are_there():
+    assert set(commands()) >= CORE
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", list(commands()))
 def test_every_command_has_help_with_an_example(name):
     from typer.testing import CliRunner
 

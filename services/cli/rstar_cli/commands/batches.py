@@ -46,10 +46,9 @@ async def _watch(home: Path | None, batch_id: str, json: bool) -> searcher_pb2.B
     from rstar_cli.connection import endpoints
     from rstar_cli.output import as_json, emit_json
     from rstar_cli.views.batch import BatchProgress
-    from rstar_common.rpc import channel
 
     last = searcher_pb2.Batch()
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         with BatchProgress(quiet=json) as progress:
             async for batch in follow(stub, batch_id):
@@ -97,15 +96,14 @@ async def _results(
     from rstar_cli.problems import read_problems, read_references
     from rstar_cli.report import graded_summary, result_line
     from rstar_cli.views.batch import grade_totals, results_table
-    from rstar_common.rpc import channel
 
     where = endpoints(home)
-    async with channel(where.searcher) as wire:
+    async with where.dial("searcher") as wire:
         found = await batches.results(searcher_pb2_grpc.BatchServiceStub(wire), batch_id)
     grades: dict[str, Grade] = {}
     if grade_file:
         problems, references = read_problems(grade_file), read_references(grade_file)
-        grades = await grade(where.sandbox, found, problems, references)
+        grades = await grade(where, found, problems, references)
     lines = "".join(result_line(item, grades.get(item.problem_id)) for item in found)
     if output:
         await asyncio.to_thread(output.write_text, lines, encoding="utf-8")
@@ -140,11 +138,11 @@ def batches(json: Json = False, home: Home = None) -> None:
 async def _batches(home: Path | None) -> list[searcher_pb2.Batch]:
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     found: list[searcher_pb2.Batch] = []
     page_token = ""
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         while True:
             request = searcher_pb2.ListBatchesRequest(page_size=500, page_token=page_token)
@@ -193,9 +191,9 @@ async def _change(home: Path | None, method: str, request: Message, json: bool) 
     from rstar_cli.connection import endpoints
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.batch import batches_table
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         batch = (await call(getattr(stub, method)(request, timeout=30))).batch
     if json:

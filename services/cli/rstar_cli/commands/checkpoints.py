@@ -49,11 +49,11 @@ def checkpoints(
 async def _list(home: Path | None, model: str) -> list[trainer_pb2.Checkpoint]:
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     found: list[trainer_pb2.Checkpoint] = []
     page_token = ""
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         while True:
             request = trainer_pb2.ListCheckpointsRequest(
@@ -86,10 +86,10 @@ async def _promote(
 ) -> trainer_pb2.PromoteCheckpointResponse:
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     request = trainer_pb2.PromoteCheckpointRequest(model=model, version=version)
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         return await call(stub.PromoteCheckpoint(request, timeout=60))
 
@@ -132,12 +132,11 @@ async def _download(home: Path | None, model: str, version: str, output: Path) -
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
     from rstar_common.errors import InvalidInput
-    from rstar_common.rpc import channel
 
     request = trainer_pb2.DownloadCheckpointRequest(model=model, version=version)
     files: dict[str, BinaryIO] = {}
     try:
-        async with channel(endpoints(home).trainer) as wire:
+        async with endpoints(home).dial("trainer") as wire:
             stub = trainer_pb2_grpc.TrainerServiceStub(wire)
             async for part in stub.DownloadCheckpoint(request):
                 # The name comes from the network: it must not lead out of the directory.

@@ -56,11 +56,11 @@ def dead_letters(
 async def _list(home: Path | None, batch_id: str) -> list[searcher_pb2.DeadLetter]:
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     found: list[searcher_pb2.DeadLetter] = []
     page_token = ""
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         while True:
             request = searcher_pb2.ListDeadLettersRequest(
@@ -78,9 +78,9 @@ async def _retry(
 ) -> searcher_pb2.RetryDeadLettersResponse:
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     request = searcher_pb2.RetryDeadLettersRequest(dead_letter_ids=ids, batch_id=batch_id)
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         return await call(stub.RetryDeadLetters(request, timeout=30))

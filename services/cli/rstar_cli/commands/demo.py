@@ -76,7 +76,7 @@ async def _demo(
         started = time.monotonic() - began
         batch_id = new_batch_id("demo")
         done = await campaign(where, batch_id, chosen, search.to_proto(), references=file)
-        await write_gallery(where.searcher, done, out)
+        await write_gallery(where, done, out)
         seen = await survey(resolved_home(home))
     screen = console()
     await asyncio.to_thread(screen.print, results_table(done.results, done.grades))

@@ -64,7 +64,6 @@ async def _solve(
     from rstar_cli.output import console
     from rstar_cli.views.search import SearchView
     from rstar_common.errors import Unavailable
-    from rstar_common.rpc import channel
 
     request = searcher_pb2.SolveRequest(
         problem=types_pb2.Problem(question=question),
@@ -73,7 +72,7 @@ async def _solve(
     )
     view = SearchView(question)
     result: tree_pb2.SearchResult | None = None
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.SearcherServiceStub(wire)
         deadline = options.timeout + DEADLINE_SLACK_SECONDS if options.timeout else None
         events = stub.SolveStream(request, timeout=deadline)

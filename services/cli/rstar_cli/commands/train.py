@@ -151,9 +151,9 @@ async def _train(
     from rstar_cli.connection import endpoints
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.training import JobProgress, job_outcome
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         job = (await call(stub.SubmitJob(request, timeout=30))).job
         if detach:
@@ -198,9 +198,9 @@ def jobs(json: Json = False, home: Home = None) -> None:
 async def _jobs(home: Path | None) -> list[trainer_pb2.Job]:
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         request = trainer_pb2.ListJobsRequest(page_size=100)
         return list((await call(stub.ListJobs(request, timeout=30))).jobs)
@@ -226,9 +226,9 @@ def cancel_job(
 async def _cancel_job(home: Path | None, job_id: str) -> trainer_pb2.Job:
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         request = trainer_pb2.CancelJobRequest(job_id=job_id)
         return (await call(stub.CancelJob(request, timeout=30))).job

@@ -47,9 +47,9 @@ async def _fetch(home: Path | None, search_id: str) -> tree_pb2.Tree:
     """The tree of a search. Raises `NotFound`."""
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
-    async with channel(endpoints(home).searcher) as wire:
+    async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.SearcherServiceStub(wire)
         request = searcher_pb2.GetTreeRequest(search_id=search_id)
         return (await call(stub.GetTree(request, timeout=60))).tree

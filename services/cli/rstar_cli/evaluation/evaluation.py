@@ -99,7 +99,7 @@ async def evaluate(
                 found.append(await _baseline(where, run, arm, records, problems, quiet=quiet))
     references = read_references(file)
     everything = [record for _, records in found for record in records]
-    verdicts = await judge(where.sandbox, run, everything, problems, references)
+    verdicts = await judge(where, run, everything, problems, references)
     arms = [summary_of(arm, records, verdicts) for arm, records in found]
     _compare(arms)
     summary = {

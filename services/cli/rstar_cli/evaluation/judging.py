@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
+from rstar_cli.connection import Endpoints
 from rstar_cli.evaluation.record import Record
 from rstar_cli.evaluation.run_directory import Answered, RunDirectory
 from rstar_cli.grading import UNDECIDED, VERDICTS
 from rstar_cli.problems import FileProblem
-from rstar_common.rpc import call, channel
+from rstar_common.rpc import call
 
 _PAIRS_A_CALL = 32
 _CALL_SECONDS = 120.0
 
 
 async def judge(
-    sandbox: str,
+    where: Endpoints,
     run: RunDirectory,
     records: Sequence[Record],
     problems: Sequence[FileProblem],
@@ -37,7 +38,7 @@ async def judge(
         if (record.problem_id, answer) not in known
     }
     pairs = list(asked)
-    async with channel(sandbox) as wire:
+    async with where.dial("sandbox") as wire:
         stub = sandbox_pb2_grpc.SandboxServiceStub(wire)
         for start in range(0, len(pairs), _PAIRS_A_CALL):
             part = pairs[start : start + _PAIRS_A_CALL]

@@ -22,7 +22,7 @@ from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.problems import FileProblem
 from rstar_cli.views.batch import BatchProgress
 from rstar_common.errors import Cancelled
-from rstar_common.rpc import call, channel
+from rstar_common.rpc import call
 
 _SECONDS = 60.0
 _PAGE = 200
@@ -49,7 +49,7 @@ async def search_arm(
         wanted = [problem.to_proto() for problem in problems]
         submission = submission_of(batch_id, wanted, arm.settings)
         await publish(where.nats, where.object_store, submission)
-        async with channel(where.searcher) as wire:
+        async with where.dial("searcher") as wire:
             with BatchProgress(quiet=quiet) as progress:
                 await _collect(wire, run, arm, batch_id, set(known), progress)
         known = run.records(arm.name)

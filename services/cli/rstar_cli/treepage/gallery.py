@@ -7,19 +7,20 @@ from pathlib import Path
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc
 from rstar_cli.campaign import Campaign
+from rstar_cli.connection import Endpoints
 from rstar_cli.grading import EQUAL, Grade
 from rstar_cli.treepage.html import Html, tag
 from rstar_cli.treepage.page import document, render
 from rstar_cli.views.batch import grade_totals
-from rstar_common.rpc import call, channel
+from rstar_common.rpc import call
 
 _CALL_SECONDS = 60.0
 
 
-async def write_gallery(searcher: str, done: Campaign, directory: Path) -> None:
+async def write_gallery(where: Endpoints, done: Campaign, directory: Path) -> None:
     """Write `index.html` and one page a search."""
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
-    async with channel(searcher) as wire:
+    async with where.dial("searcher") as wire:
         stub = searcher_pb2_grpc.SearcherServiceStub(wire)
         for item in done.results:
             search_id = item.result.search_id
