@@ -1,0 +1,64 @@
+"""The report of a run says what was measured, and what was not."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from rstar.v1 import evolution_pb2
+from rstar_cli.runpage.charts import line_chart
+from rstar_cli.runpage.page import report_of
+from rstar_cli.views.evolution import duration
+
+
+def run() -> evolution_pb2.Run:
+    made = evolution_pb2.Run(run_id="r", state=evolution_pb2.RUN_STATE_RUNNING)
+    made.recipe.name = "r"
+    made.recipe.description = "A <test>."
+    made.recipe.rounds.add()
+    made.recipe.rounds.add()
+    first = made.rounds.add(round=0, problems=10, solved=4, search_policy="bootstrap")
+    first.search_cost.rollouts = 80
+    first.solved_by_label.update({"adding": 0.8, "sorting": 0.0})
+    first.evaluations.add(
+        name="greedy", problems=4, right=1, accuracy=0.25, half_interval=0.3, by_label={"adding": 1}
+    )
+    first.ppm_metrics.update({"step_pair_accuracy": 0.9, "step_pair_accuracy_pairs": 50})
+    first.seconds["searching"] = 90
+    made.rounds.add(round=1)
+    return made
+
+
+def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
+    text = report_of(run(), {}).markdown
+    assert "| 0 | bootstrap | 10 | 4 | 40.0% |" in text
+    assert "| 0 | 0.250 ± 0.300 (n = 4) |\n| 1 | - |" in text
+    assert "| 0 | 0.900 (n = 50) | - | - |" in text
+    assert "| adding | 0.80 | - | 1.00 |" in text
+    assert "Never solved in any round: sorting." in text
+    assert "Not measured by a run" in text
+
+
+def test_the_page_shows_texts_as_text_and_charts_inside():
+    made = report_of(run(), {"policy r0": [(1, 3.0), (2, 0.5)]})
+    assert "A &lt;test&gt;." in made.html
+    assert made.html.count("<svg") == len(made.charts) == 4
+    for svg in made.charts.values():
+        ElementTree.fromstring(svg)
+
+
+def test_a_chart_without_points_is_nothing():
+    assert line_chart("t", {"a": []}, x_label="x") == ""
+
+
+def test_a_line_goes_from_low_to_high():
+    svg = ElementTree.fromstring(
+        line_chart("t", {"a": [(0, 0.0), (1, 1.0)]}, x_label="x", share=True)
+    )
+    [line] = [one for one in svg.iter() if one.tag.endswith("polyline")]
+    (x0, y0), (x1, y1) = (map(float, point.split(",")) for point in line.get("points").split())
+    assert x1 > x0
+    assert y1 < y0  # up is less, in pictures
+
+
+def test_durations_are_for_people():
+    assert [duration(s) for s in (42, 700, 11100)] == ["42 s", "12 min", "3 h 05"]
