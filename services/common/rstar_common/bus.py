@@ -208,8 +208,9 @@ class Consumer:
     async def _settle(self, msg: Msg) -> None:
         route = self._route
         key = f"{route.stream}.{msg.metadata.sequence.stream}"
+        waits = f"{key}.waits"
         try:
-            if msg.metadata.num_delivered > route.max_deliveries:
+            if await self._kills_its_workers(msg, waits):
                 raise InvalidInput("delivered too often: it seems to kill its workers")
             async with _kept_alive(msg, every=route.ack_wait_seconds / 3):
                 await self._until_admitted(msg)
@@ -219,6 +220,7 @@ class Consumer:
         except Conflict:
             await _quietly(msg.ack_sync())
         except NotYet as error:
+            await self._count(waits, add=1)
             await _quietly(msg.nak(delay=error.delay_seconds))
         except InvalidInput as error:
             await self._give_up(msg, error, await self._count(key))
@@ -234,6 +236,11 @@ class Consumer:
                 await _quietly(msg.nak(delay=2.0 ** (attempt - 1)))
         else:
             await _quietly(msg.ack_sync())
+
+    async def _kills_its_workers(self, msg: Msg, waits: str) -> bool:
+        deliveries, most = msg.metadata.num_delivered, self._route.max_deliveries
+        # A message that was put aside, for a paused batch say, did nothing to anybody.
+        return deliveries > most and deliveries - await self._count(waits) > most
 
     async def _until_admitted(self, msg: Msg) -> None:
         while True:
