@@ -21,7 +21,7 @@ from rstar_searcher.settings import SearchSettings
 from rstar_searcher.strategies import make_strategy
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack, submission
-from tests.support.servers import service
+from tests.support.servers import nats_server, service
 from tests.support.toy_servers import ToyServers, toy_servers
 from tests.support.toy_world import ToyWorld
 
@@ -212,6 +212,39 @@ async def test_an_interactive_search_goes_on_where_its_dead_searcher_stopped(
             JOURNAL, subjects_filter=journal_subject(search_id)
         )
         assert not info.state.subjects
+
+
+async def test_a_nats_that_restarts_in_the_middle_of_searches_costs_nothing(
+    tmp_path, object_store_settings
+):
+    world = slow_world()
+
+    def one_world(meter):
+        world.meter = meter  # one search at a time counts here
+        return world
+
+    async with AsyncExitStack() as servers:
+        first = await servers.enter_async_context(nats_server(tmp_path))
+        port = int(first.servers[0].rpartition(":")[2])
+        second = nats_server(tmp_path, port=port)
+        async with searcher_stack(
+            first, object_store_settings, world=one_world, consume=False
+        ) as stack:
+            request = searcher_pb2.SolveRequest(idempotency_key=new_id("key"))
+            request.problem.question = "which?"
+            for name, value in SETTINGS.items():
+                setattr(request.settings, name, value)
+            call = asyncio.ensure_future(stack.searcher.Solve(request))
+            await eventually(lambda: len(world.proposed) > 10)
+            await servers.aclose()
+            away = len(world.proposed)
+            await eventually(lambda: len(world.proposed) > away + 5)
+            assert not call.done()
+            async with second:
+                result = (await call).result
+                tree = tree_pb2.Tree.FromString(await stack.store.get(result.tree_key))
+                await assert_undisturbed("which?", tree)
+                assert len(world.proposed) == len(set(world.proposed)), "nothing was done twice"
 
 
 async def _streamed(address: str, request: searcher_pb2.SolveRequest, servers: ToyServers):
