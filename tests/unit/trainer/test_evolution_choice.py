@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose
-from rstar_trainer.evolution.rounds import failed_gates, learned_batches, seeded, unanswered
+from rstar_trainer.evolution.rules import failed_gates, learned_batches, seeded, unanswered
 
 PROBLEMS = [
     PoolProblem(

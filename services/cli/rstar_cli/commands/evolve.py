@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,13 +104,14 @@ async def _evolve(
 ) -> None:
     from rstar.v1 import evolution_pb2
     from rstar_cli.connection import endpoints
+    from rstar_cli.evolution import evolution_stub, upload
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.evolution import plan_table
     from rstar_common.artifacts import ObjectStore
     from rstar_common.rpc import call
 
-    left_out = await _upload(file, ObjectStore(endpoints(home).object_store))
-    async with _stub(home) as stub:
+    left_out = await upload(file, ObjectStore(endpoints(home).object_store))
+    async with evolution_stub(home) as stub:
         request = evolution_pb2.StartRunRequest(run_id=run_id, recipe=file.recipe, dry_run=dry_run)
         reply = await call(stub.StartRun(request, timeout=300))
         if json and (dry_run or detach):
@@ -141,13 +140,14 @@ async def _watch(
     stub: evolution_pb2_grpc.EvolutionServiceAsyncStub, run_id: str, *, json: bool
 ) -> None:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import runs_as_they_change
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.evolution import RunProgress, rounds_table, state_of
 
     run = evolution_pb2.Run()
     try:
         with RunProgress(quiet=json) as progress:
-            async for run in _runs_as_they_change(stub, run_id):
+            async for run in runs_as_they_change(stub, run_id):
                 progress.show(run)
                 if json:
                     emit_json(as_json(run))
@@ -159,76 +159,6 @@ async def _watch(
         console().print(f"{run_id}: {run.failure.message or state_of(run)}")
     if run.state != evolution_pb2.RUN_STATE_SUCCEEDED:
         raise typer.Exit(1)
-
-
-async def _runs_as_they_change(
-    stub: evolution_pb2_grpc.EvolutionServiceAsyncStub, run_id: str
-) -> AsyncIterator[evolution_pb2.Run]:
-    """The run whenever it changes, until it ends; a trainer that restarts is waited for."""
-    import grpc
-
-    from rstar.v1 import evolution_pb2
-
-    failures = 0
-    while True:
-        try:
-            async for reply in stub.WatchRun(evolution_pb2.WatchRunRequest(run_id=run_id)):
-                failures = 0
-                yield reply.run
-            return
-        except grpc.aio.AioRpcError as error:
-            failures += 1
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or failures > MOST_FAILURES:
-                raise
-            # The channel reconnects by itself; there is no event to wait on.
-            await asyncio.sleep(1.0)
-
-
-MOST_FAILURES = 60
-"""Attempts, a second apart, to reach a trainer that went away."""
-
-
-async def _upload(file: RecipeFile, store: object) -> dict[str, int]:
-    """Put the problem sets of a recipe into the store; returns how many lines had no answer."""
-    from rstar_cli.problem_forms import read_form
-    from rstar_cli.recipe import digest
-    from rstar_common.artifacts import ObjectStore
-    from rstar_common.errors import InvalidInput
-
-    assert isinstance(store, ObjectStore)
-    left_out: dict[str, int] = {}
-    sets: list[tuple[str, evolution_pb2.ProblemPool | evolution_pb2.EvaluationSet]] = [
-        *((f"pools[{i}]", pool) for i, pool in enumerate(file.recipe.pools)),
-        *((f"evaluation_sets[{i}]", one) for i, one in enumerate(file.recipe.evaluation_sets)),
-    ]
-    for where, one in sets:
-        path = find(one.path, beside=file.path)
-        if path is None:
-            raise InvalidInput(f"no file {one.path!r}", field=f"{where}.path")
-        try:
-            found = read_form(path, form=one.form, kind=one.answer_kind, name=one.name)
-        except InvalidInput as error:
-            if error.field in ("form", "answer_kind"):
-                message = str(error).removeprefix(f"{error.field}: ")
-                raise InvalidInput(message, field=f"{where}.{error.field}") from error
-            raise
-        one.problems_key = f"evolution/problems/{digest(found.data)}.jsonl"
-        await store.put(one.problems_key, found.data)
-        if found.left_out:
-            left_out[one.name] = found.left_out
-    return left_out
-
-
-def find(name: str, *, beside: Path) -> Path | None:
-    """A file a recipe names: beside it, from here, or in the checkout."""
-    from rstar_cli.local.checkout import resource
-
-    if not name:
-        return None
-    for path in (beside.parent / name, Path(name), resource(name)):
-        if path is not None and path.is_file():
-            return path
-    return None
 
 
 def status(run_id: RunId, json: Json = False, home: Home = None) -> None:
@@ -249,9 +179,10 @@ def status(run_id: RunId, json: Json = False, home: Home = None) -> None:
 
 async def _get(home: Path | None, run_id: str) -> evolution_pb2.Run:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
     from rstar_common.rpc import call
 
-    async with _stub(home) as stub:
+    async with evolution_stub(home) as stub:
         return (await call(stub.GetRun(evolution_pb2.GetRunRequest(run_id=run_id), timeout=30))).run
 
 
@@ -272,9 +203,10 @@ def list_runs(json: Json = False, home: Home = None) -> None:
 
 async def _list(home: Path | None) -> list[evolution_pb2.Run]:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
     from rstar_common.rpc import call
 
-    async with _stub(home) as stub:
+    async with evolution_stub(home) as stub:
         request = evolution_pb2.ListRunsRequest(page_size=100)
         return list((await call(stub.ListRuns(request, timeout=30))).runs)
 
@@ -295,9 +227,10 @@ def cancel(run_id: RunId, json: Json = False, home: Home = None) -> None:
 
 async def _cancel(home: Path | None, run_id: str) -> evolution_pb2.Run:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
     from rstar_common.rpc import call
 
-    async with _stub(home) as stub:
+    async with evolution_stub(home) as stub:
         request = evolution_pb2.CancelRunRequest(run_id=run_id)
         return (await call(stub.CancelRun(request, timeout=60))).run
 
@@ -319,11 +252,12 @@ def export(
 
 async def _export(home: Path | None, run_id: str, output: Path) -> int:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
 
     staging = output.with_name(output.name + ".part")
     size = 0
     try:
-        async with _stub(home) as stub:
+        async with evolution_stub(home) as stub:
             with staging.open("wb") as file:
                 request = evolution_pb2.ExportRunRequest(run_id=run_id)
                 async for reply in stub.ExportRun(request):
@@ -353,6 +287,7 @@ def import_run(
 
 async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
     from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
     from rstar_common.rpc import call
 
     async def chunks() -> AsyncIterator[evolution_pb2.ImportRunRequest]:
@@ -360,17 +295,5 @@ async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
             while chunk := file.read(2**20):
                 yield evolution_pb2.ImportRunRequest(chunk=chunk)
 
-    async with _stub(home) as stub:
+    async with evolution_stub(home) as stub:
         return (await call(stub.ImportRun(chunks(), timeout=600))).run
-
-
-@asynccontextmanager
-async def _stub(
-    home: Path | None,
-) -> AsyncGenerator[evolution_pb2_grpc.EvolutionServiceAsyncStub]:
-    from rstar.v1 import evolution_pb2_grpc
-    from rstar_cli.connection import endpoints
-    from rstar_common.rpc import channel
-
-    async with channel(endpoints(home).trainer) as wire:
-        yield evolution_pb2_grpc.EvolutionServiceStub(wire)

@@ -17,6 +17,7 @@ from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
 from rstar_common import checkpoints
 from rstar_common.checkpoints import BOOTSTRAP, Model
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_trainer.evolution.estimate import phase_name
 from rstar_trainer.evolution.measuring import measure, shares, total_cost
 from rstar_trainer.evolution.past import past_results
 from rstar_trainer.evolution.problems import (
@@ -27,6 +28,7 @@ from rstar_trainer.evolution.problems import (
     run_prefix,
     spread,
 )
+from rstar_trainer.evolution.rules import failed_gates, learned_batches, seeded, unanswered
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
@@ -100,8 +102,6 @@ class Rounds:
     def _next(
         self, report: evolution_pb2.RoundReport, phase: evolution_pb2.RoundPhase.ValueType
     ) -> None:
-        from rstar_trainer.evolution.estimate import phase_name
-
         spent = time.time() - report.phase_began.ToMicroseconds() / 1e6
         report.seconds[phase_name(report.phase)] = round(spent, 3)
         report.phase = phase
@@ -301,48 +301,3 @@ class Rounds:
 
 class JobEnded(RstarError):
     """A training job did not make a checkpoint."""
-
-
-def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
-    """Batches that the last round of the run learns from, oldest first."""
-    batches = [report.batch_id for report in run.rounds]
-    return batches[-round_.learn_from_rounds :] if round_.learn_from_rounds else batches
-
-
-def seeded(settings: types_pb2.SearchSettings, seed: int, number: int) -> types_pb2.SearchSettings:
-    """Settings with the run's seed where they name none; other rounds draw other samples."""
-    copy = types_pb2.SearchSettings()
-    copy.CopyFrom(settings)
-    if not copy.HasField("seed"):
-        copy.seed = seed * 1000 + number
-    return copy
-
-
-def unanswered(problem: types_pb2.Problem) -> types_pb2.Problem:
-    """The problem without its reference."""
-    copy = types_pb2.Problem()
-    copy.CopyFrom(problem)
-    copy.ClearField("reference")
-    return copy
-
-
-def failed_gates(
-    run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
-) -> list[str]:
-    """Why the models of a round are not promoted; empty if they are."""
-    made = {one.name: one.accuracy for one in report.evaluations}
-    earlier = [one for one in list(run.rounds)[:-1] if one.promoted]
-    before = {one.name: one.accuracy for one in earlier[-1].evaluations} if earlier else {}
-    reasons = []
-    for gate in round_.gates:
-        accuracy = made[gate.evaluation]
-        if accuracy < gate.min_accuracy:
-            reasons.append(f"{gate.evaluation}: {accuracy:.3f} is below {gate.min_accuracy:.3f}")
-        if gate.HasField("max_drop") and gate.evaluation in before:
-            least = before[gate.evaluation] - gate.max_drop
-            if accuracy < least:
-                reasons.append(
-                    f"{gate.evaluation}: {accuracy:.3f} is below {least:.3f}, what it was less "
-                    f"{gate.max_drop:.3f}"
-                )
-    return reasons
