@@ -435,6 +435,7 @@ class Run(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     CONTAMINATED_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -448,6 +449,8 @@ class Run(_message.Message):
     """Of the whole run, 0 to 1."""
     seconds_left: _builtins.float
     """Estimated; 0 when nothing is known yet."""
+    attempts: _builtins.int
+    """How often it was begun again after it had failed; part of the ids of its later jobs."""
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     @_builtins.property
@@ -481,10 +484,11 @@ class Run(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         contaminated: _abc.Iterable[Global___Contaminated] | None = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

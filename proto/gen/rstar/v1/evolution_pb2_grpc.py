@@ -79,7 +79,8 @@ class EvolutionServiceServicer:
     """
 
     def StartRun(self, request, context):
-        """Begins a run, or returns the one of this name. ALREADY_EXISTS: the name is taken by another recipe.
+        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+        ALREADY_EXISTS: the name is taken by another recipe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,9 @@ class EvolutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvolutionServiceAsyncStub: ...
     StartRun: _grpc.UnaryUnaryMultiCallable[_evolution_pb2.StartRunRequest, _evolution_pb2.StartRunResponse]
-    """Begins a run, or returns the one of this name. ALREADY_EXISTS: the name is taken by another recipe."""
+    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+    ALREADY_EXISTS: the name is taken by another recipe.
+    """
     GetRun: _grpc.UnaryUnaryMultiCallable[_evolution_pb2.GetRunRequest, _evolution_pb2.GetRunResponse]
     ListRuns: _grpc.UnaryUnaryMultiCallable[_evolution_pb2.ListRunsRequest, _evolution_pb2.ListRunsResponse]
     WatchRun: _grpc.UnaryStreamMultiCallable[_evolution_pb2.WatchRunRequest, _evolution_pb2.WatchRunResponse]
@@ -56,7 +58,9 @@ class EvolutionServiceAsyncStub(EvolutionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartRun: _aio.UnaryUnaryMultiCallable[_evolution_pb2.StartRunRequest, _evolution_pb2.StartRunResponse]  # type: ignore[assignment]
-    """Begins a run, or returns the one of this name. ALREADY_EXISTS: the name is taken by another recipe."""
+    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+    ALREADY_EXISTS: the name is taken by another recipe.
+    """
     GetRun: _aio.UnaryUnaryMultiCallable[_evolution_pb2.GetRunRequest, _evolution_pb2.GetRunResponse]  # type: ignore[assignment]
     ListRuns: _aio.UnaryUnaryMultiCallable[_evolution_pb2.ListRunsRequest, _evolution_pb2.ListRunsResponse]  # type: ignore[assignment]
     WatchRun: _aio.UnaryStreamMultiCallable[_evolution_pb2.WatchRunRequest, _evolution_pb2.WatchRunResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class EvolutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evolution_pb2.StartRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evolution_pb2.StartRunResponse, _abc.Awaitable[_evolution_pb2.StartRunResponse]]:
-        """Begins a run, or returns the one of this name. ALREADY_EXISTS: the name is taken by another recipe."""
+        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+        ALREADY_EXISTS: the name is taken by another recipe.
+        """
 
     @_abc_1.abstractmethod
     def GetRun(

@@ -123,7 +123,7 @@ class Evolution:
         )
 
     async def start(self, run_id: str, recipe: evolution_pb2.Recipe) -> evolution_pb2.Run:
-        """Begin a run, or return the one of this name.
+        """Begin a run, or return the one of this name; one that failed is tried again.
 
         Raises:
             Conflict: another recipe has this name.
@@ -141,6 +141,13 @@ class Evolution:
         )
         run.created_at.GetCurrentTime()
         added = await self._runs.add(run)
+        if added.state == evolution_pb2.RUN_STATE_FAILED:
+            self._drivers.pop(run_id, None)
+            added.state = evolution_pb2.RUN_STATE_RUNNING
+            added.attempts += 1
+            added.ClearField("failure")
+            added.ClearField("finished_at")
+            await self._runs.save(added)
         self._wanted.set()
         return added
 

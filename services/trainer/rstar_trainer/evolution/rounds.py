@@ -28,7 +28,13 @@ from rstar_trainer.evolution.problems import (
     run_prefix,
     spread,
 )
-from rstar_trainer.evolution.rules import failed_gates, learned_batches, seeded, unanswered
+from rstar_trainer.evolution.rules import (
+    failed_gates,
+    job_name,
+    learned_batches,
+    seeded,
+    unanswered,
+)
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
@@ -149,10 +155,6 @@ class Rounds:
         await self._tiers.publish(report.batch_id, [by_id[name].problem for name in ids], settings)
         batch = await self._batch_ended(report.batch_id, f"searching {len(ids)} problems")
         results = await self._tiers.results(report.batch_id)
-        outcomes: dict[str, list[bool]] = defaultdict(list)
-        for result in results:
-            solved = result.result.verdict == types_pb2.VERDICT_EQUAL
-            outcomes[label_of(result.labels)].append(solved)
         past = await past_results(
             self._registry.store,
             report.batch_id,
@@ -173,7 +175,7 @@ class Rounds:
         round_: evolution_pb2.Round,
         report: evolution_pb2.RoundReport,
     ) -> None:
-        report.policy_job = f"{run.run_id}-r{report.round}-policy"
+        report.policy_job = job_name(run, report, "policy")
         job = trainer_pb2.SubmitJobRequest(job_id=report.policy_job, train_policy=round_.policy)
         job.train_policy.batch_ids.extend(learned_batches(run, round_))
         job.train_policy.training.seed = job.train_policy.training.seed or run.recipe.seed
@@ -187,7 +189,7 @@ class Rounds:
         round_: evolution_pb2.Round,
         report: evolution_pb2.RoundReport,
     ) -> None:
-        report.ppm_job = f"{run.run_id}-r{report.round}-ppm"
+        report.ppm_job = job_name(run, report, "ppm")
         job = trainer_pb2.SubmitJobRequest(job_id=report.ppm_job, train_ppm=round_.ppm)
         job.train_ppm.batch_ids.extend(learned_batches(run, round_))
         job.train_ppm.policy_version = report.policy_version or run.policy_version

@@ -11,6 +11,12 @@ def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list
     return batches[-round_.learn_from_rounds :] if round_.learn_from_rounds else batches
 
 
+def job_name(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: str) -> str:
+    """The id of a training job: the same after every death, another after a failure."""
+    again = f"-{run.attempts}" if run.attempts else ""
+    return f"{run.run_id}-r{report.round}-{model}{again}"
+
+
 def seeded(settings: types_pb2.SearchSettings, seed: int, number: int) -> types_pb2.SearchSettings:
     """Settings with the run's seed where they name none; other rounds draw other samples."""
     copy = types_pb2.SearchSettings()
