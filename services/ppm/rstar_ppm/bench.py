@@ -64,8 +64,16 @@ class Run:
         }
 
 
-async def measure(*, model: Path, problems: Path, trees: int, callers: int) -> dict[str, object]:
-    """Both backends, one after the other."""
+async def measure(
+    *,
+    model: Path,
+    problems: Path,
+    trees: int,
+    callers: int,
+    batch_tokens: Sequence[int],
+    sglang: bool,
+) -> dict[str, object]:
+    """Our service once for each of `batch_tokens` (0: its default), then SGLang."""
     from tokenizers import Tokenizer
 
     encoder = Encoder(Tokenizer.from_file(str(model / "tokenizer.json")), FORMATS[FORMAT])
@@ -78,7 +86,8 @@ async def measure(*, model: Path, problems: Path, trees: int, callers: int) -> d
     )
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as name:
         directory = Path(name)
-        ours = await _torch(model, directory, work, callers)
+        runs = [await _torch(model, directory, work, callers, most) for most in batch_tokens]
+        ours = runs[0]
         report: dict[str, object] = {
             "benchmark": "ppm",
             "machine": {
@@ -92,7 +101,13 @@ async def measure(*, model: Path, problems: Path, trees: int, callers: int) -> d
             "siblings_a_call": SIBLINGS,
             "distinct_tokens": distinct,
             "torch": ours.figures(distinct),
+            "torch_other_batches": {
+                most: run.figures(distinct)
+                for most, run in zip(batch_tokens[1:], runs[1:], strict=True)
+            },
         }
+        if not sglang:
+            return report
         try:
             other = await _sglang(model, directory, work, callers, encoder)
         except RstarError as error:
@@ -111,9 +126,14 @@ async def measure(*, model: Path, problems: Path, trees: int, callers: int) -> d
     }
 
 
-async def _torch(model: Path, directory: Path, work: Sequence[Tree], callers: int) -> Run:
+async def _torch(
+    model: Path, directory: Path, work: Sequence[Tree], callers: int, batch_tokens: int
+) -> Run:
+    settings = {"MODEL": str(model), "TIMEOUT_SECONDS": "600"}
+    if batch_tokens:
+        settings["MAX_BATCH_TOKENS"] = str(batch_tokens)
     async with (
-        service("ppm", directory, {"MODEL": str(model)}) as (address, pid),
+        service("ppm", directory, settings) as (address, pid),
         channel(address) as connection,
     ):
         stub = ppm_pb2_grpc.PpmServiceStub(connection)
@@ -194,6 +214,14 @@ def main() -> None:
     parser.add_argument("--problems", type=Path, default=ROOT / "data/dm_math/heldout.jsonl")
     parser.add_argument("--trees", type=int, default=24)
     parser.add_argument("--callers", type=int, default=8, help="trees at once")
+    parser.add_argument(
+        "--batch-tokens",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="tokens of one forward pass; the first is compared with SGLang; 0: the default",
+    )
+    parser.add_argument("--no-sglang", action="store_true", help="our service alone")
     options = parser.parse_args()
     report = asyncio.run(
         measure(
@@ -201,6 +229,8 @@ def main() -> None:
             problems=options.problems,
             trees=options.trees,
             callers=options.callers,
+            batch_tokens=options.batch_tokens,
+            sglang=not options.no_sglang,
         )
     )
     sys.stdout.write(json.dumps(report) + "\n")
