@@ -117,7 +117,8 @@ async def test_attacks_are_contained(
                 return await breaches(sandbox, clean, target, attack)
 
         found = [tasks.create_task(one(attack)) for attack in ATTACKS if attack.group == group]
-    assert [breach for task in found for breach in task.result()] == []
+    breaches_found = [breach for task in found for breach in task.result()]
+    assert not breaches_found, "\n".join(breaches_found)
     assert target.visitors == 0
     assert target.file.read_text() == "of the host"
     with socket.socket() as probe:

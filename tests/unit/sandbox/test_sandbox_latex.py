@@ -110,6 +110,12 @@ EQUAL, UNEQUAL, UNDECIDED = "equal", "unequal", "undecided"
         (r"\text{(C)}", "C", EQUAL),
         (r"\text{Evenly}", r"\text{Evelyn}", UNEQUAL),
         ("Evenly", "Evelyn", UNEQUAL),
+        ("7", r"\text{east}", UNEQUAL),
+        (r"\text{seven}", "7", UNDECIDED),
+        (r"\text{east}", "x", UNDECIDED),
+        ("5", "5x - 7y = 0", UNEQUAL),
+        ("5x - 7y", "5x - 7y = 0", UNDECIDED),
+        ("3", r"(0,1) \cup (2,3)", UNEQUAL),
         (r"\sum_{k=1}^n k", r"\frac{n(n+1)}{2}", UNDECIDED),
     ],
 )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import sympy
 
 from rstar_sandbox.guest import units
+from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.grammar import read
 from rstar_sandbox.guest.relations import as_set, flipped, named, unnamed, value
 from rstar_sandbox.guest.structure import Bag, Group, Leaf, Matrix, Relation, Tree, Union, Words
@@ -22,6 +23,10 @@ APPROXIMATION_DIGITS = 3
 """A reference with at least so many decimals may be an approximation."""
 
 _DECIMAL = re.compile(r"-?\d*\.(\d+)")
+_NUMERAL = re.compile(
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen|twenty|thirty|forty"
+    r"|hundred|thousand|million|half|third|quarter|infinit|none|no "
+)
 _BASED = re.compile(r"(\d+)_\{?(\d+)\}?")
 
 
@@ -42,8 +47,9 @@ def compare(ours: Tree, theirs: Tree) -> Decision:
             return _leaves(ours, theirs)
         case Words(), Words():
             return (EQUAL, "the same words") if ours == theirs else (UNEQUAL, "other words")
-        case (Words(), _) | (_, Words()):
-            return UNDECIDED, "words against mathematics"
+        case (Words() as words, other) | (other, Words() as words):
+            number = _is_number(other) and not _NUMERAL.search(words.text)
+            return (UNEQUAL if number else UNDECIDED), "words against mathematics"
         case Bag(), Bag():
             return _bags(ours, theirs)
         case Group(), Group():
@@ -58,7 +64,10 @@ def compare(ours: Tree, theirs: Tree) -> Decision:
 def _different(ours: Tree, theirs: Tree) -> Decision:
     """Two shapes. The same parts in another shape are a matter of habit."""
     if isinstance(ours, Relation) or isinstance(theirs, Relation):
-        return UNDECIDED, "a relation against none"
+        number = _is_number(ours) or _is_number(theirs)
+        return (UNEQUAL if number else UNDECIDED), "a relation against none"
+    if Union in (type(ours), type(theirs)) and Leaf in (type(ours), type(theirs)):
+        return UNEQUAL, "a set against none"
     if Union in (type(ours), type(theirs)):
         return _unions(ours, theirs)
     our_parts, their_parts = _parts(ours), _parts(theirs)
@@ -69,6 +78,15 @@ def _different(ours: Tree, theirs: Tree) -> Decision:
         if verdict != UNEQUAL:
             return UNDECIDED, "the same parts in another shape"
     return UNEQUAL, "another shape"
+
+
+def _is_number(tree: Tree) -> bool:
+    if not isinstance(tree, Leaf) or _BASED.fullmatch(tree.text):
+        return False
+    try:
+        return not read(tree.text).free_symbols
+    except Unreadable:
+        return False
 
 
 def _parts(tree: Tree) -> Sequence[Tree]:
