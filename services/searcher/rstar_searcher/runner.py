@@ -79,11 +79,6 @@ class Runner:
                 await stop.wait()
             remote.cancel()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no search is under way."""
-        return not self._live
-
     def live(self, search_id: str) -> LiveSearch | None:
         """A search that runs here."""
         return self._live.get(search_id)
@@ -95,6 +90,10 @@ class Runner:
     async def begun(self, search_id: str) -> journal_pb2.SearchBegun | None:
         """What a search that has not ended is about, wherever it ran."""
         return await self._conductor.journals.begun(search_id)
+
+    async def forget(self, search_id: str) -> None:
+        """Purge the journal of a search that has ended: its searcher may have died just before."""
+        await self._conductor.journals.purge(search_id)
 
     async def start(self, request: SearchRequest) -> LiveSearch:
         """Begin a search, go on with one whose searcher died, or join the one that runs here.

@@ -68,6 +68,7 @@ class Work:
         except Conflict:
             stored = await self._records.get(item.search_id)
             if stored.ended:  # its searcher died between the record and the result
+                await self._runner.forget(item.search_id)
                 return stored.record.state.result
             raise self._elsewhere(item) from None
         try:

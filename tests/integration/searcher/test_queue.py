@@ -180,7 +180,7 @@ async def test_a_paused_batch_waits_goes_on_when_resumed_and_ends_when_cancelled
         paused = (await stack.batch.PauseBatch(searcher_pb2.PauseBatchRequest(**named))).batch
         assert paused.state == searcher_pb2.BATCH_STATE_PAUSED
         gate.set()
-        await eventually(lambda: stack.runner.idle)
+        await eventually(lambda: not stack.runner.running())
         assert len(await stack.results(batch.batch_id)) == 2, "running searches end normally"
         await stack.batch.ResumeBatch(searcher_pb2.ResumeBatchRequest(**named))
         await eventually(lambda: len(stack.worlds) > 2)
