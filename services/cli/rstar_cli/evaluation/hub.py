@@ -91,7 +91,7 @@ def fetch(name: str, target: Path) -> None:
 
     Raises:
         Unavailable: the hub does not answer, or its client is not installed.
-        InvalidInput: what it has is not what is expected.
+        InvalidInput: what it has is not what is expected, or `target` cannot be written.
     """
     known = SETS[name]
     files = _download(known)
@@ -100,10 +100,13 @@ def fetch(name: str, target: Path) -> None:
     lines = "".join(
         json.dumps(problem, ensure_ascii=False) + "\n" for problem in converted(name, files)
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.part")
-    scratch.write_text(lines, encoding="utf-8")
-    scratch.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(lines, encoding="utf-8")
+        scratch.replace(target)
+    except OSError as error:
+        raise InvalidInput(f"cannot write {target}: {error.strerror}", field="--data") from error
 
 
 def converted(name: str, files: list[Path]) -> Iterator[dict[str, str]]:
