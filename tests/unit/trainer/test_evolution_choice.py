@@ -43,6 +43,12 @@ def test_unsolved_problems_are_no_more_than_their_share():
     assert len(kept) == 5
 
 
+def test_as_many_unsolved_problems_are_tried_again_as_their_share_allows():
+    past = {f"p{number}": PastResult(right=0, answered=8) for number in range(6)}
+    round_ = evolution_pb2.Round(problems=4, max_unsolved_share=0.5, prefer_new=True)
+    assert ids(round_, past) == ["p6", "p8", "p0", "p3"]
+
+
 def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
     past = {
         "p0": PastResult(right=1, answered=10),

@@ -99,7 +99,7 @@ def choose(
     """The problems of a round: a function of the recipe and of the last results alone.
 
     Too easy ones, and synthetic ones whose answers are mostly called wrong, are left out;
-    unsolved ones are taken at equal distances until they are as many as allowed.
+    of those searched in vain as many are taken as their share allows.
     """
     wanted = set(round_.pools)
     kept: list[PoolProblem] = []
@@ -113,22 +113,23 @@ def choose(
             if one.synthetic and 0 < result.right_share < SYNTHETIC_RIGHT_SHARE:
                 continue
         kept.append(one)
-    if round_.max_unsolved_share:
-        unsolved = [one for one in kept if one.id in past and past[one.id].right == 0]
-        others = [one for one in kept if not (one.id in past and past[one.id].right == 0)]
-        share = round_.max_unsolved_share
+    unsolved: list[PoolProblem] = []
+    if share := round_.max_unsolved_share:
+        missed = {name for name, result in past.items() if result.right == 0}
+        others = [one for one in kept if one.id not in missed]
         total = round_.problems or len(kept)
         # Few others: then the unsolved are fewer too, so that their share holds.
         allowed = min(total * share, len(others) * share / max(1e-9, 1 - share))
-        chosen = {one.id for one in spread(unsolved, max(1, int(allowed)))} if unsolved else set()
-        taken = {one.id for one in others} | chosen
-        kept = [one for one in kept if one.id in taken]
-    if round_.prefer_new and 0 < round_.problems < len(kept):
-        fresh = spread([one for one in kept if one.id not in past], round_.problems)
+        unsolved = [one for one in kept if one.id in missed]
+        unsolved = spread(unsolved, int(allowed)) if int(allowed) else []
+        kept = others
+    room = round_.problems - len(unsolved)
+    if round_.prefer_new and 0 < room < len(kept):
+        fresh = spread([one for one in kept if one.id not in past], room)
         known = [one for one in kept if one.id in past]
-        rest = spread(known, room) if (room := round_.problems - len(fresh)) else []
-        return [*fresh, *rest]
-    return spread(kept, round_.problems)
+        rest = spread(known, left) if (left := room - len(fresh)) else []
+        return [*fresh, *rest, *unsolved]
+    return [*spread(kept, max(room, 0)), *unsolved]
 
 
 SYNTHETIC_RIGHT_SHARE = 0.5
