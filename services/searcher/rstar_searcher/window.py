@@ -48,6 +48,7 @@ class Window:
     def __init__(self, service: str, *, first: int = FIRST_CALLS) -> None:
         self.service = service
         self.limit = float(first)
+        LIMIT.labels(service).set(self.limit)
         self.round = 0
         """Counts decreases."""
 
