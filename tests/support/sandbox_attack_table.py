@@ -29,10 +29,10 @@ def table() -> str:
 
 def _rows() -> Iterator[str]:
     for attack in ATTACKS:
-        yield (
-            f"| {attack.group} | {attack.name} | {attack.holds}"
-            f" | `test_attacks_are_contained[{attack.group}]` |\n"
-        )
+        test = f"`test_attacks_are_contained[{attack.group}]`"
+        if attack.open_defect:
+            test = f"**not contained yet**: {attack.open_defect}"
+        yield f"| {attack.group} | {attack.name} | {attack.holds} | {test} |\n"
     for case in JUDGED:
         yield (
             f"| judge | {case.name} | {case.holds}"

@@ -54,6 +54,9 @@ class Attack:
     """Exception types or limits of which one must end it ("raises X": the type alone); "*" for any
     end; empty: HELD printed, or any exception."""
 
+    open_defect: str = ""
+    """Why it is not contained yet."""
+
     outside: bool = False
     """It does print BREACH in a plain Python process, and harms nothing there."""
 

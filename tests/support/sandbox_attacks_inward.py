@@ -71,6 +71,51 @@ SIBLINGS = (
         seen="cos(t) 4\n",
     ),
     _sibling(
+        "spoil-what-libraries-return",
+        "what a library remembers of its results is not handed out",
+        "n = sympy.Symbol('n')\ne = (n + 1)**2 * (n + 2)\n"
+        "for v in (sympy.solve(n**2 - 4), sympy.factorint(12), sympy.divisors(12),\n"
+        "          sympy.roots(n**2 - 4), e.free_symbols, e.atoms(sympy.Symbol),\n"
+        "          sympy.Poly(e).all_coeffs(), (n + 2).as_coefficients_dict(),\n"
+        "          sympy.factor_list(e)[1], e.as_powers_dict(), (n + 2).as_ordered_terms()):\n"
+        "    v.clear()",
+        path="import sympy",
+        beside="n = sympy.Symbol('n')\ne = (n + 1)**2 * (n + 2)\n"
+        "print(sympy.solve(n**2 - 4), sympy.factorint(12), sympy.divisors(12),\n"
+        "      sympy.roots(n**2 - 4), e.free_symbols, e.atoms(sympy.Symbol),\n"
+        "      sympy.Poly(e).all_coeffs(), len((n + 2).as_coefficients_dict()),\n"
+        "      sympy.factor_list(e)[1], len(e.as_powers_dict()), (n + 2).as_ordered_terms())",
+        seen="[-2, 2] {2: 2, 3: 1} [1, 2, 3, 4, 6, 12] {-2: 1, 2: 1} {n} {n} [1, 4, 5, 2] 2"
+        " [(n + 2, 1), (n + 1, 2)] 2 [n, 2]\n",
+    ),
+    _sibling(
+        "use-up-an-iterator",
+        "an iterator of the parent's stands where the parent left it",
+        "print(next(i), next(i)); next(g)",
+        path="i = iter([1, 2, 3]); g = (v for v in (4, 5))",
+        beside="print(next(i), next(g))",
+        seen="1 4\n",
+    ),
+    Attack(
+        group="siblings",
+        name="raise-a-decimal-flag",
+        holds="the arithmetic's flags are the parent's",
+        code="print(Decimal(1) / Decimal(3), 'HELD')",
+        path=("from decimal import Decimal",),
+        beside="import decimal; print(decimal.getcontext().flags[decimal.Inexact])",
+        seen="False\n",
+        open_defect="plain code runs in the parent, and Undo does not put back decimal's context",
+    ),
+    _sibling(
+        "change-through-a-closure",
+        "what a function holds is the parent's",
+        "f(); f(); d['k'].append(9); d['s'].add(7)",
+        path="def make():\n    held = []\n    def add():\n        held.append(1)\n"
+        "        return len(held)\n    return add\nf = make()\nd = {'k': [1], 's': {2}}",
+        beside="print(f(), d)",
+        seen="1 {'k': [1], 's': {2}}\n",
+    ),
+    _sibling(
         "patch-json",
         "json is the sibling's own",
         "import json; json.dumps = json.loads = lambda *a, **k: '{}'",
@@ -146,7 +191,7 @@ SIBLINGS = (
         code="import os; os.killpg(0, 19)",
         beside="import time; time.sleep(0.1); print('untouched')",
         seen="untouched\n",
-        limits=(("wall", 1.0),),
+        limits=(("wall", 2.5),),
         ends=("wall", "PermissionError", "ProcessKilled"),
     ),
     _sibling(
@@ -301,7 +346,7 @@ print('HELD')
 
 
 def _zygote(
-    name: str, holds: str, code: str, *, limits: tuple[tuple[str, float], ...] = (("wall", 1.0),)
+    name: str, holds: str, code: str, *, limits: tuple[tuple[str, float], ...] = (("wall", 2.0),)
 ) -> Attack:
     return Attack(
         group="zygote",
