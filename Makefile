@@ -17,7 +17,8 @@ test:               ## The whole suite, with real servers and one real engine
 
 check:              ## Format, lint, types, import contracts, protos
 	@ruff format --check -q . && ruff check -q . && echo "ruff: clean"
-	@mypy -p rstar_common -p rstar_policy -p rstar_ppm -p rstar_searcher -p rstar_sandbox -p rstar_trainer -p rstar_cli
+	@mypy -p rstar_common -p rstar_policy -p rstar_ppm -p rstar_searcher -p rstar_sandbox -p rstar_trainer -p rstar_cli \
+		-p rstar_client
 	@lint-imports --no-logo 2>/dev/null | tail -n 1
 	@cd proto && buf lint && ./generate.sh --check >/dev/null 2>&1 && echo "protos: linted, generated code is current"
 
