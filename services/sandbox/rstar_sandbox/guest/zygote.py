@@ -26,7 +26,8 @@ PRELOADED = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum",
     "fractions", "functools", "heapq", "itertools", "json", "math", "numbers", "operator",
     "random", "re", "statistics", "string", "textwrap", "time", "typing", "ctypes",
-    "mpmath", "numpy", "sympy", "sympy.abc", "sympy.parsing.sympy_parser", "_strptime",
+    "mpmath", "numpy", "numpy.linalg", "numpy.random", "sympy", "sympy.abc",
+    "sympy.parsing.sympy_parser", "_strptime",
 )  # fmt: skip
 
 SWEEP_SECONDS = 1.0
