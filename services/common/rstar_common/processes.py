@@ -38,6 +38,7 @@ async def process(
     """Run a program for the length of the block; `log` gets what it says."""
     with log.open("ab") as file:
         child = await asyncio.create_subprocess_exec(
+            *_dies_with_us(),
             *argv,
             env={**os.environ, **environment},
             stdin=DEVNULL,
@@ -155,6 +156,12 @@ def memory_bytes(pids: Sequence[int]) -> int:
                 if line.startswith("Pss:"):
                     total += int(line.split()[1]) * 1024
     return total
+
+
+def _dies_with_us() -> tuple[str, ...]:
+    # util-linux is on every Debian; elsewhere we only lose the net under kill -9.
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
 async def _serving(address: str, child: Process) -> None:
