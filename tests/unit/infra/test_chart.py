@@ -15,7 +15,7 @@ from rstar_ppm.main import PpmSettings
 from rstar_sandbox.settings import SandboxSettings
 from rstar_searcher.service_settings import SearcherSettings
 from rstar_trainer.main import TrainerSettings
-from tests.support.deployment import CHART, SERVICES, faults, rendered, template
+from tests.support.deployment import CHART, SERVICES, faults, rendered, run_tool, template
 
 pytestmark = pytest.mark.timeout(600)  # the first test fetches the tools
 
@@ -226,6 +226,14 @@ def test_values_that_cannot_work_are_refused(setting: str, complaint: str) -> No
     done = template("--values", values, "--set", setting)
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_helm_lint_is_content(values: str) -> None:
+    done = run_tool(
+        "helm", "lint", "--strict", CHART, "--values", CHART / values, "--set", "images.tag=dev"
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_an_image_must_be_named() -> None:
