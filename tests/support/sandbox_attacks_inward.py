@@ -104,7 +104,6 @@ SIBLINGS = (
         path=("from decimal import Decimal",),
         beside="import decimal; print(decimal.getcontext().flags[decimal.Inexact])",
         seen="False\n",
-        open_defect="plain code runs in the parent, and Undo does not put back decimal's context",
     ),
     _sibling(
         "change-through-a-closure",

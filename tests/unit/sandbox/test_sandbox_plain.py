@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+
 import pytest
 import sympy
 import sympy.parsing.sympy_parser
@@ -169,3 +171,11 @@ def test_a_step_that_had_an_odd_text_evaluated_was_not_plain(screen):
     step = "from sympy import sympify\ny = sympify('Symbol(\"a\").name')"
     assert stepper.run(step, "<step 1>").status == Status.OK
     assert stepper.attempt("print(1)", "<step 2>").status == Status.ABSTAINED
+
+
+def test_flags_that_decimal_arithmetic_raised_are_put_back(screen, capsys):
+    decimal.getcontext().clear_flags()
+    code = "from decimal import Decimal\nprint(Decimal(1) / Decimal(3))"
+    stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
+    assert stepper.attempt(code, "<step 1>").status == Status.OK
+    assert not decimal.getcontext().flags[decimal.Inexact]

@@ -1,7 +1,7 @@
 """Run plain code in a parked interpreter and leave no trace of it.
 
 `Guard` sees to it that no text becomes code unseen. `Undo` remembers all that plain code
-can change: names, the parent's containers, and the state of the generators of random numbers.
+can change: names, the parent's containers, generators of random numbers, decimal's flags.
 What stays is what the libraries cache of their own results, and memory.
 """
 
@@ -119,6 +119,7 @@ class Undo:
         ]
         self._dummy = sys.modules["sympy.core.symbol"].Dummy
         self._dummies: int = self._dummy._count
+        self._arithmetic = decimal.getcontext().copy()
 
     def __call__(self) -> None:
         """Put it back."""
@@ -130,6 +131,7 @@ class Undo:
         for generator, state in self._generators:
             generator.setstate(state)
         self._dummy._count = self._dummies
+        decimal.setcontext(self._arithmetic)
 
     def _remember(self, value: Any) -> None:
         if isinstance(value, (*_ATOMS, self._basic)) or id(value) in self._seen:
