@@ -193,15 +193,16 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pro
         metrics.mkdir()
         known = await stack.enter_async_context(prometheus(metrics, targets))
         await comes_true(lambda: known.scraped(1))
-        await solve_one_and_a_batch(searcher.address, bus)
         async with channel(trainer.address) as wire:
             jobs = trainer_pb2_grpc.TrainerServiceStub(wire)
             await call(jobs.ListJobs(trainer_pb2.ListJobsRequest()))
+        await solve_one_and_a_batch(searcher.address, bus)
+        scrapes = max(float(n["value"][1]) for n in await known.query("sum_over_time(up[5m])"))
 
         # Levels of the queue are asked for every ten seconds; rates want several scrapes.
         async def told() -> bool:
             dead = await known.query('rstar_stream_messages{stream="RSTAR_DEAD"} > 0')
-            return bool(dead) and await known.scraped(5)
+            return bool(dead) and await known.scraped(int(scrapes) + 5)
 
         await comes_true(told)
         yield known
