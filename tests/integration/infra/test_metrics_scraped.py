@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
 import nats
 import pytest
 import pytest_asyncio
 import yaml
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, trainer_pb2, trainer_pb2_grpc
-from rstar_cli.local.ports import HOST, free_ports, until_open
-from rstar_cli.local.process import Command
 from rstar_common import streams
 from rstar_common.config import NatsSettings
 from rstar_common.rpc import call, channel
-from tests.support.deployment import INFRA, ROOT, SERVICES, tools
+from tests.support.deployment import INFRA, ROOT
 from tests.support.promql import selectors
-from tests.support.servers import nats_server, object_store, running, service
+from tests.support.scraping import Prometheus, prometheus
+from tests.support.servers import nats_server, object_store, service
 
 pytestmark = pytest.mark.timeout(600)  # five services, and at first gVisor's root file system
 
@@ -46,71 +43,6 @@ NOT_SEEN_HERE = {
 }
 """Families that have no series until something happens that does not here. That their service
 declares them is checked all the same; their labels are a unit test's business."""
-
-
-class Prometheus:
-    """A running one, asked over HTTP."""
-
-    def __init__(self, url: str) -> None:
-        self._client = httpx.AsyncClient(base_url=url, timeout=30)
-
-    async def __aenter__(self) -> Prometheus:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-
-    async def query(self, expression: str) -> list[dict[str, Any]]:
-        """An instant vector."""
-        response = await self._client.get("/api/v1/query", params={"query": expression})
-        body = response.json()
-        assert body["status"] == "success", f"{expression}: {body.get('error')}"
-        result: list[dict[str, Any]] = body["data"]["result"]
-        return result
-
-    async def scraped(self, times: int) -> bool:
-        """Whether every target has been scraped so often."""
-        try:
-            counts = await self.query("sum_over_time(up[5m])")
-        except (httpx.TransportError, ValueError):
-            return False
-        return len(counts) == len(SERVICES) and all(
-            float(count["value"][1]) >= times for count in counts
-        )
-
-
-@asynccontextmanager
-async def prometheus(directory: Path, targets: dict[str, str]) -> AsyncGenerator[Prometheus]:
-    """Scrapes each target every second, with the alerts loaded."""
-    [port] = free_ports(1)
-    config = directory / "prometheus.yaml"
-    jobs = [
-        {"targets": [url.split("/")[2]], "labels": {"tier": tier}} for tier, url in targets.items()
-    ]
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-                "rule_files": [str(INFRA / "observability" / "alerts.yaml")],
-                "scrape_configs": [{"job_name": "rstar", "static_configs": jobs}],
-            }
-        )
-    )
-    command = Command(
-        name="prometheus",
-        argv=(
-            str(tools() / "bin" / "prometheus"),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={directory / 'data'}",
-            f"--web.listen-address={HOST}:{port}",
-        ),
-        environment={},
-        log=directory / "prometheus.log",
-    )
-    async with running(command), Prometheus(f"http://{HOST}:{port}") as client:
-        async with asyncio.timeout(60):
-            await until_open(port)
-        yield client
 
 
 async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -252,7 +184,7 @@ async def test_every_dashboard_query_is_answered(scraped: Prometheus) -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_was_not_seen_is_declared_all_the_same(scraped: Prometheus) -> None:
-    metadata = (await scraped._client.get("/api/v1/metadata")).json()["data"]
+    metadata = await scraped.metadata()
     # In OpenMetrics a counter's family has no suffix.
     named = {name for name in NOT_SEEN_HERE if {name, name.removesuffix("_total")} & set(metadata)}
     assert set(NOT_SEEN_HERE) - named == set()
