@@ -136,6 +136,17 @@ async def key_value(jetstream: JetStreamContext, bucket: str, *, replicas: int =
             return await jetstream.key_value(bucket)
 
 
+async def bucket_keys(jetstream: JetStreamContext, bucket: str) -> list[str]:
+    """The keys of a bucket of the topology, deleted ones included; at most 100,000.
+
+    Not the client's own `keys()`: that one returns nothing when the server has sent every message
+    before the client has looked at the first.
+    """
+    prefix = f"$KV.{bucket}."
+    info = await jetstream.stream_info(f"KV_{bucket}", subjects_filter=f"{prefix}>")
+    return [subject.removeprefix(prefix) for subject in info.state.subjects or ()]
+
+
 def token(name: str) -> str:
     """A subject- and key-safe stand-in for a user-given name."""
     return hashlib.sha256(name.encode()).hexdigest()[:24]

@@ -13,9 +13,11 @@ from rstar.v1 import events_pb2, searcher_pb2
 from rstar_common.bus import publish_once
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
 from rstar_common.streams import (
+    BATCH_RECORDS,
     DEAD,
     DEAD_ALL,
     RESULTS,
+    bucket_keys,
     dead_subject,
     result_subject,
     token,
@@ -105,12 +107,8 @@ class Batches:
 
     async def all_records(self) -> list[events_pb2.BatchRecord]:
         """Every batch, newest first."""
-        try:
-            keys = await self._bucket.keys()
-        except nats.js.errors.NoKeysError:
-            return []
         records = []
-        for key in keys:
+        for key in await bucket_keys(self._jetstream, BATCH_RECORDS):
             entry = await self._bucket.get(key)
             records.append(events_pb2.BatchRecord.FromString(entry.value or b""))
         return sorted(records, key=lambda r: (-r.created_at.ToNanoseconds(), r.batch_id))

@@ -10,12 +10,13 @@ import asyncio
 import logging
 
 import nats.errors
-from nats.js.errors import APIError, KeyNotFoundError, NoKeysError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, KeyNotFoundError
 from nats.js.kv import KeyValue
 from pydantic import ValidationError
 
 from rstar_common.errors import Conflict, NotFound, Unavailable
-from rstar_common.streams import token
+from rstar_common.streams import JOB_RECORDS, bucket_keys, token
 from rstar_trainer.job import JobRecord
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ RETRY_SECONDS = 1.0
 class JobStore:
     """All jobs, oldest first."""
 
-    def __init__(self, bucket: KeyValue) -> None:
+    def __init__(self, jetstream: JetStreamContext, bucket: KeyValue) -> None:
+        self._jetstream = jetstream
         self._bucket = bucket
         self._records: dict[str, JobRecord] = {}
         self._changed = asyncio.Event()
@@ -40,12 +42,8 @@ class JobStore:
             Unavailable: NATS did not answer.
         """
         try:
-            try:
-                keys = await self._bucket.keys()
-            except NoKeysError:
-                keys = []
             found = []
-            for key in keys:
+            for key in await bucket_keys(self._jetstream, JOB_RECORDS):
                 try:
                     entry = await self._bucket.get(key)
                 except KeyNotFoundError:

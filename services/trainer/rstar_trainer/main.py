@@ -111,7 +111,7 @@ async def serve(
         await ensure_topology(jetstream, replicas=replicas)
         await store.ready()
         pointers = Pointers(await key_value(jetstream, POINTERS, replicas=replicas))
-        jobs = JobStore(await key_value(jetstream, JOB_RECORDS, replicas=replicas))
+        jobs = JobStore(jetstream, await key_value(jetstream, JOB_RECORDS, replicas=replicas))
         registry = Registry(store, pointers, jetstream)
         await jobs.load()
         if seeds is not None:
@@ -125,7 +125,7 @@ async def serve(
                 threads=settings.threads, device=settings.device, precision=settings.precision
             ),
         )
-        runs = RunStore(await key_value(jetstream, RUN_RECORDS, replicas=replicas))
+        runs = RunStore(jetstream, await key_value(jetstream, RUN_RECORDS, replicas=replicas))
         await runs.load()
         addresses = Addresses(
             searcher=settings.searcher_address,

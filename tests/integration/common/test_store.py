@@ -94,3 +94,16 @@ async def test_a_subject_that_keeps_one_message_refuses_a_second(nats_settings):
 def test_an_odd_name_is_refused(name):
     with pytest.raises(InvalidInput, match="batch_id"):
         streams.check_name(name, field="batch_id")
+
+
+async def test_the_keys_of_a_bucket_are_all_told_however_few_they_are(nats_settings):
+    """The client's own listing misses keys that arrive before it has looked."""
+    async with connected(nats_settings, name="test") as client:
+        jetstream = client.jetstream()
+        await streams.ensure_topology(jetstream)
+        bucket = await streams.key_value(jetstream, streams.RUN_RECORDS)
+        key = streams.token(uuid.uuid4().hex)
+        assert key not in await streams.bucket_keys(jetstream, streams.RUN_RECORDS)
+        await bucket.put(key, b"value")
+        for _ in range(50):
+            assert key in await streams.bucket_keys(jetstream, streams.RUN_RECORDS)

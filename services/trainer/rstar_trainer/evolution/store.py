@@ -12,12 +12,13 @@ import contextlib
 from dataclasses import dataclass
 
 import nats.errors
-from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import Conflict, NotFound, Unavailable
-from rstar_common.streams import token
+from rstar_common.streams import RUN_RECORDS, bucket_keys, token
 
 ENDED = frozenset(
     {
@@ -37,7 +38,8 @@ class _Entry:
 class RunStore:
     """All runs, oldest first."""
 
-    def __init__(self, bucket: KeyValue) -> None:
+    def __init__(self, jetstream: JetStreamContext, bucket: KeyValue) -> None:
+        self._jetstream = jetstream
         self._bucket = bucket
         self._entries: dict[str, _Entry] = {}
         self._changed = asyncio.Event()
@@ -47,12 +49,11 @@ class RunStore:
         """Read every record. Raises `Unavailable`."""
         found: list[_Entry] = []
         try:
-            with contextlib.suppress(NoKeysError):
-                for key in await self._bucket.keys():
-                    with contextlib.suppress(KeyNotFoundError):
-                        entry = await self._bucket.get(key)
-                        run = evolution_pb2.Run.FromString(entry.value or b"")
-                        found.append(_Entry(run, entry.revision or 0))
+            for key in await bucket_keys(self._jetstream, RUN_RECORDS):
+                with contextlib.suppress(KeyNotFoundError):
+                    entry = await self._bucket.get(key)
+                    run = evolution_pb2.Run.FromString(entry.value or b"")
+                    found.append(_Entry(run, entry.revision or 0))
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"run records: {error}") from error
         found.sort(key=lambda entry: (entry.run.created_at.ToNanoseconds(), entry.run.run_id))
