@@ -3,7 +3,8 @@
 # SGLang for the hardware there is, the project itself. Safe to run again, and then quick.
 #
 #   infra/install.sh            what `make demo` needs
-#   infra/install.sh tests      also Node.js and its packages, for the examples' test
+#   infra/install.sh tests      also what tests alone need: Node.js for the examples, and the
+#                               programs and schemas that the deployment files are checked with
 #
 # PYTHON names the interpreter of a new environment (python3.11). Package indexes are pip's,
 # apt's and npm's own settings. Needs root, or sudo, for the system packages alone.
@@ -63,6 +64,9 @@ install_python_packages() {
     fingerprint >"$STAMP"
 }
 
+# The first start need not wait for it.
+build_sandbox_root() { "$VENV/bin/python" -m rstar_sandbox.rootfs >/dev/null; }
+
 install_node() {
     # A wheel brings Node.js where the system has none: no package source is added for a test.
     if ! command -v node >/dev/null && [[ ! -x $VENV/bin/node ]]; then
@@ -80,11 +84,15 @@ install_node() {
 main() {
     case ${1:-} in
         '' | tests) ;;
-        *) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 2 ;;
     esac
     infra/gvisor/install.sh
     install_python_packages
-    [[ ${1:-} != tests ]] || install_node
+    build_sandbox_root
+    if [[ ${1:-} == tests ]]; then
+        install_node
+        infra/helm/tools.sh >/dev/null
+    fi
 }
 
 main "$@"
