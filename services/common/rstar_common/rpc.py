@@ -79,6 +79,10 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 
+UNREAD_SECONDS = 86_400
+"""How long a call may wait to be read by a busy server. gRPC's own limit of 30 s drops calls as
+CANCELLED, without a word to either side; the caller's deadline is the limit that counts."""
+
 
 def failure_of(error: BaseException, *, service: str = "") -> types_pb2.Failure:
     """Describe an exception for the wire."""
@@ -132,8 +136,15 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
         try:
             yield
         except asyncio.CancelledError:
-            outcome[0] = "CANCELLED"
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                outcome[0] = "CANCELLED"
+                raise
+            # Something this call waited for was cancelled, not the call: its caller must not
+            # believe that it has left.
+            logger.exception("stray cancellation while serving %s", method)
+            outcome[0] = "UNAVAILABLE"
+            await abort(context, Unavailable("what the call waited for was cancelled"))
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError):
                 raise
@@ -188,6 +199,7 @@ def grpc_server(
     service_names: Sequence[str],
     on_listening: Callable[[int], None] | None = None,
     readiness: Readiness | None = None,
+    unread_seconds: int = UNREAD_SECONDS,
 ) -> Component:
     """Build the component that serves what `register` adds, plus health and reflection.
 
@@ -204,6 +216,7 @@ def grpc_server(
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.so_reuseport", 0),
+            ("grpc.server_max_unrequested_time_in_server", unread_seconds),
         ]
         server = grpc.aio.server(options=options, interceptors=guards)
         register(server)

@@ -206,7 +206,7 @@ class Runner:
         extra = {"search_id": request.search_id}
         if isinstance(error, Conflict):
             # Another searcher has it: record and journal are no longer ours to write.
-            logger.info("search left to another: %s", error, extra=extra)
+            logger.warning("search left to another: %s", error, extra=extra)
             return
         trace = None if isinstance(error, RstarError) else error
         logger.warning("search failed: %s", error, extra=extra, exc_info=trace)
