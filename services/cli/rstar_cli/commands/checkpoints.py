@@ -104,10 +104,11 @@ def download_checkpoint(
     ] = "",
     home: Home = None,
 ) -> None:
-    """Write the files of a checkpoint into a directory, which must be new or empty.
+    """Write the files of a checkpoint, and its model card, into a new or empty directory.
 
     Example: rstar download-checkpoint policy -o models/policy
     """
+    from rstar_cli.modelcard import write_card
     from rstar_cli.output import console, run
     from rstar_common.errors import InvalidInput
 
@@ -116,6 +117,7 @@ def download_checkpoint(
     version = version or _promoted(run(_list(home, model.value)), model.value)
     output.mkdir(parents=True, exist_ok=True)
     count = run(_download(home, model.value, version, output))
+    write_card(output)
     console().print(f"wrote {count} files of {version} to {output}")
 
 
