@@ -13,11 +13,12 @@ CARD = "README.md"
 
 _WHAT = {
     "policy": (
-        "Proposes the next step of a solution as a comment and Python code; served by `rstar-policy`."
+        "Proposes the next step of a solution as a comment and Python code; served by"
+        " `rstar-policy`."
     ),
     "ppm": (
-        "Process preference model: scores a partial solution in [-1, 1], read at the last token of a"
-        " step; served by `rstar-ppm`."
+        "Process preference model: scores a partial solution in [-1, 1], read at the last token"
+        " of a step; served by `rstar-ppm`."
     ),
 }
 
