@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 import pytest
@@ -80,6 +81,36 @@ async def test_siblings_side_by_side_equal_siblings_alone(sandbox: SandboxClient
             for sibling, outcome in zip(siblings, together.outcomes, strict=True)
             if not outcome.HasField("exception")
         ][:1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_walk_through_a_tree_finds_every_state_as_it_was(sandbox: SandboxClient, seed):
+    """Deeper, aside and back, one or more children at a time, two visitors at once."""
+    rng = Random(100 + seed)
+    paths, seen = [[START]], {}
+
+    async def visit(path: list[str]) -> None:
+        children = [
+            rng.choice(STEPS).format(k=rng.randrange(1, 6)) for _ in range(rng.choice((1, 1, 3)))
+        ]
+        response = await sandbox.execute(children, path=path, seed=3)
+        for child, outcome in zip(children, response.outcomes, strict=True):
+            seen[*path, child] = essence(outcome)
+            if not outcome.HasField("exception"):
+                paths.append([*path, child])
+
+    for _ in range(8):
+        await asyncio.gather(visit(rng.choice(paths[-4:])), visit(rng.choice(paths)))
+    for index, (steps, outcome) in enumerate(seen.items()):
+        alone = await sandbox.execute(
+            # As above: forked, in a session of its own.
+            [steps[-1]],
+            path=["import os", *steps[:-1]],
+            session=f"{sandbox.session}-{index}",
+            seed=3,
+        )
+        [expected] = alone.outcomes
+        assert outcome == essence(expected), steps
 
 
 async def test_one_that_loops_costs_its_siblings_nothing(sandbox: SandboxClient):

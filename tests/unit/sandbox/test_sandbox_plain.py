@@ -128,7 +128,7 @@ def test_an_attempt_leaves_names_containers_and_generators_as_they_were(screen, 
     namespace = {"__name__": "__main__", "__builtins__": __builtins__}
     stepper = Stepper(namespace, screen)
     start = HEADER + "\nroots_ = solve(E('x**2 - 4'), x)\nbag = {'a': [1]}\nn = 5"
-    assert stepper.run(start, "<step 1>").status == Status.PLAIN
+    assert stepper.run(start, "<step 1>").status == Status.UNDOABLE
     names = list(namespace)
     state, dummies = sympy.core.random.rng.getstate(), sympy.Dummy._count
     code = (
@@ -156,7 +156,8 @@ def test_texts_that_could_act_are_refused_before_they_are_evaluated(stepper):
 
 def test_values_that_cannot_be_put_back_stop_attempts(screen):
     stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
-    assert stepper.run("g = (n for n in range(9))", "<step 1>").status == Status.PLAIN
+    assert stepper.run("g = (n for n in range(9))", "<step 1>").status == Status.UNDOABLE
+    assert stepper.run("print(next(g))", "<step 2>").status == Status.PLAIN
     assert stepper.attempt("print(next(g))", "<step 2>").status == Status.ABSTAINED
 
 
@@ -179,3 +180,25 @@ def test_flags_that_decimal_arithmetic_raised_are_put_back(screen, capsys):
     stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
     assert stepper.attempt(code, "<step 1>").status == Status.OK
     assert not decimal.getcontext().flags[decimal.Inexact]
+
+
+def test_steps_that_were_kept_are_undone_one_by_one(screen, capsys):
+    stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
+    assert stepper.run("items = [1]", "<step 1>").status == Status.UNDOABLE
+    for step in ("items.append(2)\nn = 1", "items.append(3)\ndel_ = items\nitems = []"):
+        assert stepper.attempt(step, "<step>", keep=True).status == Status.UNDOABLE
+    assert stepper.attempt("items.append(4)\n1/0", "<step>", keep=True).status == Status.RAISED
+    for place, printed in ((3, "[] [1, 2, 3]"), (2, "[1, 2] 1"), (1, "[1] none")):
+        stepper.rewind(place)
+        names = {3: "items, del_", 2: "items, n", 1: "items, 'none'"}[place]
+        assert stepper.attempt(f"print({names})", "<step>").status == Status.OK
+        assert capsys.readouterr().out == f"{printed}\n"
+
+
+def test_nothing_is_undone_past_a_step_that_cannot_be(screen, capsys):
+    stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
+    assert stepper.run("n = 1", "<step 1>").status == Status.UNDOABLE
+    assert stepper.run("import os\nn = 2", "<step 2>").status == Status.OK
+    stepper.rewind(0)
+    assert stepper.run("print(n)", "<step 3>").status == Status.OK
+    assert capsys.readouterr().out == "2\n"

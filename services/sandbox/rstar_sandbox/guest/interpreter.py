@@ -25,7 +25,7 @@ from rstar_sandbox.guest.plain import Screen
 
 CONTROL = 3
 
-ASSIGN, RUN, TRY, FORK, JUDGE = b"A", b"R", b"T", b"F", b"J"
+ASSIGN, RUN, TRY, ADVANCE, REWIND, FORK, JUDGE = b"A", b"R", b"T", b"V", b"W", b"F", b"J"
 HELLO, DONE = b"H", b"D"
 
 MAX_FORKS = 16
@@ -106,16 +106,26 @@ def _serve(channel: socket.socket, stepper: steps.Stepper) -> None:
     while True:
         message, ancillary, _, _ = channel.recvmsg(MAX_MESSAGE_BYTES, room)
         kind, body = message[:1], message[1:]
-        if kind in (RUN, TRY):
-            name, _, code = body.decode(errors="surrogatepass").partition("\0")
-            step = stepper.run if kind == RUN else stepper.attempt
-            channel.send(DONE + step(code, name).pack())
+        if kind in (RUN, TRY, ADVANCE):
+            name, code = _text(body)
+            if kind == RUN:
+                report = stepper.run(code, name)
+            else:
+                report = stepper.attempt(code, name, keep=kind == ADVANCE)
+            channel.send(DONE + report.pack())
+        elif kind == REWIND:
+            stepper.rewind(int(body))
         elif kind == FORK:
             _fork(channel, ancillary)
         elif kind == JUDGE:
-            channel.send(DONE + _judge(json.loads(body)).pack())
+            channel.send(DONE + _judge(json.loads(_text(body)[1])).pack())
         else:
             return
+
+
+def _text(body: bytes) -> tuple[str, str]:
+    name, _, text = body.decode(errors="surrogatepass").partition("\0")
+    return name, text
 
 
 def _fork(channel: socket.socket, ancillary: list[tuple[int, int, bytes]]) -> None:

@@ -30,6 +30,9 @@ class Status(IntEnum):
     ABSTAINED = 4
     """Was not tried: it is not known to be plain."""
 
+    UNDOABLE = 5
+    """As PLAIN, and the interpreter remembers how to undo it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -85,13 +88,17 @@ class Outcome:
     def valid(self) -> bool:
         return (
             self.report is not None
-            and self.report.status in (Status.OK, Status.PLAIN)
+            and self.report.status in (Status.OK, Status.PLAIN, Status.UNDOABLE)
             and not self.limit
         )
 
     @property
     def plain(self) -> bool:
-        return self.report is not None and self.report.status == Status.PLAIN
+        return self.report is not None and self.report.status in (Status.PLAIN, Status.UNDOABLE)
+
+    @property
+    def undoable(self) -> bool:
+        return self.report is not None and self.report.status == Status.UNDOABLE
 
     @property
     def abstained(self) -> bool:

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rstar_sandbox.guest import kernel
-from rstar_sandbox.guest.process import Interpreter
+from rstar_sandbox.guest.loop import Future
+from rstar_sandbox.guest.outcome import Outcome
+from rstar_sandbox.guest.process import Interpreter, Limits
 
 FIRST_UID, LAST_UID = 100_000, 2_000_000_000
 
@@ -44,13 +46,29 @@ def path_keys(root: Key, path: Sequence[str]) -> list[Key]:
 
 @dataclass(slots=True, eq=False)
 class Parked:
-    """An interpreter at rest. Not evicted while it has users."""
+    """An interpreter at rest. Neither evicted nor moved by others while it has users."""
 
     interpreter: Interpreter
     users: int = 0
     dropped: bool = False
+    movement: Future[None] | None = None
+    """Under way to another state: done when that is reached, or not to be."""
+
     cpu_seconds: float = 0.0
     seen: float = 0.0
+
+    @property
+    def is_free(self) -> bool:
+        """Its one user may change its state."""
+        return self.interpreter.plain and self.users == 1 and not self.dropped
+
+    async def advance(self, code: str, name: str, limits: Limits, state: Key) -> Outcome:
+        """Take a step for its one user. Others wait until that is done."""
+        self.movement = Future()
+        outcome = await self.interpreter.advance(code, name, limits, state)
+        self.movement.set(None)
+        self.movement = None
+        return outcome
 
     def look(self) -> None:
         """Remember its CPU clock: from now on it has no reason to advance."""
@@ -69,18 +87,41 @@ class Parking:
     def __init__(self, *, places: int, memory_bytes: int) -> None:
         self._places = places
         self._memory_bytes = memory_bytes
-        self._parked: OrderedDict[Key, Parked] = OrderedDict()
+        self._parked: OrderedDict[Parked, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._parked)
 
     def hold(self, key: Key) -> Parked | None:
-        """Use a parked interpreter; `release` it afterwards."""
-        parked = self._parked.get(key)
-        if parked is not None:
-            parked.users += 1
-            self._parked.move_to_end(key)
-        return parked
+        """Use an interpreter that is in this state; `release` it afterwards."""
+        for parked in reversed(self._parked):
+            if parked.interpreter.states[-1] == key and not parked.movement:
+                self.use(parked)
+                return parked
+        return None
+
+    def find(self, key: Key) -> Parked | None:
+        """One that is in this state, or at least has passed it."""
+        passed = None
+        for parked in reversed(self._parked):
+            states = parked.interpreter.states
+            if states[-1] == key:
+                return parked
+            passed = parked if passed is None and key in states else passed
+        return passed
+
+    def movement(self, key: Key) -> Future[None] | None:
+        """Of one that might be in this state when it is done."""
+        for parked in self._parked:
+            if parked.movement and key in parked.interpreter.states:
+                return parked.movement
+        return None
+
+    def use(self, parked: Parked) -> None:
+        """Keep it until `release`."""
+        parked.users += 1
+        if not parked.dropped:
+            self._parked.move_to_end(parked)
 
     def release(self, parked: Parked) -> None:
         parked.users -= 1
@@ -88,36 +129,32 @@ class Parking:
             parked.interpreter.close()
         parked.look()
 
-    def park(self, key: Key, interpreter: Interpreter) -> None:
-        """Keep an interpreter; of two equals the older stays."""
-        if key in self._parked:
+    def park(self, interpreter: Interpreter) -> None:
+        """Keep an interpreter; of two in the same state the older stays."""
+        if any(parked.interpreter.states[-1] == interpreter.states[-1] for parked in self._parked):
             interpreter.close()
             return
-        parked = self._parked[key] = Parked(interpreter)
+        parked = Parked(interpreter)
+        self._parked[parked] = None
         parked.look()
         while len(self._parked) > self._places and self._evict():
             pass
 
-    def drop(self, key: Key) -> None:
+    def drop(self, parked: Parked) -> None:
         """Kill one that misbehaved; its last user closes it."""
-        if parked := self._parked.pop(key, None):
-            kernel.kill(parked.interpreter.pid)
-            parked.dropped = True
-            if not parked.users:
-                parked.interpreter.close()
-
-    def drop_this(self, parked: Parked) -> None:
-        """The same, for one that its user no longer has the key of."""
-        for key, value in self._parked.items():
-            if value is parked:
-                self.drop(key)
-                return
+        if parked.dropped:
+            return
+        parked.dropped = True
+        self._parked.pop(parked, None)
+        kernel.kill(parked.interpreter.pid)
+        if not parked.users:
+            parked.interpreter.close()
 
     def sweep(self) -> None:
         """End what burns CPU while parked, and make room in memory."""
-        for key, parked in list(self._parked.items()):
+        for parked in list(self._parked):
             if parked.burns:
-                self.drop(key)
+                self.drop(parked)
             else:
                 parked.look()
         while kernel.used_memory() > self._memory_bytes and self._evict():
@@ -125,18 +162,18 @@ class Parking:
 
     def cpu_seconds(self) -> float:
         """Of all parked interpreters together."""
-        return sum(kernel.cpu_seconds(parked.interpreter.pid) for parked in self._parked.values())
+        return sum(kernel.cpu_seconds(parked.interpreter.pid) for parked in self._parked)
 
     def pids(self) -> set[int]:
-        return {parked.interpreter.pid for parked in self._parked.values()}
+        return {parked.interpreter.pid for parked in self._parked}
 
     def uids(self) -> set[int]:
-        return {parked.interpreter.uid for parked in self._parked.values()}
+        return {parked.interpreter.uid for parked in self._parked}
 
     def _evict(self) -> bool:
-        for key, parked in self._parked.items():
+        for parked in self._parked:
             if not parked.users:
-                del self._parked[key]
+                del self._parked[parked]
                 parked.interpreter.close()
                 return True
         return False

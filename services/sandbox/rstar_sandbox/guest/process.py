@@ -7,13 +7,13 @@ import contextlib
 import json
 import os
 import socket
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import interpreter, kernel
+from rstar_sandbox.guest.channel import channel, greeting
 from rstar_sandbox.guest.loop import Slots
 from rstar_sandbox.guest.outcome import Outcome, Report, Status
 
@@ -29,7 +29,6 @@ FORK_SECONDS = 20.0
 CPU_CHECK_SECONDS = 0.05
 """Smallest pause between two looks at a run's CPU clock."""
 
-_CREDENTIALS = struct.Struct("3i")
 _OWN_DESCRIPTORS = 4
 
 
@@ -69,6 +68,9 @@ class Interpreter:
         self.plain = True
         """Nothing but plain code has run in it, as it said while that was so."""
 
+        self.states: list[bytes] = []
+        """The states it can be put back to, oldest first; the last is the one it is in."""
+
         if pid:
             census.add(pid)
 
@@ -85,7 +87,7 @@ class Interpreter:
 
         `census` holds the pids of all that we know of.
         """
-        ours, theirs, stdout, write_end = _channel()
+        ours, theirs, stdout, write_end = channel()
         pid = kernel.fork_interpreter()
         if pid == 0:
             interpreter.main(write_end, theirs.fileno(), dict(filters), screen, tmp_bytes)
@@ -107,7 +109,7 @@ class Interpreter:
         control = self._control.fileno()
         if not (
             await self._loop.readable([control], time.monotonic() + FORK_SECONDS)
-            and _greeting(self._control, uid)
+            and greeting(self._control, uid)
         ):
             raise RuntimeError("an interpreter could not be set up")
 
@@ -120,7 +122,7 @@ class Interpreter:
         return copies
 
     async def _fork(self, count: int) -> list[Interpreter]:
-        channels = [_channel() for _ in range(count)]
+        channels = [channel() for _ in range(count)]
         descriptors = array.array("i")
         for _, far, _, write_end in channels:
             descriptors.extend((write_end, far.fileno()))
@@ -137,19 +139,19 @@ class Interpreter:
             child = copy._control.fileno()
             # The parent has nothing to say meanwhile, so if it is heard it has ended.
             if child in await self._loop.readable([child, parent], deadline):
-                copy.pid = _greeting(copy._control, self.uid)
+                copy.pid = greeting(copy._control, self.uid)
             if copy.pid:
-                copy.plain = self.plain
+                copy.plain, copy.states = self.plain, list(self.states)
                 self._census.add(copy.pid)
             else:
                 copy.close()
         return [copy for copy in copies if copy.pid]
 
-    async def run(self, code: str, name: str, limits: Limits) -> Outcome:
-        """Run a step in it."""
-        message = f"{name}\0{code}".encode(errors="surrogatepass")
-        outcome = await self._ask(interpreter.RUN + message, limits)
+    async def run(self, code: str, name: str, limits: Limits, state: bytes) -> Outcome:
+        """Run a step in it for good. It is in `state` then, if all went well."""
+        outcome = await self._ask(interpreter.RUN, code, name, limits)
         self.plain = self.plain and outcome.plain
+        self.states = [*(self.states if outcome.undoable else ()), state]
         return outcome
 
     async def attempt(self, code: str, name: str, limits: Limits) -> Outcome:
@@ -157,19 +159,33 @@ class Interpreter:
 
         After an outcome without a report the interpreter is of no use any more.
         """
-        message = f"{name}\0{code}".encode(errors="surrogatepass")
         async with self._turn:
-            return await self._ask(interpreter.TRY + message, limits)
+            return await self._ask(interpreter.TRY, code, name, limits)
+
+    async def advance(self, code: str, name: str, limits: Limits, state: bytes) -> Outcome:
+        """The same, but a step that ends well is undone by `rewind` only."""
+        async with self._turn:
+            outcome = await self._ask(interpreter.ADVANCE, code, name, limits)
+        if outcome.undoable:
+            self.states.append(state)
+        return outcome
+
+    def rewind(self, state: bytes) -> None:
+        """Put it back to a state that it has passed."""
+        place = self.states.index(state)
+        if place < len(self.states) - 1:
+            self._send(interpreter.REWIND + b"%d" % place)
+            del self.states[place + 1 :]
 
     async def judge(self, pair: Mapping[str, str], limits: Limits) -> Outcome:
         """Compare two answers in it."""
-        return await self._ask(interpreter.JUDGE + json.dumps(dict(pair)).encode(), limits)
+        return await self._ask(interpreter.JUDGE, json.dumps(dict(pair)), "", limits)
 
-    async def _ask(self, message: bytes, limits: Limits) -> Outcome:
+    async def _ask(self, kind: bytes, text: str, name: str, limits: Limits) -> Outcome:
         output = bytearray()
         started, used = time.monotonic(), kernel.cpu_seconds(self.pid)
         control, report, limit = self._control.fileno(), None, ""
-        alive = self._send(message)
+        alive = self._send(kind + f"{name}\0{text}".encode(errors="surrogatepass"))
         streams, check = [control, self._stdout], started + limits.cpu
         while alive and not limit:
             ready = await self._loop.readable(streams, min(check, started + limits.wall))
@@ -238,26 +254,3 @@ class Interpreter:
                 return False
             output += data
         return True
-
-
-def _channel() -> tuple[socket.socket, socket.socket, int, int]:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    stdout, write_end = os.pipe()
-    os.set_blocking(stdout, False)
-    return ours, theirs, stdout, write_end
-
-
-def _greeting(control: socket.socket, uid: int) -> int:
-    """The pid of the process that greets us, as the kernel says; 0 when it is not of `uid`."""
-    try:
-        data, ancillary, _, _ = control.recvmsg(
-            16, socket.CMSG_SPACE(_CREDENTIALS.size), socket.MSG_DONTWAIT
-        )
-    except OSError:
-        return 0
-    for level, kind, value in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS) and data:
-            pid, sender, _ = _CREDENTIALS.unpack(value)
-            return pid if sender == uid else 0
-    return 0

@@ -21,30 +21,51 @@ class Stepper:
         self._plain = True
         """Nothing but plain code has run."""
 
+        self._undos: list[Undo] = []
+
     def run(self, code: str, name: str) -> Report:
-        """Run a step for good."""
+        """Run a step for good, remembering how to undo it where that can be known."""
         self._plain = self._plain and self._passes(code)
         if not self._plain:
+            self._undos.clear()
             return run(code, name, self._namespace)
+        undo = self._undo()
         with self._guard.watching(name, refuse=False):
             report = run(code, name, self._namespace)
         self._plain = not self._guard.breached
+        if undo and self._plain:
+            self._undos.append(undo)
+        else:
+            self._undos.clear()
         if report.status == Status.OK and self._plain:
-            return Report(Status.PLAIN)
+            return Report(Status.UNDOABLE if undo else Status.PLAIN)
         return report
 
-    def attempt(self, code: str, name: str) -> Report:
-        """Run a step and undo it, or abstain where undoing it is not certain."""
-        if not self._plain or not self._passes(code):
-            return Report(Status.ABSTAINED)
-        try:
-            undo = Undo(self._namespace, self._screen)
-        except (NotPlain, RecursionError):
+    def attempt(self, code: str, name: str, *, keep: bool = False) -> Report:
+        """Run a step and undo it, or abstain where undoing it is not certain.
+
+        With `keep`, one that ends well is not undone before `rewind`.
+        """
+        if not self._plain or not self._passes(code) or not (undo := self._undo()):
             return Report(Status.ABSTAINED)
         with self._guard.watching(name, refuse=True):
             report = run(code, name, self._namespace)
+        if keep and report.status == Status.OK and not self._guard.breached:
+            self._undos.append(undo)
+            return Report(Status.UNDOABLE)
         undo()
         return Report(Status.ABSTAINED) if self._guard.breached else report
+
+    def rewind(self, place: int) -> None:
+        """Go back to the state after so many undoable steps."""
+        while len(self._undos) > place:
+            self._undos.pop()()
+
+    def _undo(self) -> Undo | None:
+        try:
+            return Undo(self._namespace, self._screen)
+        except (NotPlain, RecursionError):
+            return None
 
     def _passes(self, code: str) -> bool:
         return self._screen.passes(code, libraries(self._namespace))

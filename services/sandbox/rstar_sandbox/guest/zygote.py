@@ -15,9 +15,10 @@ import time
 from typing import Any
 
 from rstar_sandbox.guest import frames, heap
-from rstar_sandbox.guest.jobs import Job, Jobs
+from rstar_sandbox.guest.jobs import Jobs
 from rstar_sandbox.guest.loop import Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
+from rstar_sandbox.guest.orders import Course, Job
 from rstar_sandbox.guest.parking import Parking
 from rstar_sandbox.guest.plain import Screen
 from rstar_sandbox.guest.process import Limits
@@ -77,6 +78,7 @@ class Zygote:
             self._loop, screen, ready=options["prefork"], tmp_bytes=options["tmp_bytes"]
         )
         self._parking = Parking(places=options["parked"], memory_bytes=options["parked_bytes"])
+        self._courses: dict[int, Course] = {}
         self._jobs = Jobs(self._loop, self._nursery, self._parking, Slots(options["parallel"]))
 
     def serve(self) -> None:
@@ -98,17 +100,21 @@ class Zygote:
 
     async def _answer(self, message: frames.Message) -> None:
         answer: frames.Message = {"id": message["id"]}
+        if message["op"] == "cancel":
+            if course := self._courses.get(message["id"]):
+                course.cancel()
+            return
         if message["op"] == "execute":
-            limits = Limits(**message["limits"])
-            result = await self._jobs.execute(
-                Job(
-                    session=message["session"],
-                    seed=message["seed"],
-                    limits=limits,
-                    path=message["path"],
-                    siblings=message["siblings"],
-                )
+            job = Job(
+                session=message["session"],
+                seed=message["seed"],
+                limits=Limits(**message["limits"]),
+                path=message["path"],
+                siblings=message["siblings"],
             )
+            course = self._courses[message["id"]] = Course()
+            result = await self._jobs.execute(job, course)
+            del self._courses[message["id"]]
             answer["outcomes"] = [outcome.to_message() for outcome in result.outcomes]
             answer["cpu"] = result.cpu_seconds
             answer["path_failed"] = result.path_failed
