@@ -1,7 +1,12 @@
-"""`rstar bench e2e`: held-out problems through the whole system, as one JSON line."""
+"""`rstar bench`: one part of the system, or all of it, measured; one JSON line each.
+
+`e2e` drives the running system. The others belong to a service and run in a process of their
+own: this command knows the module's name and nothing else of it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -10,17 +15,45 @@ import typer
 from rstar_cli.commands.grouping import grouped
 from rstar_cli.commands.options import Home, SearchOptions
 
+SERVICES = {
+    "sandbox": ("rstar_sandbox.bench", "Runs in gVisor beside the same without it."),
+    "search": ("rstar_searcher.bench", "The search core and its schedules."),
+    "policy": ("rstar_policy.bench", "Proposals on the engine."),
+    "ppm": ("rstar_ppm.bench", "Scores on its backends."),
+}
+"""Module and summary of each service's own bench."""
+
 
 def app() -> typer.Typer:
     """The `bench` group."""
-    group = typer.Typer(help="Measure the running system.", no_args_is_help=True)
+    group = typer.Typer(help="Measure the system or one part of it.", no_args_is_help=True)
     group.callback()(_bench)
     group.command("e2e")(e2e)
+    for name, (module, summary) in SERVICES.items():
+        group.command(
+            name,
+            help=f"{summary} Arguments go to `python -m {module}`; `rstar bench {name} --help`"
+            " lists them.",
+            short_help=summary,
+            add_help_option=False,
+            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        )(_own_bench(module))
     return group
 
 
+def _own_bench(module: str) -> Callable[[typer.Context], None]:
+    def run_module(context: typer.Context) -> None:
+        import subprocess
+        import sys
+
+        command = [sys.executable, "-m", module, *context.args]
+        raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+    return run_module
+
+
 def _bench() -> None:
-    """Measure the running system."""
+    """Measure the system or one part of it."""
 
 
 @grouped
