@@ -165,6 +165,9 @@ async def serve(parameters: Parameters, *, scale: float, port: int) -> None:
     _say(
         {
             "expansions": len(simulation.expanded),
+            "distinct_expansions": len(set(simulation.expanded)),
+            "aborted_expansions": simulation.aborted,
+            "left_running": simulation.generating + simulation.executing,
             "engine_busy": round(simulation.engine_busy, 3),
             "reactions": len(delays),
             "all": _percentiles(delays),
