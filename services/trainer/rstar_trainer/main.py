@@ -133,7 +133,13 @@ async def serve(
             ppm=settings.ppm_address,
             sandbox=settings.sandbox_address,
         )
-        evolution = Evolution(runs, registry, jobs, lambda: open_tiers(addresses, store, jetstream))
+        evolution = Evolution(
+            runs,
+            registry,
+            jobs,
+            lambda: open_tiers(addresses, settings.peers, store, jetstream),
+            runner.cancel,
+        )
 
         def add_servicers(server: grpc.aio.Server) -> None:
             trainer_pb2_grpc.add_TrainerServiceServicer_to_server(

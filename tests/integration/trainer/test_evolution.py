@@ -21,6 +21,7 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from tests.support.arithmetic_trees import arithmetic_trees
+from tests.support.eventually import eventually
 from tests.support.evolution_world import EvolutionWorld, evolution_world
 from tests.support.servers import nats_server, service
 
@@ -170,6 +171,34 @@ async def test_a_run_goes_through_deaths_in_every_phase_and_does_nothing_twice(
         for name, batch in world.batches.items():
             carries = [problem.HasField("reference") for problem in batch.problems]
             assert carries == ["/eval/" not in name] * len(carries)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_run_that_is_cancelled_takes_its_training_and_its_models_along(
+    tmp_path, nats, store, object_store_settings
+):
+    endless = recipe(rounds=1)
+    endless.rounds[0].policy.training.max_steps = 10**6
+    async with (
+        evolution_world(nats, store, TREES) as (world, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+        began_with = (await world.pointers.current("policy")).version
+        await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="a", recipe=endless))
+        await running.until("a", lambda run: "training the policy" in run.stage)
+        await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="a"))
+        [job] = (await running.jobs.ListJobs(trainer_pb2.ListJobsRequest())).jobs
+        assert (job.job_id, job.state) == ("a-r0-policy", trainer_pb2.JOB_STATE_CANCELLED)
+
+        world.never_ends = "/eval/"
+        measured = recipe(rounds=1)
+        measured.rounds[0].ClearField("ppm")
+        await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="b", recipe=measured))
+        await eventually(lambda: world.published["b/r0/eval/greedy"] == 1, seconds=240)
+        assert (await world.pointers.current("policy")).version != began_with
+        await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="b"))
+        assert (await world.pointers.current("policy")).version == began_with
 
 
 @pytest.mark.slow

@@ -10,18 +10,18 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2
-from rstar_common.errors import Conflict, InvalidInput, RstarError, Unavailable
+from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.rpc import failure_of
-from rstar_trainer.evolution.checks import check_recipe, check_run_name
-from rstar_trainer.evolution.contamination import contaminated
-from rstar_trainer.evolution.estimate import phase_name, plan_rounds, progress, seconds_left
-from rstar_trainer.evolution.problems import PoolProblem, read_set
-from rstar_trainer.evolution.rounds import Material, Rounds
+from rstar_trainer.evolution.checks import check_run_name
+from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
+from rstar_trainer.evolution.orders import put_back
+from rstar_trainer.evolution.preparation import prepare
+from rstar_trainer.evolution.rounds import Rounds
+from rstar_trainer.evolution.rules import ordered_batches, ordered_jobs
 from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
@@ -33,15 +33,6 @@ RETRY_SECONDS = 3.0
 """Pause before a phase is tried again whose store, queue or service is away."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A recipe that can be carried out, and its problems."""
-
-    material: Material
-    plan: list[evolution_pb2.PlannedRound]
-    matches: list[evolution_pb2.Contaminated]
-
-
 class Evolution:
     """The component that carries runs out."""
 
@@ -51,11 +42,13 @@ class Evolution:
         registry: Registry,
         jobs: JobStore,
         tiers: Callable[[], AbstractAsyncContextManager[Tiers]],
+        cancel_job: Callable[[str], Awaitable[object]],
     ) -> None:
         self._runs = runs
         self._registry = registry
         self._jobs = jobs
         self._tiers = tiers
+        self._cancel_job = cancel_job
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._wanted = asyncio.Event()
 
@@ -69,59 +62,6 @@ class Evolution:
             for driver in self._drivers.values():
                 driver.cancel()
 
-    async def prepare(self, recipe: evolution_pb2.Recipe) -> Prepared:
-        """Check a recipe and read its problems.
-
-        Raises:
-            InvalidInput: naming the field at fault.
-        """
-        check_recipe(recipe)
-        store = self._registry.store
-        problems: list[PoolProblem] = []
-        pool_sizes: dict[str, int] = {}
-        for index, pool in enumerate(recipe.pools):
-            members = await read_set(store, pool.problems_key, where=f"pools[{index}]")
-            pool_sizes[pool.name] = len(members)
-            problems += [
-                PoolProblem(pool=pool.name, problem=one, synthetic=pool.synthetic)
-                for one in members
-            ]
-        ids = [one.id for one in problems]
-        if len(set(ids)) < len(ids):
-            twice = next(name for name in ids if ids.count(name) > 1)
-            raise InvalidInput(f"{twice} is in two pools", field="pools")
-        sets = {
-            one.name: await read_set(store, one.problems_key, where=f"evaluation_sets[{index}]")
-            for index, one in enumerate(recipe.evaluation_sets)
-        }
-        matches = await asyncio.to_thread(
-            contaminated, problems, sets, ngram=recipe.decontamination.ngram
-        )
-        _check_overlap(recipe, pool_sizes, matches)
-        if recipe.decontamination.refuse and matches:
-            first = matches[0]
-            raise InvalidInput(
-                f"{len(matches)} training problems resemble evaluation problems; the first: "
-                f"{first.problem_id} and {first.evaluation_problem_id}",
-                field="decontamination.refuse",
-            )
-        return Prepared(
-            material=Material(
-                problems=problems, sets=sets, excluded=frozenset(m.problem_id for m in matches)
-            ),
-            plan=plan_rounds(recipe, pool_sizes, {name: len(each) for name, each in sets.items()}),
-            matches=[
-                evolution_pb2.Contaminated(
-                    pool=match.pool,
-                    problem_id=match.problem_id,
-                    evaluation_set=match.evaluation_set,
-                    evaluation_problem_id=match.evaluation_problem_id,
-                    how=match.how,
-                )
-                for match in matches
-            ],
-        )
-
     async def start(self, run_id: str, recipe: evolution_pb2.Recipe) -> evolution_pb2.Run:
         """Begin a run, or return the one of this name; one that failed is tried again.
 
@@ -130,7 +70,7 @@ class Evolution:
             InvalidInput: the recipe cannot be carried out.
         """
         check_run_name(run_id, field="run_id")
-        prepared = await self.prepare(recipe)
+        prepared = await prepare(self._registry.store, recipe)
         run = evolution_pb2.Run(
             run_id=run_id,
             state=evolution_pb2.RUN_STATE_RUNNING,
@@ -152,7 +92,7 @@ class Evolution:
         return added
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
-        """End a run; ending one that has ended changes nothing."""
+        """End a run and what it ordered; ending one that has ended changes nothing."""
         run = self._runs.get(run_id)
         if run.state in ENDED:
             return run
@@ -165,11 +105,22 @@ class Evolution:
         run.stage = "cancelled"
         run.finished_at.GetCurrentTime()
         await self._runs.save(run)
-        async with self._tiers() as tiers:
-            for report in run.rounds:
-                with contextlib.suppress(RstarError):
-                    await tiers.cancel_batch(report.batch_id)
+        await self._withdraw(run)
         return run
+
+    async def _withdraw(self, run: evolution_pb2.Run) -> None:
+        """End the searches and the training of a run's rounds, and put its best models back.
+
+        What was never ordered, or has ended, is not found: nothing is left to do for it.
+        """
+        async with self._tiers() as tiers:
+            for batch_id in ordered_batches(run):
+                with contextlib.suppress(RstarError):
+                    await tiers.cancel_batch(batch_id)
+        for job_id in ordered_jobs(run):
+            with contextlib.suppress(RstarError):
+                await self._cancel_job(job_id)
+        await put_back(self._registry, run)
 
     async def _start_drivers(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -195,7 +146,7 @@ class Evolution:
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
-        prepared = await self.prepare(run.recipe)
+        prepared = await prepare(self._registry.store, run.recipe)
         async with self._tiers() as tiers:
 
             def tell(stage: str, share: float) -> None:
@@ -235,28 +186,3 @@ class Evolution:
 def _finished(run: evolution_pb2.Run) -> bool:
     done = sum(report.phase == evolution_pb2.ROUND_PHASE_DONE for report in run.rounds)
     return done == len(run.recipe.rounds)
-
-
-def _check_overlap(
-    recipe: evolution_pb2.Recipe,
-    pool_sizes: Mapping[str, int],
-    matches: list,  # type: ignore[type-arg]
-) -> None:
-    """Refuse an evaluation set that lies inside a training pool.
-
-    Raises:
-        InvalidInput: naming the set.
-    """
-    keys = {pool.problems_key: pool.name for pool in recipe.pools}
-    for index, one in enumerate(recipe.evaluation_sets):
-        inside = keys.get(one.problems_key)
-        same = [match for match in matches if match.evaluation_set == one.name]
-        covered = {match.evaluation_problem_id for match in same if match.how == "text"}
-        if inside is None and covered:
-            largest = max(pool_sizes.values())
-            inside = None if len(same) < largest else same[0].pool
-        if inside is not None:
-            raise InvalidInput(
-                f"{one.name} lies inside the training pool {inside}",
-                field=f"evaluation_sets[{index}].path",
-            )

@@ -7,18 +7,17 @@ into the round's report, which the controller stores before the next phase begin
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
-from rstar_common import checkpoints
-from rstar_common.checkpoints import BOOTSTRAP, Model
-from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
+from rstar_common.checkpoints import BOOTSTRAP
+from rstar_common.errors import InvalidInput
 from rstar_trainer.evolution.estimate import phase_name
 from rstar_trainer.evolution.measuring import measure, shares, total_cost
+from rstar_trainer.evolution.orders import Orders, Tell, put_back
 from rstar_trainer.evolution.past import past_results
 from rstar_trainer.evolution.problems import (
     PastResult,
@@ -29,6 +28,7 @@ from rstar_trainer.evolution.problems import (
     spread,
 )
 from rstar_trainer.evolution.rules import (
+    evaluation_batch,
     failed_gates,
     job_name,
     learned_batches,
@@ -36,17 +36,10 @@ from rstar_trainer.evolution.rules import (
     unanswered,
 )
 from rstar_trainer.evolution.tiers import Tiers
-from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
-from rstar_trainer.wire import spec_from
-
-POLL_SECONDS = 1.0
-"""Batches and served versions have states one asks for, and no stream."""
 
 Phase = evolution_pb2.RoundPhase
-Tell = Callable[[str, float], None]
-"""Told what is done now and the share of the phase that is done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +59,9 @@ class Rounds:
     ) -> None:
         self._tiers = tiers
         self._registry = registry
-        self._jobs = jobs
         self._material = material
         self._tell = tell
+        self._orders = Orders(tiers, registry, jobs, tell)
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
@@ -146,14 +139,14 @@ class Rounds:
         round_: evolution_pb2.Round,
         report: evolution_pb2.RoundReport,
     ) -> None:
-        await self._serve("policy", report.search_policy)
+        await self._orders.serve("policy", report.search_policy)
         if report.search_ppm:
-            await self._serve("ppm", report.search_ppm)
+            await self._orders.serve("ppm", report.search_ppm)
         ids = (await self._registry.store.get(report.problems_key)).decode().splitlines()
         by_id = {one.id: one for one in self._material.problems}
         settings = seeded(round_.search, run.recipe.seed, report.round)
         await self._tiers.publish(report.batch_id, [by_id[name].problem for name in ids], settings)
-        batch = await self._batch_ended(report.batch_id, f"searching {len(ids)} problems")
+        batch = await self._orders.batch(report.batch_id, f"searching {len(ids)} problems")
         results = await self._tiers.results(report.batch_id)
         past = await past_results(
             self._registry.store,
@@ -179,7 +172,7 @@ class Rounds:
         job = trainer_pb2.SubmitJobRequest(job_id=report.policy_job, train_policy=round_.policy)
         job.train_policy.batch_ids.extend(learned_batches(run, round_))
         job.train_policy.training.seed = job.train_policy.training.seed or run.recipe.seed
-        record = await self._job_ended(job, "training the policy")
+        record = await self._orders.job(job, "training the policy")
         report.policy_version = record.checkpoint_version
         report.policy_metrics.update(record.metrics)
 
@@ -194,7 +187,7 @@ class Rounds:
         job.train_ppm.batch_ids.extend(learned_batches(run, round_))
         job.train_ppm.policy_version = report.policy_version or run.policy_version
         job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed
-        record = await self._job_ended(job, "training the PPM")
+        record = await self._orders.job(job, "training the PPM")
         report.ppm_version = record.checkpoint_version
         report.ppm_metrics.update(record.metrics)
 
@@ -208,19 +201,19 @@ class Rounds:
         number = len(report.evaluations)
         asked = round_.evaluations[number]
         began = time.monotonic()
-        await self._serve("policy", report.policy_version or report.search_policy)
+        await self._orders.serve("policy", report.policy_version or report.search_policy)
         if ppm := report.ppm_version or run.ppm_version:
-            await self._serve("ppm", ppm)
+            await self._orders.serve("ppm", ppm)
         members = [
             PoolProblem(pool="", problem=problem) for problem in self._material.sets[asked.set]
         ]
         problems = [one.problem for one in spread(members, asked.problems)]
-        batch_id = f"{run.run_id}/r{report.round}/eval/{asked.name}"
+        batch_id = evaluation_batch(run, report, asked)
         settings = seeded(asked.search, run.recipe.seed, report.round)
         settings.mode = types_pb2.SEARCH_MODE_TEST_TIME
         await self._tiers.publish(batch_id, [unanswered(one) for one in problems], settings)
         share = number / len(round_.evaluations)
-        await self._batch_ended(
+        await self._orders.batch(
             batch_id, f"evaluating: {asked.name}", begins=share, part=1 / len(round_.evaluations)
         )
         made = await measure(self._tiers, problems, await self._tiers.results(batch_id))
@@ -243,63 +236,4 @@ class Rounds:
             run.policy_version = report.policy_version or run.policy_version
             run.ppm_version = report.ppm_version or run.ppm_version
         # Evaluation has put the new models in place; the old ones come back if they lost.
-        for model, version in (("policy", run.policy_version), ("ppm", run.ppm_version)):
-            if version:
-                await self._promote(model, version)  # type: ignore[arg-type] # a Literal
-
-    async def _promote(self, model: Model, version: str) -> None:
-        manifest = await checkpoints.read_manifest(self._registry.store, model, version)
-        await self._registry.promote(manifest)
-
-    async def _serve(self, model: Model, version: str) -> None:
-        """Promote a version and wait until its service answers with it."""
-        await self._promote(model, version)
-        while True:
-            try:
-                if await self._tiers.served(model) == version:
-                    return
-            except Unavailable:
-                pass
-            self._tell(f"waiting for the {model} service to serve {version}", 0.0)
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _batch_ended(
-        self, batch_id: str, stage: str, *, begins: float = 0.0, part: float = 1.0
-    ) -> searcher_pb2.Batch:
-        while True:
-            try:
-                batch = await self._tiers.batch(batch_id)
-            except (NotFound, Unavailable):  # not taken in yet, or its searcher is away
-                await asyncio.sleep(POLL_SECONDS)
-                continue
-            ended = batch.done + batch.dead
-            self._tell(
-                f"{stage}: {ended} of {batch.total}", begins + part * ended / max(1, batch.total)
-            )
-            if batch.state == searcher_pb2.BATCH_STATE_DONE:
-                return batch
-            if batch.state == searcher_pb2.BATCH_STATE_CANCELLED:
-                raise InvalidInput("was cancelled", field=batch_id)
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _job_ended(self, request: trainer_pb2.SubmitJobRequest, stage: str) -> JobRecord:
-        record = await self._jobs.add(
-            JobRecord(
-                job_id=request.job_id,
-                spec=spec_from(request),
-                created_at=time.time(),
-                stage="waiting",
-            )
-        )
-        while record.state not in ENDED:
-            self._tell(f"{stage}: {record.stage}", record.progress)
-            await self._jobs.next_change()
-            record = self._jobs.get(request.job_id)
-        if record.state is not JobState.SUCCEEDED:
-            why = record.failure.message if record.failure else record.state.value
-            raise JobEnded(f"job {record.job_id}: {why}")
-        return record
-
-
-class JobEnded(RstarError):
-    """A training job did not make a checkpoint."""
+        await put_back(self._registry, run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_trainer.promotion import MODELS
 
 
 def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
@@ -15,6 +16,27 @@ def job_name(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: s
     """The id of a training job: the same after every death, another after a failure."""
     again = f"-{run.attempts}" if run.attempts else ""
     return f"{run.run_id}-r{report.round}-{model}{again}"
+
+
+def evaluation_batch(
+    run: evolution_pb2.Run, report: evolution_pb2.RoundReport, asked: evolution_pb2.Evaluation
+) -> str:
+    """The id of the batch that measures a round."""
+    return f"{run.run_id}/r{report.round}/eval/{asked.name}"
+
+
+def ordered_batches(run: evolution_pb2.Run) -> list[str]:
+    """Every batch that the last round of a run may have published."""
+    if not run.rounds:
+        return []
+    report = run.rounds[-1]
+    asked = run.recipe.rounds[report.round].evaluations
+    return [report.batch_id, *(evaluation_batch(run, report, one) for one in asked)]
+
+
+def ordered_jobs(run: evolution_pb2.Run) -> list[str]:
+    """Every training job that the last round of a run may have submitted."""
+    return [job_name(run, run.rounds[-1], model) for model in MODELS] if run.rounds else []
 
 
 def seeded(settings: types_pb2.SearchSettings, seed: int, number: int) -> types_pb2.SearchSettings:

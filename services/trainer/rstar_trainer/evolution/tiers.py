@@ -27,6 +27,7 @@ from rstar.v1 import (
 from rstar_common.artifacts import INBOX, ObjectStore
 from rstar_common.bus import publish_once
 from rstar_common.checkpoints import BOOTSTRAP, Model
+from rstar_common.config import PeerSettings
 from rstar_common.errors import InvalidInput, NotFound, Overloaded
 from rstar_common.rpc import call, channel
 from rstar_common.streams import BATCH_SUBMIT, token
@@ -166,7 +167,7 @@ class Tiers:
 
 @asynccontextmanager
 async def open_tiers(
-    addresses: Addresses, store: ObjectStore, jetstream: JetStreamContext
+    addresses: Addresses, peers: PeerSettings, store: ObjectStore, jetstream: JetStreamContext
 ) -> AsyncGenerator[Tiers]:
     """Channels for the length of a run."""
     addresses.check()
@@ -177,7 +178,7 @@ async def open_tiers(
     async with AsyncExitStack() as stack:
 
         async def wire(name: str) -> grpc.aio.Channel:
-            return await stack.enter_async_context(channel(first[name]))
+            return await stack.enter_async_context(channel(first[name], peers))
 
         yield Tiers(
             store,

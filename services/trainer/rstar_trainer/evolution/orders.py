@@ -1,0 +1,113 @@
+"""What a round orders of others and waits for: models served, batches searched, jobs trained.
+
+Every order has a name that is a function of its round's, so that giving it again after a
+death finds the first one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2
+from rstar_common import checkpoints
+from rstar_common.checkpoints import Model
+from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_trainer.evolution.tiers import Tiers
+from rstar_trainer.job import ENDED, JobRecord, JobState
+from rstar_trainer.job_store import JobStore
+from rstar_trainer.promotion import Registry
+from rstar_trainer.wire import spec_from
+
+POLL_SECONDS = 1.0
+"""Batches and served versions have states one asks for, and no stream."""
+
+Tell = Callable[[str, float], None]
+"""Told what is done now and the share of the phase that is done."""
+
+
+class JobEnded(RstarError):
+    """A training job did not make a checkpoint."""
+
+
+class Orders:
+    """Gives orders and tells how far they are."""
+
+    def __init__(self, tiers: Tiers, registry: Registry, jobs: JobStore, tell: Tell) -> None:
+        self._tiers = tiers
+        self._registry = registry
+        self._jobs = jobs
+        self._tell = tell
+
+    async def serve(self, model: Model, version: str) -> None:
+        """Promote a version and wait until its service answers with it."""
+        await promote(self._registry, model, version)
+        while True:
+            try:
+                if await self._tiers.served(model) == version:
+                    return
+            except Unavailable:
+                pass
+            self._tell(f"waiting for the {model} service to serve {version}", 0.0)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def batch(
+        self, batch_id: str, stage: str, *, begins: float = 0.0, part: float = 1.0
+    ) -> searcher_pb2.Batch:
+        """Wait until a batch has ended; it fills `part` of the phase from `begins` on.
+
+        Raises:
+            InvalidInput: somebody cancelled it.
+        """
+        while True:
+            try:
+                batch = await self._tiers.batch(batch_id)
+            except (NotFound, Unavailable):  # not taken in yet, or its searcher is away
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            ended = batch.done + batch.dead
+            self._tell(
+                f"{stage}: {ended} of {batch.total}", begins + part * ended / max(1, batch.total)
+            )
+            if batch.state == searcher_pb2.BATCH_STATE_DONE:
+                return batch
+            if batch.state == searcher_pb2.BATCH_STATE_CANCELLED:
+                raise InvalidInput("was cancelled", field=batch_id)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def job(self, request: trainer_pb2.SubmitJobRequest, stage: str) -> JobRecord:
+        """Submit a training job and wait until it has made its checkpoint.
+
+        Raises:
+            JobEnded: it made none.
+        """
+        record = await self._jobs.add(
+            JobRecord(
+                job_id=request.job_id,
+                spec=spec_from(request),
+                created_at=time.time(),
+                stage="waiting",
+            )
+        )
+        while record.state not in ENDED:
+            self._tell(f"{stage}: {record.stage}", record.progress)
+            await self._jobs.next_change()
+            record = self._jobs.get(request.job_id)
+        if record.state is not JobState.SUCCEEDED:
+            why = record.failure.message if record.failure else record.state.value
+            raise JobEnded(f"job {record.job_id}: {why}")
+        return record
+
+
+async def promote(registry: Registry, model: Model, version: str) -> None:
+    """Move the pointer to a version that is in the store."""
+    await registry.promote(await checkpoints.read_manifest(registry.store, model, version))
+
+
+async def put_back(registry: Registry, run: evolution_pb2.Run) -> None:
+    """Promote what a run holds to be best: its rounds put others in place to search and measure."""
+    if run.policy_version:
+        await promote(registry, "policy", run.policy_version)
+    if run.ppm_version:
+        await promote(registry, "ppm", run.ppm_version)
