@@ -16,7 +16,6 @@ from rstar_cli.problem_forms import read_form
 from rstar_cli.recipe import RecipeFile, digest
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import InvalidInput
-from rstar_common.rpc import channel
 
 
 async def runs_as_they_change(
@@ -82,5 +81,5 @@ async def evolution_stub(
     home: Path | None,
 ) -> AsyncGenerator[evolution_pb2_grpc.EvolutionServiceAsyncStub]:
     """The trainer, asked about runs."""
-    async with channel(endpoints(home).trainer) as wire:
+    async with endpoints(home).dial("trainer") as wire:
         yield evolution_pb2_grpc.EvolutionServiceStub(wire)

@@ -26,6 +26,7 @@ from rstar_cli.commands import (
     doctor,
     evaluate,
     evolve,
+    jobs,
     keys,
     report,
     solve,
@@ -68,8 +69,8 @@ def app() -> typer.Typer:
             checkpoints.checkpoints,
             checkpoints.promote,
             checkpoints.download_checkpoint,
-            train.jobs,
-            train.cancel_job,
+            jobs.jobs,
+            jobs.cancel_job,
         ),
     }.items():
         for command in commands:

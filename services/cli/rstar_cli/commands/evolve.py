@@ -1,4 +1,4 @@
-"""`rstar evolve RECIPE` and what belongs to it: runs of self-evolution."""
+"""`rstar evolve RECIPE`: begin a run of self-evolution and watch it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from rstar_cli.commands import runs
 from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from rstar.v1 import evolution_pb2, evolution_pb2_grpc
+    from rstar.v1 import evolution_pb2_grpc
     from rstar_cli.recipe import RecipeFile
-
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 
 
 class RecipeFirst(TyperGroup):
@@ -38,11 +35,11 @@ def app() -> typer.Typer:
         cls=RecipeFirst,
     )
     group.command("run")(evolve)
-    group.command("status")(status)
-    group.command("list")(list_runs)
-    group.command("cancel")(cancel)
-    group.command("export")(export)
-    group.command("import")(import_run)
+    group.command("status")(runs.status)
+    group.command("list")(runs.list_runs)
+    group.command("cancel")(runs.cancel)
+    group.command("export")(runs.export)
+    group.command("import")(runs.import_run)
     return group
 
 
@@ -159,141 +156,3 @@ async def _watch(
         console().print(f"{run_id}: {run.failure.message or state_of(run)}")
     if run.state != evolution_pb2.RUN_STATE_SUCCEEDED:
         raise typer.Exit(1)
-
-
-def status(run_id: RunId, json: Json = False, home: Home = None) -> None:
-    """Show how far a run is.
-
-    Example: rstar evolve status smoke --json
-    """
-    from rstar_cli.output import as_json, console, emit_json, run
-    from rstar_cli.views.evolution import rounds_table, runs_table
-
-    found = run(_get(home, run_id))
-    if json:
-        emit_json(as_json(found))
-    else:
-        console().print(runs_table([found]))
-        console().print(rounds_table(found))
-
-
-async def _get(home: Path | None, run_id: str) -> evolution_pb2.Run:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-    from rstar_common.rpc import call
-
-    async with evolution_stub(home) as stub:
-        return (await call(stub.GetRun(evolution_pb2.GetRunRequest(run_id=run_id), timeout=30))).run
-
-
-def list_runs(json: Json = False, home: Home = None) -> None:
-    """List the runs.
-
-    Example: rstar evolve list
-    """
-    from rstar_cli.output import as_json, console, emit_json, run
-    from rstar_cli.views.evolution import runs_table
-
-    found = run(_list(home))
-    if json:
-        emit_json([as_json(one) for one in found])
-    else:
-        console().print(runs_table(found))
-
-
-async def _list(home: Path | None) -> list[evolution_pb2.Run]:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-    from rstar_common.rpc import call
-
-    async with evolution_stub(home) as stub:
-        request = evolution_pb2.ListRunsRequest(page_size=100)
-        return list((await call(stub.ListRuns(request, timeout=30))).runs)
-
-
-def cancel(run_id: RunId, json: Json = False, home: Home = None) -> None:
-    """End a run; what it made stays.
-
-    Example: rstar evolve cancel smoke
-    """
-    from rstar_cli.output import as_json, console, emit_json, run
-
-    found = run(_cancel(home, run_id))
-    if json:
-        emit_json(as_json(found))
-    else:
-        console().print(f"{run_id} is cancelled")
-
-
-async def _cancel(home: Path | None, run_id: str) -> evolution_pb2.Run:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-    from rstar_common.rpc import call
-
-    async with evolution_stub(home) as stub:
-        request = evolution_pb2.CancelRunRequest(run_id=run_id)
-        return (await call(stub.CancelRun(request, timeout=60))).run
-
-
-def export(
-    run_id: RunId,
-    output: Annotated[Path, typer.Option("-o", "--out", "--output", help="Archive to write.")],
-    home: Home = None,
-) -> None:
-    """Write everything of a run that has ended into one tar archive.
-
-    Example: rstar evolve export smoke -o smoke.tar
-    """
-    from rstar_cli.output import console, run
-
-    size = run(_export(home, run_id, output))
-    console().print(f"wrote {size:,} bytes to {output}")
-
-
-async def _export(home: Path | None, run_id: str, output: Path) -> int:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-
-    staging = output.with_name(output.name + ".part")
-    size = 0
-    try:
-        async with evolution_stub(home) as stub:
-            with staging.open("wb") as file:
-                request = evolution_pb2.ExportRunRequest(run_id=run_id)
-                async for reply in stub.ExportRun(request):
-                    size += file.write(reply.chunk)
-        staging.replace(output)
-    finally:
-        staging.unlink(missing_ok=True)
-    return size
-
-
-def import_run(
-    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE.tar", dir_okay=False)],
-    home: Home = None,
-) -> None:
-    """Take in a run that was exported elsewhere.
-
-    Example: rstar evolve import smoke.tar
-    """
-    from rstar_cli.output import console, run
-    from rstar_common.errors import InvalidInput
-
-    if not archive.is_file():
-        raise InvalidInput("no such file", field=str(archive))
-    found = run(_import(home, archive))
-    console().print(f"imported {found.run_id}; see it with: rstar evolve status {found.run_id}")
-
-
-async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-    from rstar_common.rpc import call
-
-    async def chunks() -> AsyncIterator[evolution_pb2.ImportRunRequest]:
-        with archive.open("rb") as file:
-            while chunk := file.read(2**20):
-                yield evolution_pb2.ImportRunRequest(chunk=chunk)
-
-    async with evolution_stub(home) as stub:
-        return (await call(stub.ImportRun(chunks(), timeout=600))).run

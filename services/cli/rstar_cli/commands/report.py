@@ -47,10 +47,10 @@ async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curv
     from rstar_cli.connection import endpoints
     from rstar_common.artifacts import ObjectStore
     from rstar_common.errors import NotFound
-    from rstar_common.rpc import call, channel
+    from rstar_common.rpc import call
 
     where = endpoints(home)
-    async with channel(where.trainer) as wire:
+    async with where.dial("trainer") as wire:
         stub = evolution_pb2_grpc.EvolutionServiceStub(wire)
         request = evolution_pb2.GetRunRequest(run_id=run_id)
         run = (await call(stub.GetRun(request, timeout=30))).run

@@ -1,9 +1,10 @@
-"""`rstar train policy|ppm`, `jobs`, `cancel-job`: training runs of the trainer service."""
+"""`rstar train policy|ppm`: submit a training job and watch it."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,25 @@ class TrainingOptions:
         )
 
 
+AgreementFilter = Annotated[
+    bool, typer.Option("--agreement-filter", help="Prefer programs that agree across problems.")
+]
+
+
+class Objective(StrEnum):
+    """What a PPM learns to tell apart."""
+
+    PAIRWISE = "pairwise"
+    Q_REGRESSION = "q-regression"
+    OUTCOME = "outcome"
+
+    def to_proto(self) -> trainer_pb2.PpmObjective.ValueType:
+        """As sent."""
+        from rstar.v1 import trainer_pb2
+
+        return trainer_pb2.PpmObjective.Value(f"PPM_OBJECTIVE_{self.name}")
+
+
 def app() -> typer.Typer:
     """The `train` group."""
     group = typer.Typer(help="Train a model from finished searches.", no_args_is_help=True)
@@ -70,9 +90,7 @@ def train_policy(
     trajectories: Annotated[
         int, typer.Option(min=0, help="Right trajectories kept a problem; 0: the default.")
     ] = 0,
-    agreement_filter: Annotated[
-        bool, typer.Option("--agreement-filter", help="Prefer programs that agree across problems.")
-    ] = False,
+    agreement_filter: AgreementFilter = False,
     prompt_format: Annotated[str, typer.Option(help="Empty: the default.")] = "",
     training: TrainingOptions,
     json: Json = False,
@@ -108,6 +126,10 @@ def train_ppm(
     steps_per_side: Annotated[
         int, typer.Option(min=0, help="Steps kept a prefix and side; 0: the default.")
     ] = 0,
+    agreement_filter: AgreementFilter = False,
+    objective: Annotated[
+        Objective, typer.Option(help="Pairs of steps, each step's Q, or whole trajectories.")
+    ] = Objective.PAIRWISE,
     training: TrainingOptions,
     json: Json = False,
     home: Home = None,
@@ -123,6 +145,8 @@ def train_ppm(
         policy_version=policy_version,
         min_margin=min_margin,
         steps_per_side=steps_per_side,
+        agreement_filter=agreement_filter,
+        objective=objective.to_proto(),
         training=training.to_proto(),
     )
     _submit(home, trainer_pb2.SubmitJobRequest(train_ppm=job), training, json=json)
@@ -178,57 +202,3 @@ async def _train(
         console().print(job_outcome(job))
     if job.state != trainer_pb2.JOB_STATE_SUCCEEDED:
         raise typer.Exit(1)
-
-
-def jobs(json: Json = False, home: Home = None) -> None:
-    """List the training jobs.
-
-    Example: rstar jobs
-    """
-    from rstar_cli.output import as_json, console, emit_json, run
-    from rstar_cli.views.training import jobs_table
-
-    found = run(_jobs(home))
-    if json:
-        emit_json([as_json(job) for job in found])
-    else:
-        console().print(jobs_table(found))
-
-
-async def _jobs(home: Path | None) -> list[trainer_pb2.Job]:
-    from rstar.v1 import trainer_pb2, trainer_pb2_grpc
-    from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call
-
-    async with endpoints(home).dial("trainer") as wire:
-        stub = trainer_pb2_grpc.TrainerServiceStub(wire)
-        request = trainer_pb2.ListJobsRequest(page_size=100)
-        return list((await call(stub.ListJobs(request, timeout=30))).jobs)
-
-
-def cancel_job(
-    job_id: Annotated[str, typer.Argument(metavar="JOB")], json: Json = False, home: Home = None
-) -> None:
-    """End a training job.
-
-    Example: rstar cancel-job train-ppm-20260101-120000-ab12
-    """
-    from rstar_cli.output import as_json, console, emit_json, run
-    from rstar_cli.views.training import jobs_table
-
-    job = run(_cancel_job(home, job_id))
-    if json:
-        emit_json(as_json(job))
-    else:
-        console().print(jobs_table([job]))
-
-
-async def _cancel_job(home: Path | None, job_id: str) -> trainer_pb2.Job:
-    from rstar.v1 import trainer_pb2, trainer_pb2_grpc
-    from rstar_cli.connection import endpoints
-    from rstar_common.rpc import call
-
-    async with endpoints(home).dial("trainer") as wire:
-        stub = trainer_pb2_grpc.TrainerServiceStub(wire)
-        request = trainer_pb2.CancelJobRequest(job_id=job_id)
-        return (await call(stub.CancelJob(request, timeout=30))).job
