@@ -3,6 +3,9 @@
 While one batch is computed the next calls gather; nobody waits for a timer. A caller that
 leaves takes its call with it unless it is already being computed. Torch runs in the one
 worker thread only, so the event loop never blocks.
+
+How long a new call would wait is known from what is queued and how fast the last batches
+went; admission refuses by it (`wait_seconds`).
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ SCORES = Counter("rstar_ppm_scores_total", "Prefixes scored.")
 WAITING = Gauge("rstar_ppm_waiting_calls", "Calls that wait for a batch.")
 
 
+PACE_MEMORY = 0.8
+"""Weight of the batches before in the pace, each time one is computed."""
+
+
 class Scorer(Protocol):
     """What scores a batch; `RewardModel` is one."""
 
@@ -52,15 +59,30 @@ class Batcher:
         self._max_batch_tokens = max_batch_tokens
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
+        self._queued_tokens = 0
+        """Of calls that wait or are being computed."""
+
+        self._seconds_a_token = 0.0
+        """By the last batches; 0 before the first."""
+
         self._thread = ThreadPoolExecutor(1, "scoring", initializer=on_thread_start)
 
     async def score(self, scorer: Scorer, call: ScoringCall) -> CallScores:
         """Score `call` in some batch. Admission is the caller's business."""
         result: asyncio.Future[CallScores] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(scorer, call, result))
+        self._queued_tokens += call.tokens
         WAITING.set(len(self._waiting))
         self._arrived.set()
-        return await result
+        try:
+            return await result
+        finally:
+            self._queued_tokens -= call.tokens
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long a call that came now would wait for its batch, at the pace of the last ones."""
+        return self._queued_tokens * self._seconds_a_token
 
     async def run(self, stop: asyncio.Event) -> None:
         """Compute batches until `stop` is set and nobody waits."""
@@ -86,6 +108,7 @@ class Batcher:
             return
         calls = [waiting.call for waiting in batch]
         loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
             results = await loop.run_in_executor(self._thread, batch[0].scorer.score, calls)
         except Exception as error:  # handed on to every caller; a bug must not end in silence
@@ -93,6 +116,7 @@ class Batcher:
                 if not waiting.result.done():
                     waiting.result.set_exception(error)
             return
+        self._went(sum(call.tokens for call in calls), loop.time() - started)
         BATCH_CALLS.observe(len(batch))
         for waiting, result in zip(batch, results, strict=True):
             COMPUTED_TOKENS.inc(result.computed_tokens)
@@ -100,6 +124,12 @@ class Batcher:
             SCORES.inc(len(result.scores))
             if not waiting.result.done():
                 waiting.result.set_result(result)
+
+    def _went(self, tokens: int, seconds: float) -> None:
+        # By the calls' tokens and not by those computed: what waits is known by no other.
+        pace = seconds / max(1, tokens)
+        memory = PACE_MEMORY if self._seconds_a_token else 0.0
+        self._seconds_a_token = memory * self._seconds_a_token + (1 - memory) * pace
 
     def _take(self) -> list[_Waiting]:
         """Calls to one model, oldest first, as many as fit a padded batch."""

@@ -55,6 +55,10 @@ class PpmSettings(ServiceSettings):
     max_inflight: int = Field(default=256, ge=1)
     """Calls admitted at once; the next one is refused."""
 
+    max_wait_seconds: float = Field(default=5.0, gt=0)
+    """A call that would wait longer, at the pace of the last ones, is refused with a hint: a slow
+    machine admits fewer."""
+
     max_batch_tokens: int = Field(default=0, ge=0)
     """Tokens of one forward pass, padding included; one call may exceed it alone. 0: 1,024 on a
     CPU, where a larger pass is no faster and everyone in it waits for all of it; 8,192 on a GPU."""
@@ -104,6 +108,7 @@ async def serve(
         versions,
         batcher,
         max_inflight=settings.max_inflight,
+        max_wait_seconds=settings.max_wait_seconds,
         timeout_seconds=settings.timeout_seconds,
     )
     async with AsyncExitStack() as stack:

@@ -42,11 +42,13 @@ class PpmServicer(ppm_pb2_grpc.PpmServiceServicer):
         batcher: Batcher,
         *,
         max_inflight: int,
+        max_wait_seconds: float,
         timeout_seconds: float,
     ) -> None:
         self._versions = versions
         self._batcher = batcher
         self._max_inflight = max_inflight
+        self._max_wait_seconds = max_wait_seconds
         self._timeout_seconds = timeout_seconds
         self._inflight = 0
 
@@ -91,6 +93,12 @@ class PpmServicer(ppm_pb2_grpc.PpmServiceServicer):
         # Refuse rather than queue: a caller that is told "full" can try another replica.
         if self._inflight >= self._max_inflight:
             raise Overloaded(f"{self._inflight} calls in flight", retry_after_seconds=0.1)
+        wait = self._batcher.wait_seconds
+        if wait > self._max_wait_seconds:
+            raise Overloaded(
+                f"{self._inflight} calls in flight are {wait:.1f} s of work",
+                retry_after_seconds=max(0.1, wait - self._max_wait_seconds),
+            )
         self._inflight += 1
         try:
             yield
