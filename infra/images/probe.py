@@ -17,22 +17,24 @@ import sys
 TORCH = frozenset({"torch", "transformers", "numpy", "safetensors", "sympy"})
 ENGINES = frozenset({"sglang", "sgl_kernel", "vllm"})
 FRONTENDS = frozenset({"typer", "pyarrow", "rstar_cli", "rstar_client"})
-JUDGES = frozenset({"math_verify", "latex2sympy2_extended", "sympy"})
 SERVICES = ("searcher", "policy", "ppm", "sandbox", "trainer")
 
 FORBIDDEN = {
-    "searcher": TORCH | ENGINES | FRONTENDS | JUDGES | {"tokenizers", "httpx"},
+    "searcher": TORCH | ENGINES | FRONTENDS | {"tokenizers", "httpx"},
     # Tokenizers import no torch; the engine is another process.
-    "policy": TORCH | ENGINES | FRONTENDS | JUDGES,
+    "policy": TORCH | ENGINES | FRONTENDS,
     # torch brings sympy itself.
-    "ppm": ENGINES | FRONTENDS | {"math_verify"},
+    "ppm": ENGINES | FRONTENDS,
     # The guest's packages live in the guest.
-    "sandbox": TORCH | ENGINES | FRONTENDS | JUDGES | {"tokenizers", "httpx", "nats", "obstore"},
-    "trainer": ENGINES | FRONTENDS | {"math_verify"},
+    "sandbox": TORCH | ENGINES | FRONTENDS | {"tokenizers", "httpx", "nats", "obstore"},
+    "trainer": ENGINES | FRONTENDS,
 }
 
-NOT_OURS_TO_RUN = {"sandbox": ("rstar_sandbox.guest",), "searcher": ("rstar_searcher.bench",)}
-"""The guest runs in gVisor only; the bench is started by hand."""
+NOT_OURS_TO_RUN = {
+    "sandbox": ("rstar_sandbox.guest", "rstar_sandbox.bench"),
+    "searcher": ("rstar_searcher.bench",),
+}
+"""The guest runs in gVisor only; a bench is started by hand."""
 
 
 def load(service: str, *, main_only: bool) -> set[str]:

@@ -1,7 +1,8 @@
-"""Compile the guest's modules ahead, without docstrings.
+"""Compile the guest's modules ahead, their docstrings empty.
 
 Docstrings are a tenth of what an interpreter with sympy keeps in memory, and a fork pays for all
-memory it touches. Asserts stay: leaving them out would change what code does.
+memory it touches. Empty and not gone: some modules work on those of others when they are imported.
+Asserts stay: leaving them out would change what code does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from pathlib import Path
 
 UNCHECKED_HASH = (1).to_bytes(4, "little")
 """Flags of a .pyc that is used without a look at its source."""
+
+DOCUMENTED_PACKAGES = frozenset({"numpy"})
+"""Keep their docstrings: `numpy.ma` refuses to load unless it finds certain words in them."""
 
 FILES_WORTH_A_PROCESS = 200
 
@@ -47,7 +51,8 @@ def _compile(file: Path, *, directory: Path, inside: str) -> None:
     name = f"{inside}/{file.relative_to(directory)}"
     try:
         tree = ast.parse(source, name)
-        _remove_docstrings(tree)
+        if file.relative_to(directory).parts[0] not in DOCUMENTED_PACKAGES:
+            _empty_docstrings(tree)
         code = compile(tree, name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return  # templates and the like, never imported
@@ -57,10 +62,11 @@ def _compile(file: Path, *, directory: Path, inside: str) -> None:
     target.write_bytes(header + marshal.dumps(code))
 
 
-def _remove_docstrings(tree: ast.AST) -> None:
+def _empty_docstrings(tree: ast.AST) -> None:
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
+            empty = ast.Expr(ast.copy_location(ast.Constant(""), node.body[0]))
+            node.body[0] = ast.copy_location(empty, node.body[0])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ PACKAGES = "/opt/packages"
 GUEST = "/opt/rstar"
 
 DEFAULT_CACHE = Path("~/.cache/rstar/sandbox")
-DEFAULT_REQUIREMENTS = Path(__file__).parents[3] / "infra" / "gvisor" / "guest-requirements.txt"
+DEFAULT_REQUIREMENTS = Path(__file__).parent / "guest-requirements.txt"
 
 _GUEST_SOURCE = Path(__file__).parent / "guest"
 _UNNEEDED = (
@@ -62,7 +62,7 @@ def ensure(cache: Path, requirements: Path) -> Rootfs:
     cache.mkdir(parents=True, exist_ok=True)
     wanted = _pins(requirements.read_text())
     executable = Path(sys.executable).resolve()
-    base = _hash([wanted.encode(), sys.version.encode(), str(executable).encode(), b"layout 2"])
+    base = _hash([wanted.encode(), sys.version.encode(), str(executable).encode(), b"layout 3"])
     code = _hash(
         part for file in _guest_files() for part in (file.name.encode(), file.read_bytes())
     )

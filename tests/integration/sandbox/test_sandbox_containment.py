@@ -234,3 +234,20 @@ resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 """
     outcome = await sandbox.run(code)
     assert outcome.exception.type in ("ValueError", "PermissionError", "OSError")
+
+
+async def test_devices_of_administrators_cannot_be_opened(sandbox: SandboxClient):
+    code = (
+        "import os\nfor name in ('fuse', 'net/tun', 'ptmx', 'pts/ptmx', 'null'):\n"
+        "    try:\n        os.close(os.open(f'/dev/{name}', os.O_RDWR))\n"
+        "        print(name)\n    except OSError:\n        pass"
+    )
+    assert await sandbox.printed(code) == "null\n"
+
+
+async def test_what_reads_docstrings_at_import_can_be_imported(sandbox: SandboxClient):
+    code = (
+        "import numpy.ma, sympy.vector, sympy.physics.mechanics\nfrom sympy import *\n"
+        "x = symbols('x')\nprint(lambdify(x, x**2 + 1, 'numpy')(2), numpy.ma.array([1, 2]).sum())"
+    )
+    assert await sandbox.printed(code) == "5 3\n"

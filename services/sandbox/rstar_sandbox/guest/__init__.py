@@ -1,4 +1,4 @@
-"""All the code of ours that enters the sandbox: standard library, sympy and math-verify only.
+"""All the code of ours that enters the sandbox: standard library and sympy only.
 
 A *zygote* (`zygote`) with everything imported forks *interpreters* (`interpreter`), which run
 steps. It drives them through `process`, keeps those worth forking in `parking`, and answers the

@@ -5,6 +5,7 @@ Called with the GIL held (`PyDLL`): nothing else may run between a `clone` and w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -51,6 +52,13 @@ def own_mounts(tmp_bytes: int) -> None:
     _check(_libc.mount(b"tmpfs", b"/tmp", b"tmpfs", flags, options), "mount /tmp")
     flags |= MS_RDONLY | MS_NOEXEC
     _check(_libc.mount(b"tmpfs", b"/proc", b"tmpfs", flags, b"size=4096"), "mount /proc")
+
+
+def close_devices() -> None:
+    """Leave to root what only a machine's administrator would open."""
+    for name in ("fuse", "ptmx", "pts/ptmx", "net/tun"):
+        with contextlib.suppress(OSError):  # not every gVisor has them
+            os.chmod(f"/dev/{name}", 0o600)  # noqa: PTH101
 
 
 def become(uid: int) -> None:

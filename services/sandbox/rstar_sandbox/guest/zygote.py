@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from rstar_sandbox.guest import frames, heap
+from rstar_sandbox.guest import frames, heap, kernel
 from rstar_sandbox.guest.jobs import Jobs
 from rstar_sandbox.guest.loop import Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
@@ -34,6 +34,9 @@ PRELOADED = (
 SWEEP_SECONDS = 1.0
 """How often parked interpreters are looked at."""
 
+SETTLE_CHECK_SECONDS = 0.02
+"""Between two looks at whether all interpreters that are kept ready have been forked."""
+
 MAX_OPEN_FILES = 8192
 
 HOST_IN, HOST_OUT = 0, 1
@@ -44,6 +47,7 @@ def main() -> None:
     options = frames.decode(sys.argv[1].encode())
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(MAX_OPEN_FILES, hard), hard))
+    kernel.close_devices()
     gc.disable()
     _load()
     screen = Screen()
@@ -127,6 +131,9 @@ class Zygote:
                 answer["verdict"] = [
                     outcome.report.status, outcome.report.type, outcome.report.message,
                 ]  # fmt: skip
+        elif message["op"] == "settle":
+            while not self._nursery.is_grown:
+                await self._loop.readable([], time.monotonic() + SETTLE_CHECK_SECONDS)
         elif message["op"] == "ping":
             answer["parked"] = len(self._parking)
             answer["zygote_cpu"] = time.process_time()
