@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
 """A sandbox that is not ready by then has a fault that waiting will not cure."""
 
+RESTORE_SECONDS = 10.0
+"""One restored is up in a fraction of a second, or never."""
+
 FAREWELL_SECONDS = 3.0
 """How long a sandbox may take to end once its input is closed."""
 
@@ -55,10 +58,17 @@ class Container:
     def alive(self) -> bool:
         return not self.ended.is_set()
 
+    @property
+    def pid(self) -> int:
+        """Of its process on the host, the root of a tree of them."""
+        return self._process.pid
+
     async def ask(
         self, message: frames.Message, *, timeout_seconds: float | None
     ) -> frames.Message:
         """Send a request and wait for its answer.
+
+        Whoever stops waiting, by timeout or cancellation, stops the work too.
 
         Raises:
             SandboxDied: it ended first.
@@ -76,6 +86,8 @@ class Container:
                 return await answer
         finally:
             del self._pending[number]
+            if not answer.done() or answer.cancelled():
+                self._process.stdin.write(frames.encode({"op": "cancel", "id": number}))
 
     async def watch(self) -> None:
         """Ask for a sign of life now and then; end the sandbox when there is none."""
@@ -119,6 +131,17 @@ class Container:
             raise SandboxDied(f"it did not become ready: {error!r}") from error
         raise SandboxDied("it ended while starting")
 
+    async def revived(self) -> None:
+        """Wait for a sign of life of one that was restored.
+
+        Raises:
+            SandboxDied: there is none.
+        """
+        try:
+            await self.ask({"op": "ping"}, timeout_seconds=RESTORE_SECONDS)
+        except TimeoutError as error:
+            raise SandboxDied("it did not come back to life") from error
+
     async def listen_to_complaints(self) -> None:
         """Log what the sandbox says on stderr. Never untrusted text: steps have none."""
         assert self._process.stderr is not None
@@ -149,8 +172,11 @@ async def container(
     platform: str,
     memory_bytes: int,
     cgroups: bool,
+    image: Path | None = None,
 ) -> AsyncGenerator[Container]:
     """Run a sandbox while the block lasts. It leaves no process and no state behind.
+
+    With an `image` it goes on from that checkpoint instead of starting.
 
     Raises:
         Unavailable: it does not start; the message ends with what runsc had to say.
@@ -158,8 +184,13 @@ async def container(
     bundle = bundles / sandbox_id
     cgroup = f"/{CGROUP_PARENT}/{sandbox_id}" if cgroups else ""
     write_bundle(bundle, rootfs, options, memory_bytes=memory_bytes, cgroup=cgroup)
+    command = (
+        runsc.restore(sandbox_id, bundle, image, platform=platform, cgroups=cgroups)
+        if image
+        else runsc.run(sandbox_id, bundle, platform=platform, cgroups=cgroups)
+    )
     process = await asyncio.create_subprocess_exec(
-        *runsc.run(sandbox_id, bundle, platform=platform, cgroups=cgroups),
+        *command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -168,14 +199,18 @@ async def container(
     tasks = [asyncio.create_task(box.listen_to_complaints())]
     try:
         try:
-            await box.ready()
+            if not image:
+                await box.ready()
+            tasks.append(asyncio.create_task(box.serve()))
+            if image:
+                await box.revived()
         except SandboxDied as error:
             box.end()
             await runsc.destroy(sandbox_id)
             await asyncio.wait(tasks, timeout=FAREWELL_SECONDS)
             said = " | ".join(box.last_words)
             raise Unavailable(f"a sandbox does not start: {error}; runsc said: {said}") from error
-        tasks += [asyncio.create_task(box.serve()), asyncio.create_task(box.watch())]
+        tasks.append(asyncio.create_task(box.watch()))
         yield box
     finally:
         box.end()

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client import Counter
 
 from rstar_common.errors import Unavailable
 from rstar_sandbox.bundle import GuestOptions
+from rstar_sandbox.checkpoint import Checkpoint
 from rstar_sandbox.container import Container, SandboxDied, container
 from rstar_sandbox.rootfs import Rootfs
 from rstar_sandbox.runsc import Runsc
@@ -44,7 +46,30 @@ class Environment:
     bundles: Path
 
 
-_names = itertools.count(1)
+_numbers = itertools.count(1)
+
+
+def new_container(
+    settings: SandboxSection, environment: Environment, image: Path | None = None
+) -> AbstractAsyncContextManager[Container]:
+    """A sandbox that is up while the block lasts, going on from a checkpoint if one is given."""
+    return container(
+        environment.runsc,
+        environment.rootfs,
+        GuestOptions(
+            parallel=settings.parallel,
+            parked=settings.parked,
+            parked_bytes=int(settings.memory_bytes * settings.parked_share),
+            prefork=settings.prefork,
+            tmp_bytes=TMP_BYTES,
+        ),
+        sandbox_id=f"rstar-{os.getpid()}-{next(_numbers)}",
+        bundles=environment.bundles,
+        platform=environment.platform,
+        memory_bytes=settings.memory_bytes,
+        cgroups=environment.cgroups,
+        image=image,
+    )
 
 
 class Place:
@@ -55,11 +80,13 @@ class Place:
         number: int,
         settings: SandboxSection,
         environment: Environment,
+        checkpoint: Checkpoint,
         changed: asyncio.Condition,
     ) -> None:
         self.number = number
         self._settings = settings
         self._environment = environment
+        self._checkpoint = checkpoint
         self._changed = changed
         self._worn_out = asyncio.Event()
         self._box: Container | None = None
@@ -75,6 +102,11 @@ class Place:
     @property
     def is_up(self) -> bool:
         return self._box is not None and self._box.alive
+
+    @property
+    def process_id(self) -> int:
+        """Of the sandbox on the host; 0 for none."""
+        return self._box.pid if self._box else 0
 
     @property
     def is_open(self) -> bool:
@@ -133,8 +165,9 @@ class Place:
 
     async def _occupy(self, stopped: asyncio.Task[Any]) -> None:
         """Let one sandbox live here until it dies, wears out or the service stops."""
-        name = f"rstar-{os.getpid()}-{next(_names)}"
-        async with self._new_container(name) as box:
+        opening = partial(new_container, self._settings, self._environment)
+        async with self._checkpoint.sandbox(opening) as box:
+            name = box.id
             self._box, self._runs = box, 0
             self._worn_out.clear()
             self.was_up.set()
@@ -162,22 +195,3 @@ class Place:
     async def _tell(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-    def _new_container(self, name: str) -> AbstractAsyncContextManager[Container]:
-        settings, environment = self._settings, self._environment
-        return container(
-            environment.runsc,
-            environment.rootfs,
-            GuestOptions(
-                parallel=settings.parallel,
-                parked=settings.parked,
-                parked_bytes=int(settings.memory_bytes * settings.parked_share),
-                prefork=settings.prefork,
-                tmp_bytes=TMP_BYTES,
-            ),
-            sandbox_id=name,
-            bundles=environment.bundles,
-            platform=environment.platform,
-            memory_bytes=settings.memory_bytes,
-            cgroups=environment.cgroups,
-        )

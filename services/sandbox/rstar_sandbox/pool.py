@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter, Gauge
 
 from rstar_common.errors import DeadlineExceeded, Overloaded, Unavailable
+from rstar_sandbox.checkpoint import Checkpoint
 from rstar_sandbox.container import SandboxDied
 from rstar_sandbox.guest import frames
 from rstar_sandbox.outcomes import SANDBOX_LOST, RunOutcome, RunsReport
@@ -64,8 +65,9 @@ class Pool:
         self._settings = settings
         self._environment = environment
         self._changed = asyncio.Condition()
+        self.checkpoint = Checkpoint(environment.runsc, environment.bundles.parent / "checkpoint")
         self.places = [
-            Place(number, settings, environment, self._changed)
+            Place(number, settings, environment, self.checkpoint, self._changed)
             for number in range(settings.sandboxes or os.cpu_count() or 1)
         ]
         self._alone = asyncio.Lock()
@@ -88,6 +90,11 @@ class Pool:
     @property
     def slots(self) -> int:
         return len(self.places) * self._settings.parallel
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the sandboxes that are up."""
+        return [place.process_id for place in self.places if place.process_id]
 
     @property
     def busy_slots(self) -> int:

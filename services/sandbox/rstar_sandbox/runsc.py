@@ -38,19 +38,36 @@ class Runsc:
 
     def run(self, sandbox_id: str, bundle: Path, *, platform: str, cgroups: bool) -> list[str]:
         """The command line that runs a sandbox until it ends."""
-        options = (
-            "--network=none",
-            f"--platform={platform}",
-            "--directfs=false",
-            "--overlay2=none",
-            *(() if cgroups else ("--ignore-cgroups",)),
-        )
+        options = _sandbox_options(platform, cgroups=cgroups)
         return self.command("run", "-bundle", str(bundle), sandbox_id, options=options)
+
+    def restore(
+        self, sandbox_id: str, bundle: Path, image: Path, *, platform: str, cgroups: bool
+    ) -> list[str]:
+        """The same, for one that goes on from a checkpoint."""
+        options = _sandbox_options(platform, cgroups=cgroups)
+        words = ("restore", "-image-path", str(image), "-bundle", str(bundle), sandbox_id)
+        return self.command(*words, options=options)
+
+    async def checkpoint(self, sandbox_id: str, image: Path) -> bool:
+        """Write the state of a sandbox, which goes on running; whether that worked."""
+        words = ("checkpoint", "-image-path", str(image), "-leave-running", "-compression", "none")
+        return await _quietly(self.command(*words, sandbox_id)) == 0
 
     async def destroy(self, sandbox_id: str) -> None:
         """End a sandbox and forget its state; both may have happened already."""
         await _quietly(self.command("kill", sandbox_id, "KILL"))
         await _quietly(self.command("delete", "-force", sandbox_id))
+
+
+def _sandbox_options(platform: str, *, cgroups: bool) -> tuple[str, ...]:
+    return (
+        "--network=none",
+        f"--platform={platform}",
+        "--directfs=false",
+        "--overlay2=none",
+        *(() if cgroups else ("--ignore-cgroups",)),
+    )
 
 
 async def find_runsc(program: str, state: Path) -> Runsc:
@@ -126,7 +143,7 @@ def remove_empty_cgroups() -> None:
             directory.rmdir()
 
 
-async def _quietly(command: list[str]) -> None:
+async def _quietly(command: list[str]) -> int | None:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
@@ -137,3 +154,4 @@ async def _quietly(command: list[str]) -> None:
         logger.warning("runsc did not answer", extra={"command": command})
         process.kill()
         await process.wait()
+    return process.returncode

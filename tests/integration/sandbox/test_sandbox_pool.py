@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from rstar.v1 import sandbox_pb2
 from rstar_common.errors import Overloaded
+from rstar_common.rpc import call
 from tests.support.sandbox import SandboxClient, sandbox_client
 from tests.support.servers import Service, service
 
@@ -79,6 +81,26 @@ async def some_are_refused_when_full(sandbox: SandboxClient) -> None:
         assert refusal.retry_after_seconds > 0
     ran = [result for result in results if not isinstance(result, BaseException)]
     assert {outcome.stdout for outcome in ran} == {"ran\n"}
+
+
+async def test_a_call_that_is_cancelled_stops_its_runs(lone: Service):
+    loop = "import os\nwhile True:\n    pass"
+    async with sandbox_client(lone.address) as sandbox:
+        await sandbox.printed("x = 1")
+        running = asyncio.create_task(
+            sandbox.execute([loop, loop + "\nprint()"], path=["x = 1"], wall=60, cpu=60)
+        )
+        info = sandbox_pb2.GetSandboxInfoRequest()
+        while (await call(sandbox.stub.GetSandboxInfo(info))).busy_slots < 2:
+            pass  # each question takes a while: the call has not arrived yet
+        running.cancel()
+        await asyncio.wait([running])
+        # Both slots are needed; the loops alone would keep them far beyond this deadline.
+        request = sandbox_pb2.ExecuteRequest(
+            session="after", siblings=["import os\nprint(1)", "import os\nprint(2)"]
+        )
+        response = await call(sandbox.stub.Execute(request, timeout=45))
+        assert [outcome.stdout for outcome in response.outcomes] == ["1\n", "2\n"]
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,161 @@
+"""The ways to run a step that are compared, behind one protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+from rstar_sandbox.bench.work import program
+from rstar_sandbox.bundle import MALLOC, GuestOptions
+from rstar_sandbox.container import Container
+from rstar_sandbox.limits import to_message
+from rstar_sandbox.outcomes import RunsReport
+from rstar_sandbox.places import Environment
+from rstar_sandbox.pool import Order, Pool
+from rstar_sandbox.rootfs import PACKAGES, PYTHON, Rootfs
+from rstar_sandbox.settings import LimitSection, SandboxSection
+
+TIMEOUT_SECONDS = 120.0
+
+
+class Variant(Protocol):
+    """Runs siblings on a path."""
+
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+        """Returns when all have ended well."""
+
+
+def order(session: str, path: Sequence[str], siblings: Sequence[str]) -> Order:
+    """A request with the default limits."""
+    limits = to_message(LimitSection())
+    return Order(session=session, path=path, siblings=siblings, limits=limits, seed=0)
+
+
+def check(report: RunsReport) -> None:
+    """Only work that was done may be counted."""
+    for outcome in report.outcomes:
+        if outcome.exception or outcome.limit:
+            raise RuntimeError(f"a bench step failed: {outcome}")
+
+
+class Sandboxed:
+    """The service's own pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+        wanted = order(session, path, siblings)
+        check(await self._pool.execute(wanted, timeout_seconds=TIMEOUT_SECONDS))
+
+
+class Bare:
+    """As many fork servers as there are sandboxes, without gVisor or any isolation."""
+
+    def __init__(self, servers: Sequence[Container]) -> None:
+        self._servers = servers
+
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+        server = self._servers[hash(session) % len(self._servers)]
+        message = order(session, path, siblings).to_message(siblings)
+        answer = await server.ask(message, timeout_seconds=TIMEOUT_SECONDS)
+        check(RunsReport.from_message(answer, len(siblings)))
+
+
+class Processes:
+    """A fresh `python -c` a run, at most so many at one time."""
+
+    def __init__(self, rootfs: Rootfs, at_once: int) -> None:
+        self._command = python(rootfs)
+        self._environment = environment(rootfs)
+        self._slots = asyncio.Semaphore(at_once)
+
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for sibling in siblings:
+                group.create_task(self._run(program(path, sibling)))
+
+    async def _run(self, code: str) -> None:
+        async with self._slots:
+            process = await asyncio.create_subprocess_exec(
+                *(self._command, "-c", code),
+                env=self._environment,
+                stdout=asyncio.subprocess.DEVNULL,
+            )
+            if await process.wait():
+                raise RuntimeError("a bench process failed")
+
+
+def python(rootfs: Rootfs) -> str:
+    """The guest's own interpreter, run outside."""
+    return str(rootfs.root / PYTHON[1:])
+
+
+def environment(rootfs: Rootfs) -> dict[str, str]:
+    """What it needs to find the guest's own packages."""
+    return {
+        "PYTHONHOME": str(rootfs.root / "usr/local"),
+        "PYTHONPATH": str(rootfs.root / PACKAGES[1:]),
+        "LD_LIBRARY_PATH": rootfs.library_path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def guest_options(settings: SandboxSection) -> GuestOptions:
+    """As a sandbox of the pool gets them."""
+    return GuestOptions(
+        parallel=settings.parallel,
+        parked=settings.parked,
+        parked_bytes=2**62,  # counts the whole machine's memory out here
+        prefork=settings.prefork,
+        tmp_bytes=2**26,
+    )
+
+
+@asynccontextmanager
+async def bare(
+    made_of: Environment, settings: SandboxSection, count: int
+) -> AsyncGenerator[list[Container]]:
+    """Fork servers that are up while the block lasts."""
+    rootfs = made_of.rootfs
+    variables = environment(rootfs) | MALLOC
+    variables["PYTHONPATH"] += f":{Path(__file__).parents[2]}"
+    options = json.dumps(asdict(guest_options(settings)))
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(_server(python(rootfs), options, variables, number))
+            for number in range(count)
+        ]
+
+
+@asynccontextmanager
+async def _server(
+    program_path: str, options: str, variables: dict[str, str], number: int
+) -> AsyncGenerator[Container]:
+    process = await asyncio.create_subprocess_exec(
+        *(program_path, "-m", "rstar_sandbox.bench.bare", options),
+        env=variables,
+        cwd=Path("/"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=sys.stderr,
+    )
+    server = Container(f"bare-{number}", process)
+    serving = None
+    try:
+        await server.ready()
+        serving = asyncio.create_task(server.serve())
+        yield server
+    finally:
+        server.end()
+        await process.wait()
+        if serving:
+            await serving
