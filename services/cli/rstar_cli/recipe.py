@@ -52,7 +52,7 @@ def read_recipe(path: Path) -> RecipeFile:
         text = path.read_text()
         tree = tomllib.loads(text)
     except OSError as error:
-        raise InvalidInput(f"cannot read: {error}", field=str(path)) from error
+        raise InvalidInput(f"cannot read: {error.strerror}", field=str(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(str(error), field=str(path)) from error
     faulty = RecipeFile(path, text, evolution_pb2.Recipe())
