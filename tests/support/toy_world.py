@@ -12,7 +12,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Candidate, Expanded, Outcome, Raised, StepKind, Verdict
+from rstar_searcher.model import (
+    Candidate,
+    Expanded,
+    Outcome,
+    Raised,
+    StepKind,
+    Verdict,
+    packed_ids,
+)
 from rstar_searcher.services import Problem, ProposeOptions, ScoredStep
 
 
@@ -68,7 +76,7 @@ class ToyWorld:
             Candidate(
                 text=text(j),
                 kind=StepKind.FINAL_CODE if final else StepKind.CODE,
-                token_ids=(1, 2, 3),
+                token_ids=packed_ids((1, 2, 3)),
                 tokenizer="toy",
                 seed=options.seed + j,
                 policy_version="policy-toy",

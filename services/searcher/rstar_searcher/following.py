@@ -10,7 +10,8 @@ import nats.errors
 from nats.aio.client import Client
 
 from rstar.v1 import searcher_pb2, tree_pb2
-from rstar_common.errors import Conflict, Unavailable
+from rstar_common.artifacts import ObjectStore
+from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import search_events_subject, search_watch_subject
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.records import SearchRecords, Stored
@@ -24,10 +25,16 @@ class Follower:
     """Knows the searches of this replica, and asks others for theirs."""
 
     def __init__(
-        self, runner: Runner, records: SearchRecords, bus: Client, defaults: SearchSettings
+        self,
+        runner: Runner,
+        records: SearchRecords,
+        store: ObjectStore,
+        bus: Client,
+        defaults: SearchSettings,
     ) -> None:
         self._runner = runner
         self._records = records
+        self._store = store
         self._bus = bus
         self._defaults = defaults
 
@@ -94,11 +101,23 @@ class Follower:
                 raise Unavailable(f"nats: {error}") from error
             finally:
                 await subscription.unsubscribe()
+        result = await self._recorded(stored)
         yield searcher_pb2.SearchEvent(
             search_id=search_id,
-            cost=stored.record.state.result.cost,
-            finished=searcher_pb2.SearchFinished(result=stored.record.state.result),
+            cost=result.cost,
+            finished=searcher_pb2.SearchFinished(result=result),
         )
+
+    async def _recorded(self, stored: Stored) -> tree_pb2.SearchResult:
+        """What the first caller was told. A record is small: trajectories are in the tree."""
+        result = stored.record.state.result
+        if not result.tree_key:
+            return result
+        try:
+            tree = tree_pb2.Tree.FromString(await self._store.get(result.tree_key))
+        except NotFound:  # trees may be thrown away before records are
+            return result
+        return tree.result
 
     async def _revived(self, stored: Stored) -> bool:
         """Go on here with an interactive search whose searcher died; batches have the queue."""

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from rstar_common.formats import StepKind
 
-__all__ = ["Candidate", "Dropped", "Expanded", "Outcome", "Raised", "StepKind", "Verdict"]
+__all__ = [
+    "Candidate",
+    "Dropped",
+    "Expanded",
+    "Outcome",
+    "Raised",
+    "StepKind",
+    "Verdict",
+    "packed_ids",
+    "packed_logprobs",
+]
+
+
+def packed_ids(ids: Iterable[int]) -> Sequence[int]:
+    """Four bytes each, as on the wire: tuples of Python numbers were most of a tree's memory."""
+    return array("I", ids) or ()
+
+
+def packed_logprobs(logprobs: Iterable[float]) -> Sequence[float]:
+    """Four bytes each, which is the precision they have on the wire."""
+    return array("f", logprobs) or ()
 
 
 class Verdict(Enum):
@@ -24,9 +46,13 @@ class Candidate:
 
     text: str
     kind: StepKind
-    token_ids: tuple[int, ...] = ()
+    token_ids: Sequence[int] = ()
+    """See `packed_ids`."""
+
     tokenizer: str = ""
-    token_logprobs: tuple[float, ...] = ()
+    token_logprobs: Sequence[float] = ()
+    """See `packed_logprobs`."""
+
     seed: int = 0
     policy_version: str = ""
     answer: str | None = None

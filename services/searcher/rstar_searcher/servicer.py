@@ -49,7 +49,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         defaults: SearchSettings,
     ) -> None:
         self._runner = runner
-        self._follower = Follower(runner, records, bus, defaults)
+        self._follower = Follower(runner, records, store, bus, defaults)
         self._records = records
         self._store = store
         self._bus = bus

@@ -10,7 +10,17 @@ from rstar_common.streams import check_name
 from rstar_searcher.driver import EndedBy
 from rstar_searcher.expansion import MAX_ANSWER_CHARACTERS
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Candidate, Dropped, Expanded, Outcome, Raised, StepKind, Verdict
+from rstar_searcher.model import (
+    Candidate,
+    Dropped,
+    Expanded,
+    Outcome,
+    Raised,
+    StepKind,
+    Verdict,
+    packed_ids,
+    packed_logprobs,
+)
 from rstar_searcher.services import Problem
 from rstar_searcher.tree import Terminal
 
@@ -91,9 +101,9 @@ def candidate_from(wire: types_pb2.Candidate) -> Candidate:
     return Candidate(
         text=wire.step.text,
         kind=_STEP_KIND_FROM.get(wire.step.kind, StepKind.CODE),
-        token_ids=tuple(wire.step.token_ids),
+        token_ids=packed_ids(wire.step.token_ids),
         tokenizer=wire.step.tokenizer,
-        token_logprobs=tuple(wire.token_logprobs),
+        token_logprobs=packed_logprobs(wire.token_logprobs),
         seed=wire.seed,
         policy_version=wire.policy_version,
         answer=wire.answer if wire.HasField("answer") else None,

@@ -16,7 +16,17 @@ from rstar_searcher.driver import EndedBy, drive
 from rstar_searcher.journal import MAX_UNWRITTEN_ENTRIES, Journal, Journals
 from rstar_searcher.journal_wire import history_of, told_entry
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Candidate, Dropped, Expanded, Outcome, Raised, StepKind, Verdict
+from rstar_searcher.model import (
+    Candidate,
+    Dropped,
+    Expanded,
+    Outcome,
+    Raised,
+    StepKind,
+    Verdict,
+    packed_ids,
+    packed_logprobs,
+)
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import Mode, SearchSettings
 from rstar_searcher.strategies import Told, make_strategy, replay
@@ -40,9 +50,9 @@ def told(node: int, *, tokens: int = 3) -> Told:
     candidate = Candidate(
         text="x = 1",
         kind=StepKind.FINAL_CODE,
-        token_ids=tuple(range(tokens)),
+        token_ids=packed_ids(range(tokens)),
         tokenizer="t",
-        token_logprobs=(-0.5,) * tokens,
+        token_logprobs=packed_logprobs([-0.5] * tokens),
         seed=2**63 - 1,
         policy_version="p",
         output_is_answer=True,

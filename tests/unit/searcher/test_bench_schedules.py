@@ -10,6 +10,7 @@ import pytest
 from rstar_searcher.bench.driven import comparison_settings, run_driver
 from rstar_searcher.bench.parameters import BASE, PROBLEMS, ROLLOUTS
 from rstar_searcher.bench.schedules import ideal, lock_step
+from rstar_searcher.bench.solved_part import measure_solved, wilson
 from rstar_searcher.bench.virtual_time import run_in_virtual_time
 from rstar_searcher.bench.world import unit
 
@@ -56,6 +57,18 @@ def test_parallel_rollouts_expand_no_node_twice_and_take_less_time(parallel):
     assert many.schedule.answers == one.schedule.answers == 8
     assert many.schedule.expansions == many.schedule.sequences // 8
     assert many.schedule.seconds < one.schedule.seconds
+
+
+def test_the_solved_share_is_compared_on_the_same_problems_with_its_uncertainty():
+    report = measure_solved(BASE, problems=12, rollouts=2)
+    one, *others = report["rows"]
+    assert [row["parallel_rollouts"] for row in (one, *others)] == [1, 2, 4, 8]
+    assert (one["difference_to_one"], one["difference_interval"]) == (0.0, [0.0, 0.0])
+    for row in others:
+        low, high = row["difference_interval"]
+        assert low <= row["difference_to_one"] <= high
+        assert row["difference_to_one"] == pytest.approx(row["solved"] - one["solved"], abs=1e-3)
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
 
 
 def test_a_deadlock_in_virtual_time_is_an_error_not_a_hang():

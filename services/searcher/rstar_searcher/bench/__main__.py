@@ -4,13 +4,15 @@
     grpc       a searcher process with real NATS and S3 against instant services over gRPC
     schedule   wall-clock on the simulated engine beside ideal and lock-step schedules
     parallel   time against right answers as rollouts of one tree run at once
+    solved     the share of problems solved as rollouts of one tree run at once
     trees      1,000 trees at once: from a reply to the next request
     wire       the same in a searcher process, gRPC on both sides
+    cancel     from a cancel, a caller's leaving, a deadline until engine and sandbox are free
     ppm        tokens the real PPM computes against distinct tokens in the trees
 
-Without --part or --full all but the last two run, in about two minutes: simulated time
-passes ten times faster than the clock while our own overhead does not shrink, so its
-ratios are worse than those of the full form, never better.
+Without --part or --full `core`, `grpc`, `schedule`, `parallel` and `trees` run, in about two
+minutes: simulated time passes ten times faster than the clock while our own overhead does not
+shrink, so its ratios are worse than those of the full form, never better.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.many_part import TREES, measure_many
 from rstar_searcher.bench.parameters import BASE, H100, PROBLEMS, ROLLOUTS, SETS
 from rstar_searcher.bench.schedule_part import measure_parallel, measure_schedule
+from rstar_searcher.bench.solved_part import measure_solved
 
 SHORT_SCALE = 10.0
 WIRE_SCALE = 4.0
 SHORT_SETS = ("base",)
 PARALLEL_PROBLEMS = 8
+SOLVED_ROLLOUTS = 8
 
 Part = Callable[[argparse.Namespace], object]
 
@@ -61,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scale", type=float, help="simulated seconds a real second")
     parser.add_argument("--problems", type=int, default=PROBLEMS)
     parser.add_argument("--rollouts", type=int, default=ROLLOUTS)
+    parser.add_argument("--solved-problems", type=int, default=400, help="of the part `solved`")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate")
     return parser
 
@@ -94,6 +99,10 @@ def _parallel(options: argparse.Namespace) -> object:
     }
 
 
+def _solved(options: argparse.Namespace) -> object:
+    return measure_solved(BASE, problems=options.solved_problems, rollouts=SOLVED_ROLLOUTS)
+
+
 def _trees(options: argparse.Namespace) -> object:
     return measure_many(H100, trees=TREES, rollouts=1, scale=_scale(options))
 
@@ -110,6 +119,12 @@ def _wire(options: argparse.Namespace) -> object:
     return asyncio.run(measure_many_grpc(trees=TREES, scale=options.scale or WIRE_SCALE))
 
 
+def _cancel(options: argparse.Namespace) -> object:
+    from rstar_searcher.bench.cancel_part import measure_cancel
+
+    return asyncio.run(measure_cancel())
+
+
 def _ppm(options: argparse.Namespace) -> object:
     from rstar_searcher.bench.ppm_part import measure_ppm
 
@@ -121,8 +136,10 @@ PARTS: dict[str, Part] = {
     "grpc": _grpc,
     "schedule": _schedule,
     "parallel": _parallel,
+    "solved": _solved,
     "trees": _trees,
     "wire": _wire,
+    "cancel": _cancel,
     "ppm": _ppm,
 }
 

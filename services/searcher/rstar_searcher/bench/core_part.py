@@ -11,7 +11,15 @@ from random import Random
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.driven import comparison_settings
 from rstar_searcher.bench.parameters import CANDIDATES
-from rstar_searcher.model import Candidate, Expanded, Outcome, StepKind, Verdict
+from rstar_searcher.model import (
+    Candidate,
+    Expanded,
+    Outcome,
+    StepKind,
+    Verdict,
+    packed_ids,
+    packed_logprobs,
+)
 from rstar_searcher.strategies import make_strategy
 from rstar_searcher.tree import Tree
 
@@ -98,8 +106,8 @@ def _siblings(rng: Random, depth: int) -> tuple[Expanded, ...]:
                 candidate=Candidate(
                     text=texts.step_text(0, f"{rng.random()}.{sample}", STEP_TOKENS),
                     kind=StepKind.FINAL_CODE if final else StepKind.CODE,
-                    token_ids=tuple(rng.randrange(1_000, 32_000) for _ in range(STEP_TOKENS)),
-                    token_logprobs=tuple(-rng.random() for _ in range(STEP_TOKENS)),
+                    token_ids=packed_ids(rng.randrange(1_000, 32_000) for _ in range(STEP_TOKENS)),
+                    token_logprobs=packed_logprobs(-rng.random() for _ in range(STEP_TOKENS)),
                     tokenizer="simulated",
                     policy_version="simulated",
                     output_is_answer=final,

@@ -15,7 +15,7 @@ from rstar_searcher.bench.world import work_digest
 from rstar_searcher.driver import drive
 from rstar_searcher.meter import Meter
 from rstar_searcher.settings import Mode, SearchSettings
-from rstar_searcher.strategies import make_strategy
+from rstar_searcher.strategies import Strategy, make_strategy
 
 
 def comparison_settings(
@@ -63,7 +63,49 @@ async def run_driver(
     `start_interval_seconds`, on the clock, is between two starts.
     """
     simulation = Simulation(parameters, scale=scale)
-    strategies = []
+    strategies = await _searched(
+        simulation,
+        settings,
+        pids,
+        start_interval_seconds=start_interval_seconds,
+        provenance=provenance,
+        stopwatch=stopwatch,
+    )
+    right = [sum(backup.value == 1.0 for backup in s.backups) for s in strategies]
+    return Driven(
+        schedule=Schedule(
+            seconds=simulation.now,
+            busy=simulation.engine_busy,
+            expansions=len(simulation.expanded),
+            sequences=simulation.sequences,
+            tokens=simulation.tokens,
+            answers=sum(len(strategy.backups) for strategy in strategies),
+            right=sum(right),
+            digest=work_digest(simulation.expanded),
+        ),
+        solved=sum(count > 0 for count in right),
+        nodes=sum(len(strategy.tree) for strategy in strategies),
+        resident_bytes=resident_bytes(),
+    )
+
+
+async def search_all(
+    parameters: Parameters, settings: SearchSettings, pids: Sequence[int]
+) -> list[Strategy]:
+    """As `run_driver`; what each search's strategy knows in the end, in the order of `pids`."""
+    return await _searched(Simulation(parameters), settings, pids)
+
+
+async def _searched(
+    simulation: Simulation,
+    settings: SearchSettings,
+    pids: Sequence[int],
+    *,
+    start_interval_seconds: float = 0.0,
+    provenance: bool = False,
+    stopwatch: Stopwatch | None = None,
+) -> list[Strategy]:
+    strategies: list[Strategy] = []
 
     async def search(pid: int) -> None:
         strategy = make_strategy(settings)
@@ -85,19 +127,4 @@ async def run_driver(
             group.create_task(search(pid))
             if start_interval_seconds:
                 await asyncio.sleep(start_interval_seconds)
-    right = [sum(backup.value == 1.0 for backup in s.backups) for s in strategies]
-    return Driven(
-        schedule=Schedule(
-            seconds=simulation.now,
-            busy=simulation.engine_busy,
-            expansions=len(simulation.expanded),
-            sequences=simulation.sequences,
-            tokens=simulation.tokens,
-            answers=sum(len(strategy.backups) for strategy in strategies),
-            right=sum(right),
-            digest=work_digest(simulation.expanded),
-        ),
-        solved=sum(count > 0 for count in right),
-        nodes=sum(len(strategy.tree) for strategy in strategies),
-        resident_bytes=resident_bytes(),
-    )
+    return strategies

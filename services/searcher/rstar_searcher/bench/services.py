@@ -13,7 +13,15 @@ from rstar_searcher.bench import texts
 from rstar_searcher.bench.simulation import Simulation
 from rstar_searcher.bench.world import reference
 from rstar_searcher.meter import Meter
-from rstar_searcher.model import Candidate, Expanded, Outcome, StepKind, Verdict
+from rstar_searcher.model import (
+    Candidate,
+    Expanded,
+    Outcome,
+    StepKind,
+    Verdict,
+    packed_ids,
+    packed_logprobs,
+)
 from rstar_searcher.services import Problem, ProposeOptions, ScoredStep
 
 NO_SCORE = 0.0
@@ -124,8 +132,8 @@ def proposed(
             Candidate(
                 text=texts.step_text(pid, path, length),
                 kind=kind,
-                token_ids=tuple(texts.token_ids(path, length)) if provenance else (),
-                token_logprobs=tuple(texts.logprobs(length)) if provenance else (),
+                token_ids=packed_ids(texts.token_ids(path, length)) if provenance else (),
+                token_logprobs=packed_logprobs(texts.logprobs(length)) if provenance else (),
                 tokenizer="simulated",
                 policy_version="simulated",
                 answer=str(world.answer(pid, path)) if answers else None,

@@ -69,6 +69,11 @@ class Simulation:
         """Programs the sandbox holds now, those that wait included."""
         return self._sandbox.held
 
+    @property
+    def free_since(self) -> float:
+        """When the last of both went, on the loop's clock, if there is none."""
+        return max(self._engine.free_since, self._sandbox.free_since)
+
     async def generate(self, pid: int, path: str, count: int) -> tuple[list[int], float]:
         """Lengths of the candidates below `path`, once the last of them is generated."""
         self.expanded.append((pid, path))

@@ -28,6 +28,8 @@ class Station:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._jobs: dict[int, asyncio.Future[float]] = {}
+        self.free_since = self._loop.time()
+        """When the last job went, on the loop's clock, if there is none."""
 
     @property
     def held(self) -> int:
@@ -62,6 +64,8 @@ class Station:
             raise
 
     def _wake(self) -> None:
+        if not self._jobs:
+            self.free_since = self._loop.time()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
