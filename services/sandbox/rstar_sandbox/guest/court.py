@@ -6,11 +6,12 @@ made at the first judgement.
 
 from __future__ import annotations
 
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Future
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.outcome import Status
 from rstar_sandbox.guest.parking import Users
-from rstar_sandbox.guest.process import Interpreter, Limits
+from rstar_sandbox.guest.process import Interpreter
 
 LIMITS = Limits(wall=60, cpu=60, memory=2**30, processes=1024, file=0, files=64, output=2**16)
 """Of the loading; each judgement has its own, stricter clock."""

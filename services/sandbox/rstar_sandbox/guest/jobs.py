@@ -14,13 +14,14 @@ from dataclasses import replace
 
 from rstar_sandbox.guest import kernel
 from rstar_sandbox.guest.court import Court
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.orders import Answer, Course, Job, step_name
 from rstar_sandbox.guest.outcome import Outcome, describe_death
 from rstar_sandbox.guest.parking import Key, Parked, Parking, Users, path_keys, root_key, step_key
 from rstar_sandbox.guest.paths import Paths, brief
-from rstar_sandbox.guest.process import Interpreter, Limits
+from rstar_sandbox.guest.process import Interpreter
 
 
 class Jobs:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import kernel, seccomp
 from rstar_sandbox.guest.interpreter import SPARE_CPU_SECONDS
-from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter, Limits
+from rstar_sandbox.guest.limits import Limits
+from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter
 
 if TYPE_CHECKING:
     from rstar_sandbox.guest.loop import Loop

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rstar_sandbox.guest import kernel
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.outcome import Outcome
-from rstar_sandbox.guest.process import Interpreter, Limits
+from rstar_sandbox.guest.process import Interpreter
 
 CANCELLED = "cancelled"
 """Stands for a limit in the outcomes of a request that nobody waits for any more."""

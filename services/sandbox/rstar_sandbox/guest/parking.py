@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rstar_sandbox.guest import kernel
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Future
 from rstar_sandbox.guest.outcome import Outcome
-from rstar_sandbox.guest.process import Interpreter, Limits
+from rstar_sandbox.guest.process import Interpreter
 
 FIRST_UID, LAST_UID = 100_000, 2_000_000_000
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Future, Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.orders import Course, Job, step_name
 from rstar_sandbox.guest.outcome import Outcome
 from rstar_sandbox.guest.parking import Key, Parked, Parking
-from rstar_sandbox.guest.process import Interpreter, Limits
+from rstar_sandbox.guest.process import Interpreter
 
 MAX_REMEMBERED = 4096
 """Paths remembered as not forkable; forgetting one costs a failed attempt."""

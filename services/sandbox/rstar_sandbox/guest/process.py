@@ -9,11 +9,11 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rstar_sandbox.guest import interpreter, kernel
 from rstar_sandbox.guest.channel import channel, greeting
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Slots
 from rstar_sandbox.guest.outcome import Outcome, Report, Status
 
@@ -30,19 +30,6 @@ CPU_CHECK_SECONDS = 0.05
 """Smallest pause between two looks at a run's CPU clock."""
 
 _OWN_DESCRIPTORS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Of one run. Seconds and bytes."""
-
-    wall: float
-    cpu: float
-    memory: int
-    processes: int
-    file: int
-    files: int
-    output: int
 
 
 class Interpreter:

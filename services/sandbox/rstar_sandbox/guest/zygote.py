@@ -16,12 +16,12 @@ from typing import Any
 
 from rstar_sandbox.guest import frames, heap, kernel
 from rstar_sandbox.guest.jobs import Jobs
+from rstar_sandbox.guest.limits import Limits
 from rstar_sandbox.guest.loop import Loop, Slots
 from rstar_sandbox.guest.nursery import Nursery
 from rstar_sandbox.guest.orders import Course, Job
 from rstar_sandbox.guest.parking import Parking
 from rstar_sandbox.guest.plain import Screen
-from rstar_sandbox.guest.process import Limits
 
 PRELOADED = (
     "bisect", "cmath", "collections", "copy", "dataclasses", "datetime", "decimal", "enum",
