@@ -83,6 +83,8 @@ UNREAD_SECONDS = 86_400
 """How long a call may wait to be read by a busy server. gRPC's own limit of 30 s drops calls as
 CANCELLED, without a word to either side; the caller's deadline is the limit that counts."""
 
+MAX_UNREAD_CALLS = 1_000_000
+
 
 def failure_of(error: BaseException, *, service: str = "") -> types_pb2.Failure:
     """Describe an exception for the wire."""
@@ -217,6 +219,9 @@ def grpc_server(
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.so_reuseport", 0),
             ("grpc.server_max_unrequested_time_in_server", unread_seconds),
+            # Beyond 1,000 unread calls gRPC drops some by chance, as CANCELLED too.
+            ("grpc.server.max_pending_requests", MAX_UNREAD_CALLS),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_UNREAD_CALLS),
         ]
         server = grpc.aio.server(options=options, interceptors=guards)
         register(server)
