@@ -12,9 +12,10 @@ from tests.support.sandbox_attacks_inward import PROBLEMS, PYTHON, SIBLINGS, ZYG
 from tests.support.sandbox_attacks_judge import HOSTILE_ANSWERS
 from tests.support.sandbox_attacks_limits import FORGERY, RESOURCES
 from tests.support.sandbox_attacks_outward import FILES, KERNEL, NETWORK
+from tests.support.sandbox_attacks_plain import PLAIN
 
 ATTACKS = (
-    *NETWORK, *FILES, *PROBLEMS, *SIBLINGS, *ZYGOTE, *RESOURCES, *FORGERY, *KERNEL, *PYTHON,
+    *NETWORK, *FILES, *PROBLEMS, *SIBLINGS, *PLAIN, *ZYGOTE, *RESOURCES, *FORGERY, *KERNEL, *PYTHON,
 )  # fmt: skip
 JUDGED = HOSTILE_ANSWERS
 

@@ -124,7 +124,7 @@ FILES = (
     _files(
         "root-of-another-process",
         "no other process is seen",
-        "os.listdir('/proc/1/root/')",
+        "os.listdir(f'/proc/{1}/root/')",
     ),
     _files(
         "environment-of-the-first-process",

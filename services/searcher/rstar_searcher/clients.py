@@ -24,6 +24,7 @@ from rstar.v1 import (
     sandbox_pb2_grpc,
     types_pb2,
 )
+from rstar_common.config import PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
 from rstar_common.net import split_address
 from rstar_common.rpc import channel
@@ -51,18 +52,25 @@ class Tiers:
         return bool(self.ppm.stubs)
 
 
-async def connect(stack: AsyncExitStack, *, policy: str, ppm: str, sandbox: str) -> Tiers:
+async def connect(
+    stack: AsyncExitStack,
+    *,
+    policy: str,
+    ppm: str,
+    sandbox: str,
+    peers: PeerSettings | None = None,
+) -> Tiers:
     """Open channels to comma-separated `host:port` lists; `ppm` may be empty.
 
     Raises:
-        InvalidInput: naming the setting that is no address.
+        InvalidInput: naming the setting that is no address, or that `peers` cannot follow.
     """
 
     async def replicas(service: str, addresses: str, make: Callable[..., StubT]) -> Replicas[StubT]:
         stubs = {}
         for address in filter(None, (part.strip() for part in addresses.split(","))):
             split_address(address, field=f"{service}_address")
-            stubs[address] = make(await stack.enter_async_context(channel(address)))
+            stubs[address] = make(await stack.enter_async_context(channel(address, peers)))
         if not stubs and service != "ppm":
             raise InvalidInput("must name at least one host:port", field=f"{service}_address")
         return Replicas(service, stubs, Window(service))

@@ -67,6 +67,7 @@ async def serve(settings: SearcherSettings) -> None:
             policy=settings.policy_address,
             ppm=settings.ppm_address,
             sandbox=settings.sandbox_address,
+            peers=settings.peers,
         )
         store = ObjectStore(settings.object_store)
         bus = await stack.enter_async_context(connected(settings.nats, name="rstar-searcher"))

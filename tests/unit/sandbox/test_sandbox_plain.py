@@ -62,7 +62,11 @@ NOT_PLAIN = [
     "with open('x') as file:\n    pass",
     "try:\n    1/0\nexcept ZeroDivisionError:\n    pass",
     "from sympy import *\nFU['x'] = 1",
-    "from sympy import *\nglobal_assumptions.add(1)",
+    "from sympy import *\nf = Function('f')",
+    "from sympy import *\nBasic([1])",
+    "from sympy import *\nr = Rel.ValidRelationOperator",
+    "import decimal\nd = decimal\nd.DefaultContext",
+    "import math\nprint([math])",
     "from sympy import *\nS.register(3)",
     "from sympy import *\nlambdify(x, x)",
     "import sympy\nsympy.core.cache.clear_cache()",
@@ -131,9 +135,8 @@ def test_an_attempt_leaves_names_containers_and_generators_as_they_were(screen, 
     assert stepper.run(start, "<step 1>").status == Status.UNDOABLE
     names = list(namespace)
     state, dummies = sympy.core.random.rng.getstate(), sympy.Dummy._count
-    code = (
-        "roots_.append(n)\nbag['a'].append(2)\nbag['b'] = Dummy()\nn += 1\nm = n\nprint(bag['a'])"
-    )
+    code = "roots_.append(n)\nbag['a'].append(2)\nbag['b'] = solve(n**2 - 2*n)\n"
+    code += "n += 1\nm = n\nprint(bag['a'])"
     assert stepper.attempt(code, "<step 2>").status == Status.OK
     assert capsys.readouterr().out == "[1, 2]\n"
     assert list(namespace) == names
@@ -202,3 +205,16 @@ def test_nothing_is_undone_past_a_step_that_cannot_be(screen, capsys):
     stepper.rewind(0)
     assert stepper.run("print(n)", "<step 3>").status == Status.OK
     assert capsys.readouterr().out == "2\n"
+
+
+def test_a_closure_over_a_name_that_was_never_bound_is_left_to_a_fork(screen):
+    stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
+    maker = "def make():\n    def g():\n        return h\n    if 0:\n        h = 1\n    return g"
+    assert stepper.run(f"{maker}\nf = make()", "<step 1>").status == Status.UNDOABLE
+    assert stepper.attempt("print(2)", "<step 2>").status == Status.ABSTAINED
+
+
+@pytest.mark.parametrize("value", ["{1, 2}", "[{1}]", "iter([1])", "(i for i in [1])"])
+def test_beside_a_value_whose_past_shows_nothing_is_tried(screen, value):
+    namespace = {"__name__": "__main__", "__builtins__": __builtins__, "v": eval(value)}
+    assert Stepper(namespace, screen).attempt("print(2)", "<step 1>").status == Status.ABSTAINED

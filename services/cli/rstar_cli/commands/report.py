@@ -58,6 +58,8 @@ async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curv
     curves: dict[str, list[tuple[float, float]]] = {}
     for made in run.rounds:
         for name, version in (("policy", made.policy_version), ("ppm", made.ppm_version)):
+            if not version:  # not trained yet
+                continue
             try:
                 lines = (await store.get(f"datasets/{version}/curve.jsonl")).splitlines()
             except NotFound:

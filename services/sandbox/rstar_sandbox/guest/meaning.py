@@ -203,7 +203,7 @@ def _sympy_set(tree: Tree) -> sympy.Set:
             return sympy.Interval(read(low), read(high), brackets[0] == "(", brackets[1] == ")")
         case Bag(items, True) if all(isinstance(item, Leaf) for item in items):
             return sympy.FiniteSet(*(read(item.text) for item in items if isinstance(item, Leaf)))
-    raise NotImplementedError
+    raise ValueError("neither an interval nor a finite set")
 
 
 def _relations(ours: Relation, theirs: Relation) -> Decision:

@@ -35,10 +35,36 @@ BUILTINS = _words(
     " sorted str sum tuple zip"
 )
 
+SYMPY = _words(
+    "Abs Add And Contains Derivative E Eq EulerGamma Expr FiniteSet Float Ge GoldenRatio Gt I"
+    " Integer Integers Integral Intersection Interval Le Limit Lt Matrix Max Min Mod Mul N"
+    " Naturals Naturals0 Ne Not Number Or Order Piecewise Poly Pow Product Range Rational Reals S"
+    " Sum Symbol Tuple Union Xor acos acosh acot acsc apart arg asec asin asinh atan atan2 atanh"
+    " bell bernoulli beta binomial cancel catalan cbrt ceiling collect combsimp conjugate cos cosh"
+    " cot count_ops csc degree denom diff digamma diophantine discrete_log discriminant div"
+    " divisor_count divisor_sigma divisors erf exp expand expand_func expand_log expand_mul"
+    " expand_power_base expand_power_exp expand_trig eye factor factor_list factor_terms factorial"
+    " factorial2 factorint false ff fibonacci floor frac fraction gamma gammasimp gcd gcd_list"
+    " gcdex ground_roots half_gcdex harmonic hyperexpand igcd ilcm im integer_nthroot integrate"
+    " interpolate invert is_perfect is_primitive_root is_quad_residue isprime jacobi_symbol lcm"
+    " lcm_list legendre_symbol limit linear_eq_to_matrix linsolve ln log logcombine loggamma lucas"
+    " mobius mod_inverse multiplicity n_order nan nextprime nonlinsolve nroots nsimplify"
+    " npartitions numer ones oo partition perfect_power pi poly poly_from_expr posify powdenest"
+    " powsimp prem prevprime prime primefactors primenu primeomega primepi primerange primitive"
+    " prod product quo radsimp ratsimp re real_roots reduce_inequalities reduced rem residue"
+    " resultant rf root roots rsolve sec separatevars series sign signsimp simplify sin sinc sinh"
+    " solve solve_linear solve_linear_system solve_poly_inequality solve_rational_inequalities"
+    " solve_univariate_inequality solveset sqf_list sqrt sqrtdenest subfactorial summation symbols"
+    " sympify tan tanh terms_gcd together totient trailing tribonacci trigsimp true trunc zeros"
+    " zoo"
+)
+"""Names of sympy that act on their arguments alone. What makes classes (`Function`, `Lambda`),
+holds what it is given as it is (`Basic`), or acts at large is not among them."""
+
 LIBRARIES: dict[str, frozenset[str] | None] = {
-    "sympy": None,
+    "sympy": SYMPY,
     "sympy.abc": None,
-    "sympy.ntheory": None,
+    "sympy.ntheory": SYMPY,
     "math": None,
     "cmath": None,
     "itertools": None,
@@ -50,17 +76,6 @@ LIBRARIES: dict[str, frozenset[str] | None] = {
     "re": frozenset({"sub", "findall", "split", "match", "search", "fullmatch"}),
 }
 """What plain code imports, and which names of it; None: all that hold no state."""
-
-STATEFUL = _words(
-    "init_printing init_session interactive_traversal var lambdify nsolve parse_expr preview test"
-    " doctest global_assumptions assuming evaluate public cacheit memoize_property use ask"
-    " register_handler remove_handler sieve factor_cache plot plot_backends plot_implicit"
-    " plot_parametric plotting textplot print_gtk pager_print dotprint pprint_use_unicode threaded"
-    " pprint_try_use_unicode xthreaded vectorize timed source seterr vfield vring xfield xring"
-    " sfield sring field ring symarray random_poly randMatrix randprime capture lazy_function"
-    " smtlib_code LazyFunction Sieve FactorCache DeferredVector seed isolate external"
-)
-"""Names of libraries that act on more than their arguments, build code or draw at random."""
 
 METHODS = _words(
     "adjoint all_coeffs append apart args as_coeff_Add as_coeff_Mul as_coefficient"
@@ -80,8 +95,17 @@ METHODS = _words(
     " startswith stop strftime strip strptime subs subtract sup swapcase symmetric_difference terms"
     " title to_integral_value together total total_seconds trace transpose trigsimp union update"
     " upper variables weekday xreplace year zfill add group groups imag discard discriminant"
-    " total_degree LC LM TC nth cols rows row col div rem quo gcd eval compose"
+    " total_degree LC LM TC nth cols rows row col div rem quo gcd eval compose T H I One Zero Half"
+    " NegativeOne Infinity NegativeInfinity NaN Pi Exp1 ImaginaryUnit Reals Integers Naturals"
+    " Naturals0 Rationals Complexes EmptySet is_algebraic is_commutative is_complex is_composite"
+    " is_constant is_empty is_even is_extended_real is_finite is_imaginary is_infinite is_integer"
+    " is_irrational is_irreducible is_monic is_negative is_nonnegative is_nonpositive is_nonzero"
+    " is_number is_odd is_polynomial is_positive is_prime is_proper_subset is_rational"
+    " is_rational_function is_real is_square is_subset is_superset is_symbol is_symmetric is_zero"
+    " is_Add is_Atom is_Float is_Function is_Integer is_Matrix is_Mul is_Number is_Poly is_Pow"
+    " is_Rational is_Relational is_Symbol is_alpha"
 )
+"""Attributes of values that plain code reads; none leads to a class's own tables."""
 
 _NODES = (
     ast.Module, ast.Expr, ast.Assign, ast.AugAssign, ast.For, ast.While, ast.If, ast.Pass,
@@ -110,8 +134,11 @@ class Screen:
         for name, listed in LIBRARIES.items():
             values = vars(importlib.import_module(name))
             names = values if listed is None else listed
-            useful = {key for key in names if _is_name(key) and _is_stateless(values[key])}
-            self._exports[name] = frozenset(useful - STATEFUL)
+            self._exports[name] = frozenset(
+                key
+                for key in names
+                if _is_name(key) and key in values and _is_stateless(values[key])
+            )
             self.library_values.update(id(values[key]) for key in values if _is_name(key))
         self._sympy = frozenset(vars(importlib.import_module("sympy"))) - self._exports["sympy"]
 
@@ -132,7 +159,13 @@ class Screen:
             if isinstance(node, ast.Import):
                 libraries.update((alias.asname or alias.name, alias.name) for alias in node.names)
         harmless = _parser_calls(nodes)
-        return all(id(node) in harmless or self._node(node, libraries) for node in nodes)
+        bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+        return all(
+            id(node) in harmless
+            # A module is looked into, never handed on: under another name its own could be read.
+            or (self._node(node, libraries) and (id(node) in bases or not _is_any(node, libraries)))
+            for node in nodes
+        )
 
     def reads(self, text: str) -> bool:
         """Whether sympy may evaluate `text`."""
@@ -162,7 +195,7 @@ class Screen:
                 return all(alias.name in LIBRARIES and "." not in alias.name for alias in names)
             case ast.ImportFrom(module=str(module), names=names, level=0):
                 return module in LIBRARIES and all(
-                    (alias.name == "*" and LIBRARIES[module] is None and module.startswith("sympy"))
+                    (alias.name == "*" and module.startswith("sympy"))
                     or (alias.name in self._exports[module] and _is_binding(alias))
                     for alias in names
                 )
@@ -171,7 +204,7 @@ class Screen:
         return isinstance(node, _NODES)
 
     def _name(self, name: str) -> bool:
-        if not _is_name(name) or name in STATEFUL or name in self._sympy:
+        if not _is_name(name) or name in self._sympy:
             return False
         return name in BUILTINS or not hasattr(builtins, name)
 
@@ -199,7 +232,11 @@ def _is_free(name: str) -> bool:
 
 
 def _is_method(name: str) -> bool:
-    return name in METHODS or name.startswith("is_") or (name[:1].isupper() and name.isalpha())
+    return name in METHODS
+
+
+def _is_any(node: ast.AST, names: Mapping[str, str]) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names
 
 
 def _is_binding(alias: ast.alias) -> bool:

@@ -21,10 +21,11 @@ from typing import Any
 from rstar_sandbox.guest.plain import Screen
 
 _ATOMS = (
-    int, float, complex, bool, str, bytes, type(None), range, type, types.ModuleType,
+    int, float, complex, bool, str, bytes, type(None), range, types.ModuleType,
     fractions.Fraction, decimal.Decimal, datetime.date, datetime.timedelta,
 )  # fmt: skip
-_CONTAINERS = (list, dict, set, Counter)
+_CONTAINERS = (list, dict, Counter)
+"""That look the same once they are filled again. A set does not: its order depends on its past."""
 
 _HARMLESS_EVENTS = {
     "import", "open", "marshal.loads", "os.listdir", "os.scandir", "builtins.id",
@@ -115,8 +116,14 @@ class Undo:
                 self._remember(value)
         self._generators = [
             (generator, generator.getstate())
-            for generator in (random, sys.modules["sympy.core.random"].rng)
+            for generator in (
+                random,
+                sys.modules["sympy.core.random"].rng,
+                sys.modules["sympy.core.random"]._assumptions_rng,
+            )
         ]
+        self._factors: Any = sys.modules["sympy.ntheory.factor_"].factor_cache._cache
+        self._factors_before = dict(self._factors)
         self._dummy = sys.modules["sympy.core.symbol"].Dummy
         self._dummies: int = self._dummy._count
         self._arithmetic = decimal.getcontext().copy()
@@ -130,15 +137,19 @@ class Undo:
         self._namespace.update(self._names)
         for generator, state in self._generators:
             generator.setstate(state)
+        self._factors.clear()
+        self._factors.update(self._factors_before)
         self._dummy._count = self._dummies
         decimal.setcontext(self._arithmetic)
 
     def _remember(self, value: Any) -> None:
-        if isinstance(value, (*_ATOMS, self._basic)) or id(value) in self._seen:
+        if isinstance(value, _ATOMS) or id(value) in self._seen:
             return
         self._seen.add(id(value))
         kind = type(value)
-        if kind in (tuple, frozenset):
+        if isinstance(value, self._basic):
+            parts = list(value.args)
+        elif kind in (tuple, frozenset):
             parts = list(value)
         elif kind in _CONTAINERS:
             self._contents.append((value, value.copy()))
@@ -155,7 +166,10 @@ class Undo:
     def _held_by(self, function: types.FunctionType) -> list[Any]:
         if function.__globals__ is not self._namespace:
             return []
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        try:
+            cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        except ValueError:  # a name that was never bound
+            raise NotPlain from None
         return [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *cells]
 
 
