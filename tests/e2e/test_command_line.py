@@ -15,7 +15,7 @@ import pytest
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
 from rstar_cli.local.procfs import marked
 from rstar_cli.local.state import load
-from tests.support.command_line import CommandLine
+from tests.support.command_line import LONG_SEARCH, MANY_PROGRAMS, CommandLine
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -48,9 +48,8 @@ def test_impossible_settings_name_the_field(rstar):
 
 
 def test_ctrl_c_ends_the_search(rstar):
-    question = "Let f(x) = 3*x**2 - 5*x + 2. Let g(y) = -7*y**3 + y - 1. What is f(g(4))?"
     many = ("--strategy", "best-of-n", "--rollouts", "1024", "--key", "interrupted")
-    with rstar.begin("solve", question, *many) as solving:
+    with rstar.begin("solve", LONG_SEARCH, *many) as solving:
         eventually_true(lambda: search_status(rstar, "interrupted") == "SEARCH_STATUS_RUNNING")
         solving.send_signal(signal.SIGINT)
         output = solving.communicate(timeout=60)[0]
@@ -92,13 +91,13 @@ def test_data_generation_carries_the_references(rstar, problems):
 
 def test_a_large_batch_goes_through_the_store_and_can_be_paused_and_cancelled(rstar, tmp_path):
     path = tmp_path / "large.jsonl"
-    line = {"question": "Solve 3*x + 4 = 19 for x. " + "Mind the gap. " * 1100, "answer": "5"}
-    path.write_text("\n".join(json.dumps({"id": f"p{n}", **line}) for n in range(70)))
+    line = {"question": f"{LONG_SEARCH} " + "Mind the gap. " * 1100, "answer": "5"}
+    path.write_text("\n".join(json.dumps({"id": f"p{n}", **line}) for n in range(200)))
     assert path.stat().st_size > 1_000_000
-    rstar("submit", str(path), "--batch", "large")
+    rstar("submit", str(path), "--batch", "large", *MANY_PROGRAMS)
     with rstar.begin("watch", "large") as watching:
         batches = lambda: {b["batch_id"]: b for b in rstar.json("batches")}  # noqa: E731
-        eventually_true(lambda: batches().get("large", {}).get("total") == 70)
+        eventually_true(lambda: batches().get("large", {}).get("total") == 200)
         assert rstar.json("pause", "large")["state"] == "BATCH_STATE_PAUSED"
         assert rstar.json("resume", "large")["state"] == "BATCH_STATE_RUNNING"
         assert rstar.json("cancel", "large")["state"] == "BATCH_STATE_CANCELLED"

@@ -12,12 +12,13 @@ import pytest
 
 from rstar.v1 import events_pb2, searcher_pb2
 from rstar_common.streams import BATCH_RECORDS, BATCH_SUBMIT, WORK_ALL, token
+from tests.support.command_line import LONG_SEARCH, MANY_PROGRAMS
 from tests.support.eventually import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PROBLEMS = [
-    {"problemId": f"n{n}", "question": f"Solve {n}*x = {5 * n} for x."} for n in range(2, 26)
+    {"problemId": f"n{n}", "question": LONG_SEARCH.replace("3", str(n))} for n in range(2, 26)
 ]
 ATTEMPTS = 5
 
@@ -26,7 +27,7 @@ def test_a_searcher_killed_half_way_is_healed_and_every_problem_has_one_result(r
     path = tmp_path / "many.jsonl"
     lines = [{"id": p["problemId"], "question": p["question"]} for p in PROBLEMS]
     path.write_text("\n".join(map(json.dumps, lines)))
-    rstar("submit", str(path), "--batch", "killed")
+    rstar("submit", str(path), "--batch", "killed", *MANY_PROGRAMS)
     asyncio.run(eventually(lambda: len(finished(rstar, "killed")) >= 4, seconds=60))
     before = pid_of(rstar, "searcher1")
     assert len(finished(rstar, "killed")) < len(PROBLEMS)
