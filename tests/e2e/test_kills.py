@@ -18,14 +18,19 @@ from tests.support.eventually import eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PROBLEMS = [
-    {"problemId": f"n{n}", "question": LONG_SEARCH.replace("3", str(n))} for n in range(2, 26)
+    {"problemId": f"n{n}", "question": f"Solve {n}*x = {5 * n} for x."} for n in range(2, 26)
 ]
 ATTEMPTS = 5
 
 
 def test_a_searcher_killed_half_way_is_healed_and_every_problem_has_one_result(rstar, tmp_path):
     path = tmp_path / "many.jsonl"
-    lines = [{"id": p["problemId"], "question": p["question"]} for p in PROBLEMS]
+    # Searches that outlast the kill.
+    questions = [LONG_SEARCH.replace("3", str(n)) for n in range(len(PROBLEMS))]
+    lines = [
+        {"id": problem["problemId"], "question": question}
+        for problem, question in zip(PROBLEMS, questions, strict=True)
+    ]
     path.write_text("\n".join(map(json.dumps, lines)))
     rstar("submit", str(path), "--batch", "killed", *MANY_PROGRAMS)
     asyncio.run(eventually(lambda: len(finished(rstar, "killed")) >= 4, seconds=60))

@@ -15,7 +15,7 @@ from typing import Any
 from rstar_cli.local.process import program
 
 LONG_SEARCH = "Let f(x) = 3*x**2 - 5*x + 2. Let g(y) = -7*y**3 + y - 1. What is f(g(4))?"
-MANY_PROGRAMS = ("--strategy", "best-of-n", "--rollouts", "24")
+MANY_PROGRAMS = ("--strategy", "best-of-n", "--rollouts", "12")
 """A question of which random programs find many readings, and settings that let them."""
 
 
