@@ -46,6 +46,8 @@ def _own_bench(module: str) -> Callable[[typer.Context], None]:
         import subprocess
         import sys
 
+        if {"-h", "--help"} & set(context.args):
+            typer.echo(f"Example: rstar bench {context.info_name}\n")
         command = [sys.executable, "-m", module, *context.args]
         raise typer.Exit(subprocess.run(command, check=False).returncode)
 
