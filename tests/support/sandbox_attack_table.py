@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.sandbox_attacks_inward import PROBLEMS, PYTHON, SIBLINGS, ZYGOTE
+from tests.support.sandbox_attacks_forgery import FORGERY
 from tests.support.sandbox_attacks_judge import HOSTILE_ANSWERS
-from tests.support.sandbox_attacks_limits import FORGERY, RESOURCES
+from tests.support.sandbox_attacks_limits import RESOURCES
 from tests.support.sandbox_attacks_outward import FILES, KERNEL, NETWORK
 from tests.support.sandbox_attacks_plain import PLAIN
+from tests.support.sandbox_attacks_python import PYTHON
+from tests.support.sandbox_attacks_siblings import SIBLINGS
+from tests.support.sandbox_attacks_zygote import PROBLEMS, ZYGOTE
 
 ATTACKS = (
     *NETWORK, *FILES, *PROBLEMS, *SIBLINGS, *PLAIN, *ZYGOTE, *RESOURCES, *FORGERY, *KERNEL, *PYTHON,
