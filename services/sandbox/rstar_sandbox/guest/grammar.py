@@ -12,42 +12,18 @@ Decimals are exact fractions. Nothing is ever evaluated as Python.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import sympy
 
 from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, binomial, factorial, power
+from rstar_sandbox.guest.names import ACCENTS, FUNCTIONS, GREEK, INVERSES
+from rstar_sandbox.guest.tokens import CLOSING, Tokens
 
-_TOKEN = re.compile(
-    r"\s*(\\[A-Za-z]+|\\.|\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\S)"
-)
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "sin": sympy.sin, "cos": sympy.cos, "tan": sympy.tan, "cot": sympy.cot, "sec": sympy.sec,
-    "csc": sympy.csc, "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan,
-    "sinh": sympy.sinh, "cosh": sympy.cosh, "tanh": sympy.tanh, "ln": sympy.log, "exp": sympy.exp,
-    "lg": lambda x: sympy.log(x) / sympy.log(10),
-}  # fmt: skip
-_INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-_GREEK_NAMES = """
-    theta alpha beta gamma delta epsilon varepsilon zeta eta iota kappa lambda mu nu xi rho sigma
-    tau phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega mho ell
-"""
-_GREEK = frozenset(_GREEK_NAMES.split())
-_ACCENTS = frozenset({"overline", "bar", "vec", "hat", "tilde", "overrightarrow", "mathbf"})
 _TIMES = frozenset({"*", r"\cdot", r"\times", r"\ast"})
 _DIVIDES = frozenset({"/", r"\div"})
 _ENDS = frozenset({"", "+", "-", ")", "]", "}", r"\}", ",", "=", r"\rfloor", r"\rceil", "&"})
-_CLOSING = {
-    "(": ")",
-    "[": "]",
-    "{": "}",
-    r"\{": r"\}",
-    r"\lfloor": r"\rfloor",
-    r"\lceil": r"\rceil",
-}
 
 
 @cache
@@ -68,22 +44,12 @@ class _Reader:
     """Recursive descent; its depth is bounded by the nesting that `notation` lets pass."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _TOKEN.findall(text)
-        self._at = 0
+        self._tokens = Tokens(text)
         self._bars = 0
 
     @property
     def next(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-    def _take(self) -> str:
-        token = self.next
-        self._at += 1
-        return token
-
-    def _expect(self, wanted: str) -> None:
-        if self._take() != wanted:
-            raise Unreadable(f"{wanted!r} is missing")
+        return self._tokens.next
 
     def sum(self) -> Any:
         terms = [-self.product() if self._sign() else self.product()]
@@ -95,7 +61,7 @@ class _Reader:
         """Whether the signs that follow make it negative; two may stand together, not more."""
         signs = ""
         while self.next in ("+", "-"):
-            signs += self._take()
+            signs += self._tokens.take()
         if len(signs) > 2:
             raise Unreadable("too many signs")
         return signs.count("-") % 2 == 1
@@ -105,10 +71,10 @@ class _Reader:
         divided = False
         while not self._ends():
             if self.next in _TIMES:
-                self._take()
+                self._tokens.take()
                 value = value * self._signed()
             elif self.next in _DIVIDES:
-                self._take()
+                self._tokens.take()
                 below = self._signed()
                 divided = not below.is_Integer
                 value = value / below
@@ -127,7 +93,7 @@ class _Reader:
     def raised(self) -> Any:
         value = self.atom()
         while self.next in ("^", "!", "'"):
-            match self._take():
+            match self._tokens.take():
                 case "^" if self.next in (r"\circ", r"\prime"):
                     raise Unreadable("a degree or a prime inside an expression")
                 case "^":
@@ -142,7 +108,7 @@ class _Reader:
 
     def _exponent(self) -> Any:
         if self.next == "-":  # TeX wants braces here; people leave them out
-            self._take()
+            self._tokens.take()
             return -self.atom()
         return self.atom()
 
@@ -150,35 +116,34 @@ class _Reader:
         """What a command applies to: a group in braces, or a single digit or letter."""
         if self.next == "{":
             return self._group()
-        if self.next[:1].isdigit() and len(self.next) > 1:
-            token = self.next
-            self._tokens[self._at : self._at + 1] = [token[0], token[1:]]
+        if self._tokens.has_digits:
+            self._tokens.split_digit()
         if self.next == "-":
             raise Unreadable("a sign where an argument should be")
         return self.atom()
 
     def _group(self) -> Any:
-        opening = self._take()
+        opening = self._tokens.take()
         bars, self._bars = self._bars, 0
         value = self.sum()
         self._bars = bars
-        self._expect(_CLOSING[opening])
+        self._tokens.expect(CLOSING[opening])
         return value
 
     def atom(self) -> Any:
         token = self.next
         if token in ("(", "[", "{"):
             return self._group()
-        self._take()
-        if token[:1].isdigit() or (token[:1] == "." and len(token) > 1):
-            return self._number(token)
+        if self._tokens.starts_number:
+            return self._number(self._tokens.take())
+        self._tokens.take()
         if len(token) == 1 and token.isalpha():
             return self._letter(token)
         if token in ("|", r"\vert"):
             self._bars += 1
             value = self.sum()
             self._bars -= 1
-            self._expect(token)
+            self._tokens.expect(token)
             return sympy.Abs(value)
         if token.startswith("\\"):
             return self._command(token[1:])
@@ -190,44 +155,33 @@ class _Reader:
         whole, point, decimals = token.replace(",", "").partition(".")
         value = sympy.Rational(int(whole + decimals or "0"), 10 ** len(decimals))
         if self.next == r"\overline" and point:
-            self._take()
-            self._expect("{")
-            period = self._take()
-            self._expect("}")
+            self._tokens.take()
+            self._tokens.expect("{")
+            period = self._tokens.take()
+            self._tokens.expect("}")
             if not period.isdigit():
                 raise Unreadable("a period that is no number")
             scale = 10 ** len(decimals) * (10 ** len(period) - 1)
             return value + sympy.Rational(int(period), scale)
         if self.next == r"\frac" and not point:  # a mixed number, if its fraction is a proper one
-            start = self._at
-            self._take()
+            start = self._tokens.mark()
+            self._tokens.take()
             above, below = self.argument(), self.argument()
             if above.is_Integer and below.is_Integer and 0 < above < below:
                 return value + sympy.Rational(int(above), int(below))
-            self._at = start
+            self._tokens.rewind(start)
         return value
 
     def _letter(self, letter: str) -> Any:
         if self.next == "_":
-            return sympy.Symbol(letter + self._subscript())
+            return sympy.Symbol(letter + self._tokens.subscript())
         if letter in "fgh" and self.next == "(":
             return sympy.Function(letter)(self._group())
         return {"e": sympy.E, "i": sympy.I}.get(letter) or sympy.Symbol(letter)
 
-    def _subscript(self) -> str:
-        self._expect("_")
-        if self.next != "{":
-            return f"_{self._take()}"
-        self._take()
-        words = []
-        while self.next not in ("}", ""):
-            words.append(self._take())
-        self._expect("}")
-        return "_" + "".join(words)
-
     def _command(self, name: str) -> Any:
         if name in ("lfloor", "lceil"):
-            self._at -= 1
+            self._tokens.untake()
             return (sympy.floor if name == "lfloor" else sympy.ceiling)(self._group())
         if name == "frac":
             above = self.argument()
@@ -235,7 +189,7 @@ class _Reader:
             return above / below
         if name == "sqrt":
             degree = self._group() if self.next == "[" else sympy.Integer(2)
-            if self.next[:1].isdigit() and len(self.next) > 1:
+            if self._tokens.has_digits:
                 raise Unreadable("a root of several digits without braces")
             return power(self.argument(), 1 / degree)
         if name == "binom":
@@ -245,22 +199,17 @@ class _Reader:
             return sympy.pi
         if name == "infty":
             return sympy.oo
-        if name in _GREEK:
-            return sympy.Symbol(name + (self._subscript() if self.next == "_" else ""))
-        if name in _ACCENTS or name in ("mathrm", "text", "mathit", "textbf"):
+        if name in GREEK:
+            return sympy.Symbol(name + (self._tokens.subscript() if self.next == "_" else ""))
+        if name in ACCENTS or name in ("mathrm", "text", "mathit", "textbf"):
             return self._name(name)
-        if name == "log" or name in _FUNCTIONS:
+        if name == "log" or name in FUNCTIONS:
             return self._function(name)
         raise Unreadable(f"\\{name} is not known")
 
     def _name(self, kind: str) -> Any:
-        self._expect("{")
-        words = []
-        while self.next not in ("}", ""):
-            words.append(self._take())
-        self._expect("}")
-        text = "".join(words)
-        if kind not in _ACCENTS:
+        text = self._tokens.braced()
+        if kind not in ACCENTS:
             if len(text) != 1:
                 raise Unreadable("words inside an expression")
             return self._letter(text)
@@ -271,14 +220,14 @@ class _Reader:
     def _function(self, name: str) -> Any:
         base = None
         if name == "log" and self.next == "_":
-            self._take()
+            self._tokens.take()
             base = self.argument()
         exponent = sympy.Integer(1)
         if self.next == "^":
-            self._take()
+            self._tokens.take()
             exponent = self.argument()
-            if exponent == -1 and name in _INVERSES:
-                name, exponent = _INVERSES[name], sympy.Integer(1)
+            if exponent == -1 and name in INVERSES:
+                name, exponent = INVERSES[name], sympy.Integer(1)
         if self.next in ("(", "[", "{"):
             argument = self._group()
             if self.next in ("^", "!"):
@@ -288,13 +237,13 @@ class _Reader:
         if name == "log":
             value = sympy.log(argument) / (SOME_LOG if base is None else sympy.log(base))
         else:
-            value = _FUNCTIONS[name](argument)
+            value = FUNCTIONS[name](argument)
         return value**exponent
 
     def _bare_argument(self) -> Any:
         value = self.raised()
         while not self._ends() and self.next not in (_TIMES | _DIVIDES):
-            if self.next[1:] in _FUNCTIONS or self.next in (r"\log", "("):
+            if self.next[1:] in FUNCTIONS or self.next in (r"\log", "("):
                 break
             value = value * self.raised()
         return value
