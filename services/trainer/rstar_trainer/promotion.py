@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 MODELS: tuple[Model, ...] = ("policy", "ppm")
 
+SEED = "seed"
+"""An empty object beside the manifest of a checkpoint that came with the project."""
+
 PROPOSER = Manifest(model="policy", version=BOOTSTRAP, prompt_format=BOOTSTRAP, files={})
 """The policy before there is one: random programs, which the policy service makes itself."""
 
@@ -67,7 +70,11 @@ class Registry:
             self._jetstream,
             CHECKPOINT_PROMOTED,
             promoted.SerializeToString(),
-            headers={"Nats-Msg-Id": f"{promoted.model}/{promoted.version}/{promoted.previous}"},
+            # The time is the stored promotion's: asking again repeats the event, going back and
+            # forth between two versions does not.
+            headers={
+                "Nats-Msg-Id": f"{promoted.model}/{promoted.version}/{promoted.at.ToNanoseconds()}"
+            },
         )
         logger.info("promoted", extra={"model": manifest.model, "version": manifest.version})
         return Promotion(manifest, promoted.previous)
@@ -92,7 +99,11 @@ async def import_proposer(registry: Registry) -> None:
 
 
 async def import_seeds(registry: Registry, directory: Path) -> None:
-    """Publish the checkpoints that came with the project; promote them if nothing is.
+    """Publish the checkpoints that came with the project; promote those that are due.
+
+    A seed is due if nothing is promoted, or if it is new here and what is promoted is an older
+    seed: an upgrade of the project brings its models along. A model of one's own, or a seed that
+    somebody went back to, stays.
 
     Raises:
         InvalidInput: what lies there is no checkpoint, or its files do not match.
@@ -112,5 +123,13 @@ async def import_seeds(registry: Registry, directory: Path) -> None:
                 f"{source}: its files are not those of its manifest", field="seed_models"
             )
         await checkpoints.publish(registry.store, source, manifest)
-        if not await registry.promoted_or_none(model):
+        seeds = {
+            key.split("/")[-2]
+            async for key in registry.store.keys(f"{PREFIX}{model}/")
+            if key.endswith(f"/{SEED}")
+        }
+        promoted = await registry.promoted_or_none(model)
+        if not promoted or (promoted in seeds and manifest.version not in seeds):
             await registry.promote(manifest)
+        # Noted last: a start that was cut off before is made up for by the next.
+        await registry.store.put(manifest.prefix + SEED, b"")
