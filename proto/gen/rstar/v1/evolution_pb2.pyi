@@ -86,11 +86,22 @@ class Recipe(_message.Message):
     ROUNDS_FIELD_NUMBER: _builtins.int
     DECONTAMINATION_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
+    SEQUENTIAL_FIELD_NUMBER: _builtins.int
+    CANDIDATES_APART_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 64 of `A-Z a-z 0-9 . _ -`."""
     description: _builtins.str
     seed: _builtins.int
     """Seeds every search and training that has no seed of its own."""
+    sequential: _builtins.bool
+    """One rollout at a time everywhere: with one problem at a time as well (`rstar evolve --up` sets that),
+    the same recipe gives the same trees, models and figures again.
+    """
+    candidates_apart: _builtins.bool
+    """Candidates search and are measured on the trainer's channel alone; only what passes its gates is promoted
+    for everybody. Refused where the trainer has no channel. Unset and without a channel, the promoted
+    versions change for everybody while the run lasts.
+    """
     @_builtins.property
     def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProblemPool]: ...
     @_builtins.property
@@ -116,10 +127,12 @@ class Recipe(_message.Message):
         rounds: _abc.Iterable[Global___Round] | None = ...,
         decontamination: Global___Decontamination | None = ...,
         resources: Global___Resources | None = ...,
+        sequential: _builtins.bool = ...,
+        candidates_apart: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decontamination", b"decontamination", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decontamination", b"decontamination", "description", b"description", "evaluation_sets", b"evaluation_sets", "name", b"name", "pools", b"pools", "resources", b"resources", "rounds", b"rounds", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates_apart", b"candidates_apart", "decontamination", b"decontamination", "description", b"description", "evaluation_sets", b"evaluation_sets", "name", b"name", "pools", b"pools", "resources", b"resources", "rounds", b"rounds", "seed", b"seed", "sequential", b"sequential"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -243,6 +256,12 @@ class Round(_message.Message):
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     PREFER_NEW_FIELD_NUMBER: _builtins.int
     GATES_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BATCH_IDS_FIELD_NUMBER: _builtins.int
+    SECOND_SEARCH_FIELD_NUMBER: _builtins.int
+    POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    PPM_VERSION_FIELD_NUMBER: _builtins.int
+    TRIAL_FIELD_NUMBER: _builtins.int
     problems: _builtins.int
     """Problems searched, taken at equal distances; 0 means all."""
     bootstrap: _builtins.bool
@@ -255,6 +274,13 @@ class Round(_message.Message):
     """Leave out problems whose last search was right in at least this share of its rollouts; 0 keeps all."""
     prefer_new: _builtins.bool
     """Take problems that no round before searched first."""
+    name: _builtins.str
+    """What reports call it."""
+    policy_version: _builtins.str
+    """Versions that are measured where the round trains none; empty: the best so far."""
+    ppm_version: _builtins.str
+    trial: _builtins.bool
+    """The round's models are measured and never stay."""
     @_builtins.property
     def pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of pools; all if empty."""
@@ -275,6 +301,14 @@ class Round(_message.Message):
     def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
         """All must hold, or the models of the round before stay."""
 
+    @_builtins.property
+    def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Learn from the trees of these batches, and search nothing: an arm of an ablation."""
+
+    @_builtins.property
+    def second_search(self) -> _types_pb2.SearchSettings:
+        """What stayed unsolved is searched once more with these settings and another seed."""
+
     def __init__(
         self,
         *,
@@ -290,10 +324,16 @@ class Round(_message.Message):
         evaluations: _abc.Iterable[Global___Evaluation] | None = ...,
         prefer_new: _builtins.bool = ...,
         gates: _abc.Iterable[Global___Gate] | None = ...,
+        name: _builtins.str = ...,
+        batch_ids: _abc.Iterable[_builtins.str] | None = ...,
+        second_search: _types_pb2.SearchSettings | None = ...,
+        policy_version: _builtins.str = ...,
+        ppm_version: _builtins.str = ...,
+        trial: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search", "second_search", b"second_search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "policy", b"policy", "pools", b"pools", "ppm", b"ppm", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "too_easy_share", b"too_easy_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -636,6 +676,10 @@ class RoundReport(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     PHASE_BEGAN_FIELD_NUMBER: _builtins.int
     PROBLEMS_KEY_FIELD_NUMBER: _builtins.int
+    SECOND_BATCH_ID_FIELD_NUMBER: _builtins.int
+    SECOND_PROBLEMS_FIELD_NUMBER: _builtins.int
+    SECOND_SOLVED_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     phase: Global___RoundPhase.ValueType
     search_policy: _builtins.str
@@ -655,6 +699,11 @@ class RoundReport(_message.Message):
     """Why, for people."""
     problems_key: _builtins.str
     """Object with the ids of the round's problems, one a line."""
+    second_batch_id: _builtins.str
+    """Of what stayed unsolved, where it was searched once more."""
+    second_problems: _builtins.int
+    second_solved: _builtins.int
+    name: _builtins.str
     @_builtins.property
     def search_cost(self) -> _types_pb2.Cost: ...
     @_builtins.property
@@ -698,10 +747,14 @@ class RoundReport(_message.Message):
         seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         phase_began: _timestamp_pb2.Timestamp | None = ...,
         problems_key: _builtins.str = ...,
+        second_batch_id: _builtins.str = ...,
+        second_problems: _builtins.int = ...,
+        second_solved: _builtins.int = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["phase_began", b"phase_began", "search_cost", b"search_cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "phase", b"phase", "phase_began", b"phase_began", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_began", b"phase_began", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

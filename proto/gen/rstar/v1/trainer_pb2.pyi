@@ -44,6 +44,30 @@ JOB_STATE_FAILED: JobState.ValueType  # 4
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _SftChoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SftChoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SftChoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SFT_CHOICE_UNSPECIFIED: _SftChoice.ValueType  # 0
+    """Treated as BEST_Q."""
+    SFT_CHOICE_BEST_Q: _SftChoice.ValueType  # 1
+    """Those whose steps the search valued most: step-verified."""
+    SFT_CHOICE_RANDOM: _SftChoice.ValueType  # 2
+    """Any right ones, drawn by the seed: rejection sampling over independent samples, random right ones over a tree."""
+
+class SftChoice(_SftChoice, metaclass=_SftChoiceEnumTypeWrapper):
+    """Which right trajectories of a problem are learned; the others exist to be compared with (section 4.3)."""
+
+SFT_CHOICE_UNSPECIFIED: SftChoice.ValueType  # 0
+"""Treated as BEST_Q."""
+SFT_CHOICE_BEST_Q: SftChoice.ValueType  # 1
+"""Those whose steps the search valued most: step-verified."""
+SFT_CHOICE_RANDOM: SftChoice.ValueType  # 2
+"""Any right ones, drawn by the seed: rejection sampling over independent samples, random right ones over a tree."""
+Global___SftChoice: _TypeAlias = SftChoice  # noqa: Y015
+
 class _PpmObjective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -160,6 +184,8 @@ class TrainingSettings(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MAX_LENGTH_FIELD_NUMBER: _builtins.int
     UNTRAINED_FIELD_NUMBER: _builtins.int
+    LORA_RANK_FIELD_NUMBER: _builtins.int
+    LORA_ALPHA_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
     epochs: _builtins.float
     batch_tokens: _builtins.int
@@ -171,6 +197,10 @@ class TrainingSettings(_message.Message):
     max_length: _builtins.int
     untrained: _builtins.bool
     """Publish the initial weights without any training: the random baseline."""
+    lora_rank: _builtins.int
+    """Train low-rank adapters of this rank and merge them when done; needs weights to start from."""
+    lora_alpha: _builtins.float
+    """The adapters' weight is `lora_alpha / lora_rank`; 0 means twice the rank."""
     def __init__(
         self,
         *,
@@ -183,10 +213,12 @@ class TrainingSettings(_message.Message):
         seed: _builtins.int = ...,
         max_length: _builtins.int = ...,
         untrained: _builtins.bool = ...,
+        lora_rank: _builtins.int = ...,
+        lora_alpha: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "max_length", b"max_length", "max_steps", b"max_steps", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,6 +237,7 @@ class TrainPolicyJob(_message.Message):
     TRAJECTORIES_PER_PROBLEM_FIELD_NUMBER: _builtins.int
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     PROMPT_FORMAT_FIELD_NUMBER: _builtins.int
+    CHOICE_FIELD_NUMBER: _builtins.int
     base: _builtins.str
     """A checkpoint version or hub name to start from; empty means random weights of `shape`."""
     trajectories_per_problem: _builtins.int
@@ -212,6 +245,7 @@ class TrainPolicyJob(_message.Message):
     agreement_filter: _builtins.bool
     """Prefer programs that agree with other problems of the same question skeleton."""
     prompt_format: _builtins.str
+    choice: Global___SftChoice.ValueType
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Batches whose trees are read."""
@@ -230,10 +264,11 @@ class TrainPolicyJob(_message.Message):
         trajectories_per_problem: _builtins.int = ...,
         agreement_filter: _builtins.bool = ...,
         prompt_format: _builtins.str = ...,
+        choice: Global___SftChoice.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shape", b"shape", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "choice", b"choice", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
