@@ -1,10 +1,10 @@
-"""`python -m rstar_searcher.bench.kills`: searchers are killed all the time, and nothing is lost.
+"""`python -m rstar_searcher.bench.kills`: services are killed all the time, and nothing is lost.
 
 A batch of problems on the simulated services, with real NATS and S3 and two searcher
-processes; every few seconds one of them, by chance, gets SIGKILL and is started again. One
-JSON line tells whether every problem has exactly one result, whether every tree equals that
-of an undisturbed search (one rollout at a time, one seed), and how many expansions were
-asked for twice beside how many searches were under way when their searcher was killed.
+processes. Every few seconds one of searcher, policy, PPM, sandbox and NATS, by chance, gets
+SIGKILL and is started again. One JSON line tells whether every problem has exactly one
+result, whether every tree equals that of an undisturbed search (one rollout at a time, one
+seed), and how many expansions were asked for twice beside how many can have been under way.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from random import Random
+
+from nats.aio.client import Client
 
 from rstar.v1 import events_pb2, searcher_pb2
 from rstar_common import streams
@@ -30,19 +30,31 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import connected, publish_once
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import NotFound, Unavailable
-from rstar_common.processes import service
+from rstar_common.processes import HOST, free_ports, service
 from rstar_searcher.batches import Batches
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.grpc_part import searcher_settings
+from rstar_searcher.bench.lives import Begin, Lives
 from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.parameters import CANDIDATES, SETS
-from rstar_searcher.bench.processes import infrastructure, simulated_servers
+from rstar_searcher.bench.processes import infrastructure, nats_server, simulated_servers
 from rstar_searcher.bench.undisturbed import same_trees
 
 BATCH = "killed-and-whole"
-SEARCHERS = ("one", "two")
+SEARCHERS = 2
 PLACES = 8
-"""Queued problems that one searcher searches at once."""
+"""Queued problems that one searcher searches at once, one expansion each."""
+
+AT_STAKE = {
+    "searcher": PLACES,
+    "policy": SEARCHERS * PLACES,
+    # Without NATS a searcher cannot show that it lives: others may take what it has.
+    "nats": SEARCHERS * PLACES,
+    # Their calls are made again, the proposal before them is not.
+    "ppm": 0,
+    "sandbox": 0,
+}
+"""Expansions that one kill may cause to be asked for again: those under way."""
 
 LEASE = {"LEASE_SECONDS": "2", "NATS__ACK_WAIT_SECONDS": "3"}
 """Short, so that many deaths fit into a run: what is waited out after each."""
@@ -51,119 +63,107 @@ POLL_SECONDS = 0.5
 PROBLEM_PAGE = 1_000
 
 
-@dataclass(slots=True)
-class Deaths:
-    """Who lives, and what died."""
-
-    rng: Random
-    living: dict[str, int] = field(default_factory=dict[str, int])
-    """Process of each searcher that serves."""
-
-    died: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
-    kills: int = 0
-
-    def kill_one(self) -> None:
-        """SIGKILL to one that serves, if one does."""
-        if not self.living:
-            return
-        name = self.rng.choice(sorted(self.living))
-        with suppress(ProcessLookupError):
-            os.kill(self.living.pop(name), signal.SIGKILL)
-            self.kills += 1
-        self.died[name].set()
-
-
 async def measure_kills(
     *, problems: int, rollouts: int, every: float, parameters: str, scale: float, limit: float
 ) -> dict[str, object]:
     """Search a batch under fire; see the module."""
     submission = _submission(problems, rollouts)
+    lives = Lives(Random(1))
+    over = asyncio.Event()
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rstar-bench-")))
-        settings = await stack.enter_async_context(infrastructure(directory))
-        services, server = await stack.enter_async_context(
-            simulated_servers(directory, parameters=parameters, scale=scale)
-        )
-        environment = searcher_settings(services, settings) | LEASE
-        environment["MAX_BATCH_SEARCHES"] = str(PLACES)
-        nats = NatsSettings(servers=json.loads(settings["NATS__SERVERS"]))
-        bus = await stack.enter_async_context(connected(nats, name="bench"))
-        jetstream = bus.jetstream()
-        await streams.ensure_topology(jetstream)
-        batches = Batches(
-            jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=1)
-        )
-        deaths = Deaths(Random(1))
+        expanded = directory / "expanded"
+        settings = await stack.enter_async_context(infrastructure(directory, with_nats=False))
+        cast = _cast(directory, settings, parameters, scale, expanded)
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
-            over = asyncio.Event()
-            for name in SEARCHERS:
-                group.create_task(_lives(name, directory, environment, deaths, over))
-            killing = group.create_task(_killing(deaths, every))
-            await publish_once(
-                jetstream,
-                streams.BATCH_SUBMIT,
-                submission.SerializeToString(),
-                headers={"Content-Type": "application/protobuf"},
-            )
+            for name, begin in cast.items():
+                group.create_task(lives.live(name, begin, over))
+            nats = NatsSettings(servers=json.loads(settings["NATS__SERVERS"]))
+            bus = await stack.enter_async_context(connected(nats, name="bench"))
+            batches = await _published(bus, submission)
+            killing = group.create_task(lives.kill_every(every))
             with suppress(TimeoutError):  # what there is by then is reported all the same
                 async with asyncio.timeout(limit):
                     await _finished(batches)
             killing.cancel()
+            took = time.perf_counter() - started
+            dead, results = await _ended(batches)
             over.set()
-        took = time.perf_counter() - started
-        record, _ = await batches.record(BATCH)
-        batch = await batches.describe(record)
-        results = await _results(batches)
-        server.terminate()
-        assert server.stdout is not None
-        seen = json.loads(await server.stdout.readline())
+        asked = expanded.read_text().splitlines()
         store = ObjectStore(_store_settings(settings))
         trees = await same_trees(store, results, submission.settings, SETS[parameters])
     by_problem = Counter(result.problem_id for result in results)
-    repeated = seen["expansions"] - seen["distinct_expansions"]
+    repeated = len(asked) - len(set(asked))
+    at_stake = sum(AT_STAKE[kind] * count for kind, count in lives.kills.items())
     return {
         "problems": problems,
         "rollouts": rollouts,
         "time_scale": scale,
         "parameters": parameters,
         "seconds": round(took, 1),
-        "kills": deaths.kills,
+        "kills": sum(lives.kills.values()),
+        "killed": dict(lives.kills),
         "kill_every_seconds": every,
-        "dead_letters": batch.dead,
+        "dead_letters": dead,
         "results": len(results),
         "problems_with_exactly_one_result": sum(n == 1 for n in by_problem.values()),
         "trees_equal_to_undisturbed": trees,
-        "expansions": seen["expansions"],
-        "distinct_expansions": seen["distinct_expansions"],
+        "expansions": len(asked),
+        "distinct_expansions": len(set(asked)),
         "repeated_expansions": repeated,
-        "aborted_by_a_death": seen["aborted_expansions"],
         "searches_a_searcher": PLACES,
-        "most_under_way_at_kills": deaths.kills * PLACES,
+        "most_under_way_at_kills": at_stake,
         "goal_met": len(results) == len(by_problem) == problems == trees
-        and batch.dead == 0
-        and repeated <= deaths.kills * PLACES,
+        and dead == 0
+        and repeated <= at_stake,
     }
 
 
-async def _lives(
-    name: str, directory: Path, environment: dict[str, str], deaths: Deaths, over: asyncio.Event
-) -> None:
-    ending = asyncio.ensure_future(over.wait())
-    while not over.is_set():
+def _cast(
+    directory: Path, settings: dict[str, str], parameters: str, scale: float, expanded: Path
+) -> dict[str, Begin]:
+    """Everybody who may be killed."""
+    ports = dict(zip(("policy", "ppm", "sandbox"), free_ports(3), strict=True))
+    environment = searcher_settings("", settings) | LEASE
+    environment["MAX_BATCH_SEARCHES"] = str(PLACES)
+    for kind, port in ports.items():
+        environment[f"{kind.upper()}_ADDRESS"] = f"{HOST}:{port}"
+
+    @asynccontextmanager
+    async def simulated(kind: str) -> AsyncGenerator[int]:
+        asked = str(expanded) if kind == "policy" else ""
+        async with simulated_servers(
+            directory, parameters=parameters, scale=scale, port=ports[kind], expanded=asked
+        ) as (_, child):
+            yield child.pid
+
+    @asynccontextmanager
+    async def searcher() -> AsyncGenerator[int]:
         async with service("searcher", directory, environment) as (_, pid):
-            deaths.died[name] = asyncio.Event()
-            deaths.living[name] = pid
-            dying = asyncio.ensure_future(deaths.died[name].wait())
-            await asyncio.wait((ending, dying), return_when=asyncio.FIRST_COMPLETED)
-            deaths.living.pop(name, None)
-            dying.cancel()
+            yield pid
+
+    @asynccontextmanager
+    async def nats() -> AsyncGenerator[int]:
+        port = int(json.loads(settings["NATS__SERVERS"])[0].rpartition(":")[2])
+        async with nats_server(directory, port) as child:
+            yield child.pid
+
+    stand_ins: dict[str, Begin] = {kind: partial(simulated, kind) for kind in ports}
+    searchers: dict[str, Begin] = {f"searcher {n}": searcher for n in range(SEARCHERS)}
+    return {"nats": nats} | stand_ins | searchers
 
 
-async def _killing(deaths: Deaths, every: float) -> None:
-    while True:
-        await asyncio.sleep(every)
-        deaths.kill_one()
+async def _published(bus: Client, submission: events_pb2.BatchSubmission) -> Batches:
+    jetstream = bus.jetstream()
+    await streams.ensure_topology(jetstream)
+    await publish_once(
+        jetstream,
+        streams.BATCH_SUBMIT,
+        submission.SerializeToString(),
+        headers={"Content-Type": "application/protobuf"},
+    )
+    return Batches(jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=1))
 
 
 async def _finished(batches: Batches) -> None:
@@ -175,6 +175,16 @@ async def _finished(batches: Batches) -> None:
             if batch.state == searcher_pb2.BATCH_STATE_DONE:
                 return
         await asyncio.sleep(POLL_SECONDS)
+
+
+async def _ended(batches: Batches) -> tuple[int, list[searcher_pb2.BatchResult]]:
+    """Dead letters and results, once NATS answers: it may be the last that was killed."""
+    while True:
+        try:
+            record, _ = await batches.record(BATCH)
+            return (await batches.describe(record)).dead, await _results(batches)
+        except Unavailable:
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _results(batches: Batches) -> list[searcher_pb2.BatchResult]:

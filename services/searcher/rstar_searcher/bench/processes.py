@@ -34,8 +34,13 @@ S3_PORTS = ("s3", "filer", "master", "volume", "admin")
 
 
 @asynccontextmanager
-async def infrastructure(directory: Path) -> AsyncGenerator[dict[str, str]]:
-    """NATS and S3; yields settings without their service's prefix."""
+async def infrastructure(
+    directory: Path, *, with_nats: bool = True
+) -> AsyncGenerator[dict[str, str]]:
+    """NATS and S3; yields settings without their service's prefix.
+
+    Without `with_nats` its place is kept for a `nats_server` of the caller's own.
+    """
     [nats_port, *s3_ports] = free_ports(1 + 2 * len(S3_PORTS))
     access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
     store = ObjectStoreSettings(
@@ -54,16 +59,8 @@ async def infrastructure(directory: Path) -> AsyncGenerator[dict[str, str]]:
     ]
     (directory / "s3").mkdir(parents=True)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            process(
-                [
-                    *(installed_program("nats-server"), "-a", HOST, "-p", str(nats_port)),
-                    *("-js", "-sd", str(directory / "jetstream")),
-                ],
-                log=directory / "nats.log",
-                environment={},
-            )
-        )
+        if with_nats:
+            await stack.enter_async_context(nats_server(directory, nats_port))
         await stack.enter_async_context(
             process(
                 [
@@ -80,7 +77,6 @@ async def infrastructure(directory: Path) -> AsyncGenerator[dict[str, str]]:
             )
         )
         async with asyncio.timeout(READY_SECONDS):
-            await _nats_ready(nats_port)
             await _store_ready(store)
         yield {
             "NATS__SERVERS": json.dumps([f"nats://{HOST}:{nats_port}"]),
@@ -92,14 +88,31 @@ async def infrastructure(directory: Path) -> AsyncGenerator[dict[str, str]]:
 
 
 @asynccontextmanager
+async def nats_server(directory: Path, port: int) -> AsyncGenerator[Process]:
+    """NATS on the streams that an earlier one left in `directory`; yields once it serves."""
+    async with process(
+        [
+            *(installed_program("nats-server"), "-a", HOST, "-p", str(port)),
+            *("-js", "-sd", str(directory / "jetstream")),
+        ],
+        log=directory / "nats.log",
+        environment={},
+    ) as child:
+        async with asyncio.timeout(READY_SECONDS):
+            await _nats_ready(port)
+        yield child
+
+
+@asynccontextmanager
 async def simulated_servers(
-    directory: Path, *, parameters: str, scale: float = 1.0
+    directory: Path, *, parameters: str, scale: float = 1.0, port: int = 0, expanded: str = ""
 ) -> AsyncGenerator[tuple[str, Process]]:
     """The simulated services in a process of their own; yields address and process."""
     async with process(
         [
             *(sys.executable, "-m", "rstar_searcher.bench.servers"),
             *("--set", parameters, "--scale", str(scale)),
+            *("--port", str(port), "--expanded", expanded),
         ],
         log=directory / "simulated.log",
         environment={},

@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -38,8 +40,12 @@ Handler = Callable[[Any], Awaitable[Message | bytes]]
 class SimulatedServers:
     """Handlers of the three services over one `Simulation`."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(
+        self, simulation: Simulation, *, on_expansion: Callable[[str], object] | None = None
+    ) -> None:
+        """`on_expansion` is told every node asked for, as a line, before anything is done."""
         self._simulation = simulation
+        self._on_expansion = on_expansion
         self._world = simulation.world
         self._ready: dict[tuple[int, str, int], bytes] = {}
         self.stopwatch = Stopwatch()
@@ -50,6 +56,8 @@ class SimulatedServers:
         steps = [request.path[-1].text] if request.path else []
         pid, place = texts.place_below(request.question, steps)
         self._requested(request.search_id)
+        if self._on_expansion is not None:
+            self._on_expansion(f"{pid}|{place}\n")
         lengths, _ = await self._simulation.generate(pid, place, request.num_candidates)
         key = (pid, place, request.num_candidates)
         answer = self._ready.get(key)
@@ -148,10 +156,16 @@ def _serialized(answer: Message | bytes) -> bytes:
     return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
 
-async def serve(parameters: Parameters, *, scale: float, port: int) -> None:
+async def serve(
+    parameters: Parameters,
+    *,
+    scale: float,
+    port: int,
+    on_expansion: Callable[[str], object] | None = None,
+) -> None:
     """Serve until SIGTERM; then print what was measured."""
     simulation = Simulation(parameters, scale=scale)
-    servers = SimulatedServers(simulation)
+    servers = SimulatedServers(simulation, on_expansion=on_expansion)
     server = grpc.aio.server()
     add_to(server, servers)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
@@ -198,10 +212,16 @@ def main() -> None:
     parser.add_argument("--set", choices=[*ALL_SETS], default="base")
     parser.add_argument("--scale", type=float, default=1.0, help="simulated seconds a second")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--expanded", default="", help="file that gets every node asked for")
     options = parser.parse_args()
     parameters = ALL_SETS[options.set]
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(parameters, scale=options.scale, port=options.port))
+    with (
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        # Line by line, so that a process that is killed has told what it was asked.
+        Path(options.expanded or os.devnull).open("a", buffering=1) as lines,
+    ):
+        note = lines.write if options.expanded else None
+        runner.run(serve(parameters, scale=options.scale, port=options.port, on_expansion=note))
 
 
 if __name__ == "__main__":
