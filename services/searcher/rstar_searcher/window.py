@@ -2,9 +2,11 @@
 
 A service that is full refuses (RESOURCE_EXHAUSTED) rather than queue. The window halves on a
 refusal and grows by one call a round of answers (additive increase, multiplicative decrease);
-until the first refusal by one an answer. It is shared by all searches of the process, and
-calls beyond it wait here, where they can be taken back and where interactive searches go
-first: a quarter of every window is out of reach of batches.
+until the first refusal by one an answer. Between two refusals latencies decide: where answers
+take longer by as much as the window grew, growing further buys waiting and the next refusal,
+so it stays (`pace`). It is shared by all searches of the process, and calls beyond it wait
+here, where they can be taken back and where interactive searches go first: a quarter of
+every window is out of reach of batches.
 """
 
 from __future__ import annotations
@@ -16,9 +18,12 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Gauge
 
+from rstar_searcher.pace import Pace
+
 LIMIT = Gauge("rstar_searcher_window", "Calls that may be in flight.", ["service"])
 
-FIRST_CALLS = 64
+FIRST_CALLS = 256
+"""Before the first refusal; a service that cannot take so many says so."""
 MOST_CALLS = 4096
 RESERVED_SHARE = 0.25
 """Of the window, for interactive searches."""
@@ -30,10 +35,13 @@ class Slot:
     def __init__(self, window: Window) -> None:
         self._window = window
         self._round = window.round
+        self._sent = asyncio.get_running_loop().time()
 
     def succeeded(self) -> None:
         """The call was answered."""
-        self._window.grow()
+        seconds = asyncio.get_running_loop().time() - self._sent
+        # What was sent into another window says nothing about this one.
+        self._window.grow(seconds if self._round == self._window.round else None)
 
     def refused(self) -> None:
         """The service was full."""
@@ -52,6 +60,9 @@ class Window:
         self.round = 0
         """Counts decreases."""
 
+        self._pace: Pace | None = None
+        """Since the last decrease; None before the first."""
+
         self.in_flight = 0
         self._batch = 0
         self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}
@@ -66,16 +77,24 @@ class Window:
         finally:
             self._leave(interactive)
 
-    def grow(self) -> None:
-        """After an answer, if the window was in use."""
-        if self.in_flight >= self.limit / 2:
-            self.limit = min(MOST_CALLS, self.limit + (1 / self.limit if self.round else 1))
-            LIMIT.labels(self.service).set(self.limit)
+    def grow(self, seconds: float | None = None) -> None:
+        """After an answer, if the window was in use; `seconds` is how long it took."""
+        if self.in_flight < self.limit / 2:
+            return
+        if self._pace is None:
+            larger = self.limit + 1
+        elif seconds is None:
+            larger = self.limit + 1 / self.limit
+        else:
+            larger = self._pace.window_after(self.limit, seconds)
+        self.limit = min(MOST_CALLS, larger)
+        LIMIT.labels(self.service).set(self.limit)
 
     def shrink(self) -> None:
         """After a refusal."""
         self.round += 1
         self.limit = max(1.0, min(self.limit, self.in_flight) / 2)
+        self._pace = Pace()
         LIMIT.labels(self.service).set(self.limit)
 
     def _has_room(self, *, interactive: bool) -> bool:

@@ -82,7 +82,7 @@ async def test_a_full_service_is_asked_by_fewer_at_once_and_no_search_is_lost():
         results = await asyncio.gather(*searches)
     assert {ended for *_, ended in results} == {EndedBy.ROLLOUTS}
     assert servers.refused > 0
-    assert tiers.policy.window.limit < 16, "it began with 64"
+    assert tiers.policy.window.limit < 16, "it began with 256"
     asked = sum(servers.asked.values())
     assert servers.refused < asked, "most calls are sent when they can be taken"
 

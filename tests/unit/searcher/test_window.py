@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from rstar_searcher.bench.virtual_time import run_in_virtual_time
+from rstar_searcher.pace import Pace
 from rstar_searcher.window import Window
 
 
@@ -94,3 +96,59 @@ async def test_a_cancelled_caller_gives_its_place_or_its_turn_back():
     assert window.in_flight == 0
     async with asyncio.timeout(1), window.slot(interactive=True):
         pass
+
+
+def grown(pace: Pace, calls: float, answers: int, seconds_at) -> float:
+    """How many calls are in flight after so many answers, each taking `seconds_at(calls)`."""
+    for _ in range(answers):
+        calls = pace.window_after(calls, seconds_at(calls))
+    return calls
+
+
+def test_a_service_that_only_takes_longer_is_asked_by_no_more_at_once():
+    pace = Pace()
+    calls = grown(pace, 16, 8_000, lambda calls: max(1.0, calls / 20))
+    assert 20 <= calls < 40, "it does 20 at once; without a look at latencies it would be 127"
+
+
+def test_a_service_that_does_more_the_more_it_is_asked_is_asked_by_more():
+    assert grown(Pace(), 16, 8_000, lambda calls: 1.0) > 120
+    assert grown(Pace(), 16, 8_000, lambda calls: 1 + calls / 200) > 120
+
+
+def test_a_service_that_has_become_faster_is_asked_by_more():
+    pace = Pace()
+    before = grown(pace, 16, 2_000, lambda calls: max(1.0, calls / 16))
+    after = grown(pace, before, 2_000, lambda calls: max(0.5, calls / 100))
+    assert before < 32
+    assert after > before + 20
+
+
+def test_latencies_keep_the_window_below_the_next_refusal():
+    refusals: list[float] = []
+
+    async def main() -> Window:
+        window = Window("toy", first=128)
+        busy = 0
+
+        async def caller() -> None:
+            nonlocal busy
+            for _ in range(60):
+                async with window.slot(interactive=True) as slot:
+                    if busy >= 96:
+                        refusals.append(asyncio.get_running_loop().time())
+                        slot.refused()
+                        continue
+                    busy += 1
+                    await asyncio.sleep(max(1.0, busy / 48))  # does 48 at once
+                    busy -= 1
+                    slot.succeeded()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(120):
+                group.create_task(caller())
+        return window
+
+    window = run_in_virtual_time(main())
+    assert 48 <= window.limit < 96
+    assert max(refusals) < 5.0, "a hundred rounds later it has still not tried what was refused"
