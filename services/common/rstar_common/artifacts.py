@@ -27,6 +27,7 @@ from urllib3.exceptions import HTTPError
 from rstar_common.config import ObjectStoreSettings
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
 from rstar_common.streams import NO_BATCH, token
+from rstar_common.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ class ObjectStore:
             Unavailable: the store did not take it.
         """
         try:
-            await obstore.put_async(self._store, key, data)
+            with span("store", bytes=len(data)):
+                await obstore.put_async(self._store, key, data)
         except BaseError as error:
             raise Unavailable(f"object store: put {key}: {error}") from error
 
@@ -126,7 +128,8 @@ class ObjectStore:
             Unavailable: the store did not take it.
         """
         try:
-            await obstore.put_async(self._store, key, data, mode="create")
+            with span("store", bytes=len(data)):
+                await obstore.put_async(self._store, key, data, mode="create")
         except AlreadyExistsError as error:
             raise Conflict(f"object store: {key} exists") from error
         except BaseError as error:

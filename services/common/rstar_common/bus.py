@@ -36,6 +36,8 @@ from nats.js.kv import KeyValue
 
 from rstar_common.config import NatsSettings
 from rstar_common.errors import Conflict, InvalidInput, Overloaded, RstarError, Unavailable
+from rstar_common.tracing import Span, continued, waited
+from rstar_common.tracing import headers as trace_headers
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +115,7 @@ async def publish_once(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Publish to a stream and wait until it is stored.
+    """Publish to a stream, with the trace at hand, and wait until it is stored.
 
     Raises:
         Conflict: the stream holds a message on this subject and keeps only one.
@@ -121,7 +123,10 @@ async def publish_once(
     """
     try:
         await jetstream.publish(
-            subject, payload, timeout=PUBLISH_SECONDS, headers=dict(headers or {}) or None
+            subject,
+            payload,
+            timeout=PUBLISH_SECONDS,
+            headers={**trace_headers(), **(headers or {})} or None,
         )
     except APIError as error:
         if error.err_code == _ALREADY_THERE:
@@ -138,6 +143,9 @@ class Route:
     stream: str
     durable: str
     filter_subject: str
+    traced_as: str = "message"
+    """Name of the span that handling one is."""
+
     ack_wait_seconds: float = 30.0
     max_attempts: int = 5
     max_deliveries: int = 40
@@ -206,6 +214,13 @@ class Consumer:
             await self._settle(msg)
 
     async def _settle(self, msg: Msg) -> None:
+        delivery = msg.metadata.num_delivered
+        with continued(self._route.traced_as, msg.headers or {}, delivery=delivery) as span:
+            if delivery == 1:
+                waited("queue", msg.metadata.timestamp.timestamp())
+            await self._handled(msg, span)
+
+    async def _handled(self, msg: Msg, span: Span) -> None:
         route = self._route
         key = f"{route.stream}.{msg.metadata.sequence.stream}"
         waits = f"{key}.waits"
@@ -220,11 +235,14 @@ class Consumer:
         except Conflict:
             await _quietly(msg.ack_sync())
         except NotYet as error:
+            span.set(put_aside=True)
             await self._count(waits, add=1)
             await _quietly(msg.nak(delay=error.delay_seconds))
         except InvalidInput as error:
+            span.fail("InvalidInput")
             await self._give_up(msg, error, await self._count(key))
         except Exception as error:
+            span.fail(type(error).__name__)
             attempt = await self._count(key, add=1)
             if isinstance(error, RstarError):
                 logger.warning("attempt %d at %s: %s", attempt, msg.subject, error)

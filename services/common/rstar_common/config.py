@@ -109,12 +109,15 @@ class PeerSettings(Section):
 
 
 class TelemetrySettings(Section):
-    """Logs and metrics."""
+    """Logs, metrics and traces."""
 
     metrics_address: str = "127.0.0.1:0"
     """Where `/metrics` is served; empty turns it off."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    traces_endpoint: str = ""
+    """URL of an OTLP/HTTP collector; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces."""
 
 
 class ServiceSettings(BaseSettings):

@@ -43,6 +43,7 @@ from rstar_common.guard import Guard
 from rstar_common.lifecycle import Component
 from rstar_common.telemetry import timed_rpc
 from rstar_common.tokens import Verifier
+from rstar_common.tracing import SEARCH_ID_KEY, about, continued
 from rstar_common.transport import channel_credentials, read_pem, server_credentials
 
 if TYPE_CHECKING:
@@ -133,8 +134,13 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> RstarError:
 
 @asynccontextmanager
 async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]:
-    """Time a call and turn what it raises into a status with a `Failure` detail."""
-    with timed_rpc(method) as outcome:
+    """Time and trace a call; turn what it raises into a status with a `Failure` detail."""
+    sent = {key: value for key, value in context.invocation_metadata() or () if type(value) is str}
+    with (
+        about(search_id=sent.get(SEARCH_ID_KEY, "")),
+        continued(method, sent) as span,
+        timed_rpc(method) as outcome,
+    ):
         try:
             yield
         except asyncio.CancelledError:
@@ -146,6 +152,7 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
             # believe that it has left.
             logger.exception("stray cancellation while serving %s", method)
             outcome[0] = "UNAVAILABLE"
+            span.fail(outcome[0])
             await abort(context, Unavailable("what the call waited for was cancelled"))
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError):
@@ -154,6 +161,7 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
             if code is grpc.StatusCode.INTERNAL:
                 logger.exception("bug while serving %s", method)
             outcome[0] = code.name
+            span.fail(code.name)
             await abort(context, error)
 
 

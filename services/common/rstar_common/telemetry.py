@@ -1,8 +1,9 @@
-"""Logs and metrics, the same for every service.
+"""Logs, metrics and traces, the same for every service.
 
-Logs are one JSON object a line on stderr: time, level, service, message, and
-whatever `extra` holds (`search_id`, `batch_id`, …). Metrics are Prometheus, served
-at `/metrics` by the client library's own server thread.
+Logs are one JSON object a line on stderr: time, level, service, message, the ids of the work
+at hand (`search_id`, `batch_id`, `trace_id`) and whatever `extra` holds. Metrics are
+Prometheus, served at `/metrics` by the client library's own server thread. Traces are in
+`tracing`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from rstar_common.config import TelemetrySettings
 from rstar_common.lifecycle import Component
 from rstar_common.net import split_address
+from rstar_common.tracing import log_fields, start_tracing
 
 RPC_SECONDS = Histogram(
     "rstar_rpc_seconds", "Duration of served calls.", ["method", "code"],
@@ -46,6 +48,7 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
+            **log_fields(),
         }
         entry |= {k: v for k, v in vars(record).items() if k not in _STANDARD_FIELDS}
         if record.exc_info:
@@ -54,12 +57,16 @@ class JsonFormatter(logging.Formatter):
 
 
 def setup_logging(service: str, settings: TelemetrySettings) -> None:
-    """Send every logger's records to stderr as JSON. Called once, from `main()`."""
+    """Send every logger's records to stderr as JSON, spans to the collector if there is one.
+
+    Called once, from `main()`.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    start_tracing(service, settings)
 
 
 def metrics_server(settings: TelemetrySettings) -> Component:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RawStreamMsg
@@ -10,6 +12,7 @@ from nats.js.errors import NotFoundError as NatsNotFound
 from nats.js.kv import KeyValue
 
 from rstar.v1 import events_pb2, searcher_pb2
+from rstar_common import tracing
 from rstar_common.bus import publish_once
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
 from rstar_common.streams import (
@@ -138,14 +141,13 @@ class Batches:
 
     async def put_work(self, item: events_pb2.WorkItem) -> None:
         """Queue a problem; one that waits already is left as it is."""
-        try:
+        ids = {"batch_id": item.batch_id, "problem_id": item.problem.problem_id}
+        with tracing.new_trace("enqueue", search_id=item.search_id, **ids), suppress(Conflict):
             await publish_once(
                 self._jetstream,
                 work_subject(item.batch_id, item.problem.problem_id),
                 item.SerializeToString(),
             )
-        except Conflict:
-            return
 
     async def put_dead(self, letter: searcher_pb2.DeadLetter, *, item: str) -> None:
         """Store a dead letter; `item` names it in its batch, so doing it again changes nothing."""

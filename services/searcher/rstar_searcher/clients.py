@@ -28,6 +28,7 @@ from rstar_common.config import PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
 from rstar_common.net import split_address
 from rstar_common.rpc import channel
+from rstar_common.tracing import call_metadata, span
 from rstar_searcher import wire
 from rstar_searcher.asking import Asker, Caller, Replicas
 from rstar_searcher.meter import Meter
@@ -123,7 +124,15 @@ class GrpcServices:
             max_tokens=options.max_tokens,
             search_id=self._search_id,
         )
-        response = await self._policy.ask(lambda stub, s: stub.Propose(request, timeout=s))
+        with span("propose", candidates=options.num_candidates) as traced:
+            response = await self._policy.ask(
+                lambda stub, s: stub.Propose(request, timeout=s, metadata=self._told())
+            )
+            traced.set(
+                generated_tokens=response.cost.generated_tokens,
+                prompt_tokens=response.cost.prompt_tokens,
+                cached_prompt_tokens=response.cost.cached_prompt_tokens,
+            )
         self._meter.policy_calls += 1
         self._meter.generated_tokens += response.cost.generated_tokens
         self._meter.prompt_tokens += response.cost.prompt_tokens
@@ -139,7 +148,11 @@ class GrpcServices:
         request = sandbox_pb2.ExecuteRequest(
             session=self._search_id, path=path, siblings=siblings, seed=seed
         )
-        response = await self._sandbox.ask(lambda stub, s: stub.Execute(request, timeout=s))
+        with span("execute", siblings=len(siblings), steps_before=len(path)) as traced:
+            response = await self._sandbox.ask(
+                lambda stub, s: stub.Execute(request, timeout=s, metadata=self._told())
+            )
+            traced.set(cpu_seconds=response.cpu_seconds, sandbox_version=response.sandbox_version)
         self._meter.sandbox_runs += len(siblings)
         self._meter.sandbox_seconds += response.cpu_seconds
         if response.path_failed or len(response.outcomes) != len(siblings):
@@ -161,7 +174,11 @@ class GrpcServices:
             ppm_version=self._ppm_version,
             search_id=self._search_id,
         )
-        response = await self._ppm.ask(lambda stub, s: stub.Score(request, timeout=s))
+        with span("score", siblings=len(siblings)) as traced:
+            response = await self._ppm.ask(
+                lambda stub, s: stub.Score(request, timeout=s, metadata=self._told())
+            )
+            traced.set(computed_tokens=response.computed_tokens, ppm_version=response.ppm_version)
         self._meter.ppm_calls += 1
         self._meter.ppm_tokens += response.computed_tokens
         self._ppm_version = response.ppm_version
@@ -180,8 +197,15 @@ class GrpcServices:
                 for answer in answers
             ]
         )
-        response = await self._sandbox.ask(lambda stub, s: stub.Judge(request, timeout=s))
+        with span("judge", answers=len(answers)):
+            response = await self._sandbox.ask(
+                lambda stub, s: stub.Judge(request, timeout=s, metadata=self._told())
+            )
         return [
             wire.VERDICT_FROM.get(judgement.verdict, Verdict.UNDECIDED)
             for judgement in response.judgements
         ]
+
+    def _told(self) -> tuple[tuple[str, str], ...]:
+        # Made anew for every attempt: it names the span that is open then.
+        return call_metadata(self._search_id)

@@ -19,6 +19,7 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import publish_once
 from rstar_common.errors import Conflict
 from rstar_common.streams import SEARCH_COMPLETED
+from rstar_common.tracing import Span, span
 from rstar_searcher.driver import EndedBy, drive
 from rstar_searcher.journal import Journal, Journals
 from rstar_searcher.live import LiveSearch
@@ -52,6 +53,19 @@ class Conductor:
             Conflict: another searcher took the search. Nothing was written.
             RstarError: a service failed for good. Searching again goes on from the journal.
         """
+        with span(
+            "search",
+            search_id=request.search_id,
+            batch_id=request.batch_id,
+            problem_id=request.problem.problem_id,
+            strategy=request.settings.strategy.value,
+            question_characters=len(request.problem.question),
+        ) as traced:
+            return await self._conduct(request, search, lease, traced)
+
+    async def _conduct(
+        self, request: SearchRequest, search: LiveSearch, lease: Lease, traced: Span
+    ) -> tree_pb2.SearchResult:
         journal, history = await self.journals.open(request.search_id, request.begun())
         assert history.begun is not None, "opening a journal begins it"
         asks = search.resume(history)
@@ -64,6 +78,14 @@ class Conductor:
         await lease.settle()
         await self._announce(request, result)
         await self.journals.purge(request.search_id)
+        traced.set(
+            ended_by=ended.value,
+            status=tree_pb2.SearchStatus.Name(result.status),
+            expansions=search.meter.expansions,
+            rollouts=search.meter.rollouts,
+            generated_tokens=search.meter.generated_tokens,
+            sandbox_seconds=search.meter.sandbox_seconds,
+        )
         return result
 
     async def _drive(

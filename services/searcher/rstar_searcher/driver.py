@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 from rstar_common.errors import RstarError
+from rstar_common.tracing import span
 from rstar_searcher.expansion import Expansion, expand
 from rstar_searcher.meter import Meter
 from rstar_searcher.services import Problem, Services
@@ -88,14 +89,20 @@ async def drive(
 
     async def run(ask: Ask) -> None:
         node = strategy.tree[ask.node]
-        expansion = await expand(
-            services,
-            problem,
-            settings,
-            strategy.tree.steps_to(ask.node),
-            key=node.key,
-            num_candidates=ask.num_candidates,
-        )
+        with span("expansion", node=int(ask.node), depth=node.depth) as traced:
+            expansion = await expand(
+                services,
+                problem,
+                settings,
+                strategy.tree.steps_to(ask.node),
+                key=node.key,
+                num_candidates=ask.num_candidates,
+            )
+            traced.set(
+                children=len(expansion.children),
+                dropped=len(expansion.dropped),
+                duplicates=expansion.duplicates,
+            )
         results.put_nowait(_Done(ask=ask, expansion=expansion))
 
     async def search(group: asyncio.TaskGroup) -> EndedBy:

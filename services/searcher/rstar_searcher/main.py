@@ -103,11 +103,12 @@ async def serve(settings: SearcherSettings) -> None:
             host = settings.grpc.address.rpartition(":")[0]
             runner.address = f"{host}:{port}"
 
-        def route(stream: str, durable: str, subject: str) -> Route:
+        def route(stream: str, durable: str, subject: str, traced_as: str) -> Route:
             return Route(
                 stream=stream,
                 durable=durable,
                 filter_subject=subject,
+                traced_as=traced_as,
                 ack_wait_seconds=settings.nats.ack_wait_seconds,
                 max_attempts=settings.nats.max_attempts,
             )
@@ -127,7 +128,7 @@ async def serve(settings: SearcherSettings) -> None:
             "work": Consumer(
                 jetstream,
                 attempts,
-                route(streams.WORK, "searchers", streams.WORK_ALL),
+                route(streams.WORK, "searchers", streams.WORK_ALL, "problem"),
                 work.handle,
                 work.bury,
                 concurrency=settings.max_batch_searches,
@@ -137,7 +138,7 @@ async def serve(settings: SearcherSettings) -> None:
             components["intake"] = Consumer(
                 jetstream,
                 attempts,
-                route(streams.BATCHES, "intake", streams.BATCH_SUBMIT),
+                route(streams.BATCHES, "intake", streams.BATCH_SUBMIT, "batch"),
                 intake.handle,
                 intake.bury,
                 concurrency=1,

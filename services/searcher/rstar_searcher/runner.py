@@ -23,6 +23,7 @@ from rstar_common.errors import (
     Unavailable,
 )
 from rstar_common.rpc import failure_of
+from rstar_common.tracing import about
 from rstar_searcher.clients import GrpcServices, Tiers
 from rstar_searcher.conductor import Conductor, MakeServices
 from rstar_searcher.journal import Journals
@@ -164,7 +165,8 @@ class Runner:
         origin = request.origin
         RUNNING.labels(origin).inc()
         try:
-            await self._conducted(request, search, lease)
+            with about(search_id=request.search_id, batch_id=request.batch_id):
+                await self._conducted(request, search, lease)
         except asyncio.CancelledError:
             await _give_back(lease)
             search.fail(Overloaded("the searcher is stopping"))
