@@ -37,6 +37,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 QUESTION = "What is 12 + 30?"
 
+# At temperature 0 both models go on repeating themselves after this question and meet no stop:
+# 57,600 tokens, half a minute on two slow cores and not within a deadline of half a second on any.
+ENDLESS = {
+    "question": "What is 3 * 7?",
+    "num_candidates": 64,
+    "max_tokens": 900,
+    "temperature": 0.0,
+}
+
 
 async def propose(
     policy: PolicyService, *, deadline_seconds: float = 60, **fields: Any
@@ -189,20 +198,12 @@ async def test_a_step_may_fill_the_context_to_its_end(policy_under_test: PolicyS
 async def test_cancelled_and_late_calls_free_the_engine(policy_under_test: PolicyService):
     async with channel(policy_under_test.address) as connection:
         stub = policy_pb2_grpc.PolicyServiceStub(connection)
-        pending = stub.Propose(
-            policy_pb2.ProposeRequest(
-                # The tiny model repeats itself at temperature 0, so this runs long.
-                question=QUESTION,
-                num_candidates=8,
-                max_tokens=900,
-                temperature=0.0,
-            )
-        )
+        pending = stub.Propose(policy_pb2.ProposeRequest(**ENDLESS))
         await eventually(lambda: engine_running(policy_under_test) > 0)
         pending.cancel()
         await eventually(lambda: engine_running(policy_under_test) == 0, seconds=5.0)
     with pytest.raises(DeadlineExceeded):
-        await propose(policy_under_test, deadline_seconds=0.3, max_tokens=900, temperature=0.0)
+        await propose(policy_under_test, deadline_seconds=0.5, **ENDLESS)
     await eventually(lambda: engine_running(policy_under_test) == 0, seconds=5.0)
 
 
@@ -247,9 +248,7 @@ async def test_a_killed_engine_is_replaced_and_calls_meanwhile_are_unavailable(
 ):
     service_pid = policy_under_test.service.process.pid
     killed = engine_pid(service_pid)
-    call_in_flight = asyncio.ensure_future(
-        propose(policy_under_test, num_candidates=8, max_tokens=900, temperature=0.0)
-    )
+    call_in_flight = asyncio.ensure_future(propose(policy_under_test, **ENDLESS))
     await eventually(lambda: engine_running(policy_under_test) > 0)
     os.kill(killed, signal.SIGKILL)
     with pytest.raises(Unavailable):
@@ -291,11 +290,11 @@ async def test_a_service_told_to_stop_finishes_its_calls_and_leaves_no_engine_be
     engine = engine_pid(process.pid)
     assert len(group_members(engine)) >= 3
     pending = asyncio.ensure_future(
-        propose(policy_under_test, num_candidates=8, max_tokens=400, temperature=0.0)
+        propose(policy_under_test, **(ENDLESS | {"num_candidates": 16, "max_tokens": 300}))
     )
     await eventually(lambda: engine_running(policy_under_test) > 0)
     process.terminate()
-    assert len((await pending).candidates) == 8
+    assert len((await pending).candidates) == 16
     async with asyncio.timeout(20):
         assert await process.wait() == 0
     await eventually(lambda: not group_members(engine), seconds=15)

@@ -108,7 +108,7 @@ async def test_a_promoted_version_takes_over_while_calls_run_and_the_old_one_sta
     second = await publish(store, tmp_path / "second", seed=2)
     environment = {
         "RSTAR_PPM_CACHE_DIR": str(tmp_path / "cache"),
-        "RSTAR_PPM_GRACE_SECONDS": "1.5",
+        "RSTAR_PPM_GRACE_SECONDS": "3",
     }
     async with (
         connected(nats, name="test") as client,
