@@ -125,14 +125,11 @@ async def remove_stale(program: str, parent: Path) -> int:
     return count
 
 
-def cgroup_kind() -> str:
+def cgroup_kind(root: Path = _CGROUP_ROOT) -> str:
     """Which control groups sandboxes can be put into: v1, v2 or none."""
-    for kind, path in (
-        ("v2", _CGROUP_ROOT / "cgroup.controllers"),
-        ("v1", _CGROUP_ROOT / "memory"),
-    ):
+    for kind, path in (("v2", root / "cgroup.controllers"), ("v1", root / "memory")):
         if path.exists():
-            return kind if os.geteuid() == 0 and os.access(_CGROUP_ROOT, os.W_OK) else "none"
+            return kind if os.geteuid() == 0 and os.access(root, os.W_OK) else "none"
     return "none"
 
 
