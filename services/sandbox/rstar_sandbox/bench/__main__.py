@@ -15,6 +15,7 @@ import sys
 from typing import Any
 
 from rstar_sandbox.bench.figures import chains, in_turns, latencies, throughput
+from rstar_sandbox.bench.floor import fork_floor
 from rstar_sandbox.bench.footprint import start_ms
 from rstar_sandbox.bench.variants import Bare, Processes, Sandboxed, Variant, bare
 from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, STEPS
@@ -81,6 +82,7 @@ async def _figures(
                 seconds,
             )
         figures["chain_of_six"] = await in_turns(chains(variants, processes), seconds)
+        figures["fork_alone"] = await fork_floor(variants | {"process": processes})
         figures["memory_mib"] = {
             "gvisor_a_sandbox": _share(pool.process_ids, len(pool.places)),
             "bare_a_server": _share([server.pid for server in servers], len(servers)),
@@ -115,6 +117,12 @@ def _ratios(figures: dict[str, Any]) -> dict[str, float]:
         ratios[f"{name}_throughput_to_process"] = round(rates["gvisor"] / rates["process"], 2)
         ratios[f"{name}_forked_throughput_to_process"] = round(
             rates["gvisor_forked"] / rates["process"], 2
+        )
+    alone = figures["fork_alone"]
+    for child in ("empty", "step"):
+        cost = f"{child}_ms"
+        ratios[f"fork_alone_{child}_to_bare"] = round(
+            alone["gvisor"][cost] / alone["bare"][cost], 2
         )
     for way in ("kept", "forked"):
         ratios[f"chain_{way}_to_replayed"] = ratio(

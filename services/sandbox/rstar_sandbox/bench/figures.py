@@ -7,10 +7,10 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from rstar_sandbox.bench.variants import Variant
-from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, chain, siblings
+from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, Numbers, Text
 
 TURNS = 3
 SIBLINGS = 8
@@ -52,19 +52,19 @@ def summary(milliseconds: list[float]) -> Figures:
     }
 
 
-async def request(variant: Variant, parent: str, step: str, count: int) -> Once:
-    """The same request again and again, on a parent that is parked by now."""
-    session, texts = new_session(), siblings(step, count)
+async def request(variant: Variant, parent: str, step: Text, count: int) -> Once:
+    """Requests with new siblings of a parent that is parked by now."""
+    session, numbers = new_session(), Numbers()
 
     async def once() -> None:
-        await variant.run(session, [parent], texts)
+        await variant.run(session, [parent], numbers.siblings(step, count))
 
     await once()
     return once
 
 
 async def throughput(
-    variants: Mapping[str, tuple[Variant, str]], step: str, searches: int, seconds: float
+    variants: Mapping[str, tuple[Variant, str]], step: Text, searches: int, seconds: float
 ) -> dict[str, float]:
     """Runs a second of so many searches at once, eight siblings a request."""
     runs, spent = dict.fromkeys(variants, 0), dict.fromkeys(variants, 0.0)
@@ -92,16 +92,18 @@ def chains(variants: Mapping[str, Variant], processes: Variant) -> dict[str, Onc
     """Six steps, each on the one before it: kept states, forks, or the whole path each time."""
     subjects: dict[str, Once] = {}
     for name, variant in variants.items():
-        subjects[f"{name}_kept"] = _chain(variant, chain(forked=False), keep=True)
-        subjects[f"{name}_forked"] = _chain(variant, chain(forked=True), keep=True)
-        subjects[f"{name}_replayed"] = _chain(variant, chain(forked=False), keep=False)
-    subjects["process"] = _chain(processes, chain(forked=False), keep=False)
+        subjects[f"{name}_kept"] = _chain(variant, forked=False, keep=True)
+        subjects[f"{name}_forked"] = _chain(variant, forked=True, keep=True)
+        subjects[f"{name}_replayed"] = _chain(variant, forked=False, keep=False)
+    subjects["process"] = _chain(processes, forked=False, keep=False)
     return subjects
 
 
-def _chain(variant: Variant, steps: Sequence[str], *, keep: bool) -> Once:
+def _chain(variant: Variant, *, forked: bool, keep: bool) -> Once:
+    numbers = Numbers()
+
     async def once() -> None:
-        session = new_session()
+        session, steps = new_session(), numbers.chain(forked=forked)
         for index, step in enumerate(steps):
             await variant.run(session if keep else new_session(), steps[:index], [step])
 
@@ -109,7 +111,7 @@ def _chain(variant: Variant, steps: Sequence[str], *, keep: bool) -> Once:
 
 
 async def latencies(
-    variants: Mapping[str, Variant], processes: Variant, step: str, count: int, seconds: float
+    variants: Mapping[str, Variant], processes: Variant, step: Text, count: int, seconds: float
 ) -> dict[str, Figures]:
     """Of one request; `gvisor` and `bare` as they come and, `_forked`, with forks throughout."""
     subjects: dict[str, Once] = {}

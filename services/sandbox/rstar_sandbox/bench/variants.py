@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import zlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
@@ -27,8 +28,8 @@ TIMEOUT_SECONDS = 120.0
 class Variant(Protocol):
     """Runs siblings on a path."""
 
-    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
-        """Returns when all have ended well."""
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> list[str]:
+        """What each printed; all have ended well."""
 
 
 def order(session: str, path: Sequence[str], siblings: Sequence[str]) -> Order:
@@ -37,11 +38,12 @@ def order(session: str, path: Sequence[str], siblings: Sequence[str]) -> Order:
     return Order(session=session, path=path, siblings=siblings, limits=limits, seed=0)
 
 
-def check(report: RunsReport) -> None:
-    """Only work that was done may be counted."""
+def printed(report: RunsReport) -> list[str]:
+    """Of each sibling. Only work that was done may be counted."""
     for outcome in report.outcomes:
         if outcome.exception or outcome.limit:
             raise RuntimeError(f"a bench step failed: {outcome}")
+    return [outcome.stdout for outcome in report.outcomes]
 
 
 class Sandboxed:
@@ -50,9 +52,9 @@ class Sandboxed:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> list[str]:
         wanted = order(session, path, siblings)
-        check(await self._pool.execute(wanted, timeout_seconds=TIMEOUT_SECONDS))
+        return printed(await self._pool.execute(wanted, timeout_seconds=TIMEOUT_SECONDS))
 
 
 class Bare:
@@ -61,11 +63,11 @@ class Bare:
     def __init__(self, servers: Sequence[Container]) -> None:
         self._servers = servers
 
-    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
-        server = self._servers[hash(session) % len(self._servers)]
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> list[str]:
+        server = self._servers[zlib.crc32(session.encode()) % len(self._servers)]
         message = order(session, path, siblings).to_message(siblings)
         answer = await server.ask(message, timeout_seconds=TIMEOUT_SECONDS)
-        check(RunsReport.from_message(answer, len(siblings)))
+        return printed(RunsReport.from_message(answer, len(siblings)))
 
 
 class Processes:
@@ -76,20 +78,22 @@ class Processes:
         self._environment = environment(rootfs)
         self._slots = asyncio.Semaphore(at_once)
 
-    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> None:
+    async def run(self, session: str, path: Sequence[str], siblings: Sequence[str]) -> list[str]:
         async with asyncio.TaskGroup() as group:
-            for sibling in siblings:
-                group.create_task(self._run(program(path, sibling)))
+            runs = [group.create_task(self._run(program(path, code))) for code in siblings]
+        return [run.result() for run in runs]
 
-    async def _run(self, code: str) -> None:
+    async def _run(self, code: str) -> str:
         async with self._slots:
             process = await asyncio.create_subprocess_exec(
                 *(self._command, "-c", code),
                 env=self._environment,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
             )
-            if await process.wait():
+            output, _ = await process.communicate()
+            if process.returncode:
                 raise RuntimeError("a bench process failed")
+            return output.decode()
 
 
 def python(rootfs: Rootfs) -> str:

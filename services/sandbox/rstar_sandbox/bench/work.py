@@ -1,38 +1,64 @@
-"""What is run: three kinds of step, and a chain of six that build on one another."""
+"""What is run: three kinds of step, and a chain of six that build on one another.
+
+Every text has a number in it and no number comes twice in a subject, or sympy's cache would answer
+for sympy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
-STEPS = {
-    "print": "print(1)",
-    "numpy": "import numpy as np\nprint(np.linalg.det(np.arange(16).reshape(4, 4) + np.eye(4)))",
-    "sympy": "from sympy import *\nx = symbols('x')\nprint(expand((x + 1)**3), solve(x**2 - 2))",
-}
+Text = Callable[[int], str]
+
+
+def _print(number: int) -> str:
+    return f"print({number})"
+
+
+def _numpy(number: int) -> str:
+    matrix = f"np.arange(16).reshape(4, 4) + {number} * np.eye(4)"
+    return f"import numpy as np\nprint(np.linalg.det({matrix}))"
+
+
+def _sympy(number: int) -> str:
+    return (
+        "from sympy import *\nx, y = symbols('x y')\n"
+        f"print(solve([x**2 + y**2 - {25 + number}, x - y - {1 + number % 7}], [x, y]))\n"
+        f"print(simplify(integrate((x + {number})*exp(x), (x, 0, 1))))"
+    )
+
+
+STEPS: dict[str, Text] = {"print": _print, "numpy": _numpy, "sympy": _sympy}
 """The first and the last are plain code, which needs no fork; numpy never is."""
-
-CHAIN = (
-    "from sympy import *\nx, y = symbols('x y')",
-    "e = expand((x + y)**4)\nprint(e)",
-    "f = factor(e)\nprint(f)",
-    "d = diff(e, x)\nprint(d)",
-    "s = solve([x + y - 3, x - y - 1], [x, y])\nprint(s)",
-    "print(e.subs(s), integrate(d, x))",
-)
 
 PLAIN_PARENT = "a = 1"
 FORKED_PARENT = "import os\na = 1"
 """`os` is not on the lists of plain code, so whatever follows is forked."""
 
 
-def siblings(step: str, count: int) -> list[str]:
-    """So many texts that do the same."""
-    return [f"{step}\nb = {number}" for number in range(count)]
+class Numbers:
+    """Numbers that nobody was given before."""
 
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
 
-def chain(*, forked: bool) -> list[str]:
-    """The steps of a chain; `forked` makes the first one, and so all, not plain."""
-    return ["import os\n" + CHAIN[0], *CHAIN[1:]] if forked else list(CHAIN)
+    def siblings(self, step: Text, count: int) -> list[str]:
+        """So many texts of a step, all new."""
+        return [step(next(self._numbers)) for _ in range(count)]
+
+    def chain(self, *, forked: bool) -> list[str]:
+        """The steps of a new chain; `forked` makes the first one, and so all, not plain."""
+        number = next(self._numbers)
+        steps = [
+            "from sympy import *\nx, y = symbols('x y')",
+            f"e = expand((x + {number}*y)**4)\nprint(e)",
+            "f = factor(e)\nprint(f)",
+            "d = diff(e, x)\nprint(d)",
+            f"s = solve([x + y - {number + 2}, x - y - 1], [x, y])\nprint(s)",
+            "print(e.subs(s), integrate(d, x))",
+        ]
+        return ["import os\n" + steps[0], *steps[1:]] if forked else steps
 
 
 def program(path: Sequence[str], step: str) -> str:
