@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes all five services; every dashboard and alert finds its series."""
+"""All five services watched: Prometheus finds every series, a collector one trace a problem."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import nats
@@ -17,10 +18,11 @@ from rstar.v1 import searcher_pb2, searcher_pb2_grpc, trainer_pb2, trainer_pb2_g
 from rstar_common import streams
 from rstar_common.config import NatsSettings
 from rstar_common.rpc import call, channel
+from tests.support.collector import Collector, collector
 from tests.support.deployment import INFRA, ROOT
 from tests.support.promql import selectors
 from tests.support.scraping import Prometheus, prometheus
-from tests.support.servers import nats_server, object_store, service
+from tests.support.servers import Service, nats_server, object_store, service
 
 pytestmark = pytest.mark.timeout(600)  # five services, and at first gVisor's root file system
 
@@ -52,8 +54,12 @@ async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.2)
 
 
+SECRET_QUESTION = "Calculate 31 + 47."
+"""Of the problem whose trace is looked at; neither it nor its answer is to be found there."""
+
+
 async def solve_one_and_a_batch(address: str, bus: NatsSettings) -> None:
-    """One problem over gRPC; two by the queue; one message that is no batch."""
+    """One problem over gRPC, three by the queue, of which one is judged; a message that is none."""
     connection = await nats.connect(
         bus.servers, user=bus.user, password=bus.password.get_secret_value()
     )
@@ -65,8 +71,15 @@ async def solve_one_and_a_batch(address: str, bus: NatsSettings) -> None:
             for number in range(2)
         ],
     }
+    judged = {
+        "batchId": "judged",
+        "problems": [{"problemId": "0", "question": SECRET_QUESTION, "reference": "78"}],
+        "settings": {"mode": "SEARCH_MODE_PPM_AUGMENTED", "candidates": 8, "rollouts": 8},
+    }
     header = {"Content-Type": "application/json"}
-    await jetstream.publish(streams.BATCH_SUBMIT, json.dumps(batch).encode(), headers=header)
+    for submission in (batch, judged):
+        payload = json.dumps(submission).encode()
+        await jetstream.publish(streams.BATCH_SUBMIT, payload, headers=header)
     await jetstream.publish(streams.BATCH_SUBMIT, b"no batch", headers=header)
     async with channel(address) as wire:
         searcher = searcher_pb2_grpc.SearcherServiceStub(wire)
@@ -75,19 +88,32 @@ async def solve_one_and_a_batch(address: str, bus: NatsSettings) -> None:
         await call(searcher.Solve(request, timeout=120))
         batches = searcher_pb2_grpc.BatchServiceStub(wire)
 
-        async def done() -> bool:
-            found = await call(batches.GetBatch(searcher_pb2.GetBatchRequest(batch_id="scraped")))
-            return found.batch.state == searcher_pb2.BATCH_STATE_DONE
+        for batch_id in ("scraped", "judged"):
 
-        await comes_true(done)
+            async def done(named: str = batch_id) -> bool:
+                found = await call(batches.GetBatch(searcher_pb2.GetBatchRequest(batch_id=named)))
+                return found.batch.state == searcher_pb2.BATCH_STATE_DONE
+
+            await comes_true(done)
     await connection.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What is known of the services from outside."""
+
+    prometheus: Prometheus
+    collector: Collector
+    services: list[Service]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
-    """All services after a little work, and what Prometheus knows of them."""
-    directory = tmp_path_factory.mktemp("scraped")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Watched]:
+    """All services after a little work, and what Prometheus and the collector know of them."""
+    directory = tmp_path_factory.mktemp("watched")
     async with AsyncExitStack() as stack:
+        traces = stack.enter_context(collector())
+        tracing = {"OTEL_EXPORTER_OTLP_ENDPOINT": traces.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         bus = await stack.enter_async_context(nats_server(directory / "nats"))
         store = await stack.enter_async_context(object_store(directory / "s3"))
 
@@ -97,7 +123,7 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pro
                 service(
                     name,
                     directory,
-                    {f"{prefix}{key}": value for key, value in environment.items()},
+                    {f"{prefix}{key}": value for key, value in environment.items()} | tracing,
                     nats=bus if needs_both else None,
                     store=store if needs_both else None,
                     ready_seconds=START_SECONDS,
@@ -118,9 +144,8 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pro
             DEFAULTS__ROLLOUTS="2",
             DEFAULTS__CANDIDATES="4",
         )
-        targets = {
-            each.name: each.metrics_url for each in (searcher, policy, ppm, sandbox, trainer)
-        }
+        services = [searcher, policy, ppm, sandbox, trainer]
+        targets = {each.name: each.metrics_url for each in services}
         metrics = directory / "metrics"
         metrics.mkdir()
         known = await stack.enter_async_context(prometheus(metrics, targets))
@@ -137,7 +162,13 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pro
             return bool(dead) and await known.scraped(int(scrapes) + 5)
 
         await comes_true(told)
-        yield known
+        yield Watched(prometheus=known, collector=traces, services=services)
+
+
+@pytest.fixture(scope="module")
+def scraped(watched: Watched) -> Prometheus:
+    """What Prometheus knows."""
+    return watched.prometheus
 
 
 def expressions() -> dict[str, str]:
@@ -197,3 +228,69 @@ async def test_no_alert_fires_but_that_of_the_dead_letter(scraped: Prometheus) -
     assert await scraped.query("max(rstar_queue_waiting) == 0")
     cost = await scraped.query('sum(rstar_search_cost_total{kind="sandbox_runs"})')
     assert float(cost[0]["value"][1]) > 0
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_one_trace_follows_a_problem_through_the_queue_and_every_service(
+    watched: Watched,
+) -> None:
+    async def arrived() -> bool:
+        return any(span.name == "problem" for span in of_the_judged(watched.collector))
+
+    await comes_true(arrived)
+    trace = of_the_judged(watched.collector)
+    assert {(span.service, span.name) for span in trace} == {
+        ("rstar-searcher", "enqueue"),  # the intake publishes to NATS
+        ("rstar-searcher", "problem"),  # a searcher takes it from there
+        ("rstar-searcher", "queue"),
+        ("rstar-searcher", "search"),
+        ("rstar-searcher", "expansion"),
+        ("rstar-searcher", "store"),
+        *(("rstar-searcher", step) for step in ("propose", "execute", "score", "judge")),
+        ("rstar-policy", "Propose"),
+        ("rstar-sandbox", "Execute"),
+        ("rstar-sandbox", "Judge"),
+        ("rstar-ppm", "Score"),
+    }
+    by_id = {span.span_id: span for span in trace}
+    [enqueue] = [span for span in trace if not span.parent_id]
+    assert enqueue.name == "enqueue"
+    parents = {(span.name, by_id[span.parent_id].name) for span in trace if span.parent_id}
+    assert parents == {
+        ("problem", "enqueue"),
+        ("queue", "problem"),
+        ("search", "problem"),
+        ("expansion", "search"),
+        ("store", "search"),
+        *((step, "expansion") for step in ("propose", "execute", "score", "judge")),
+        *((step.capitalize(), step) for step in ("propose", "execute", "score", "judge")),
+    }
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_problem_asked_over_grpc_has_a_trace_too(watched: Watched) -> None:
+    async def arrived() -> bool:
+        return any(span.name == "Solve" for span in watched.collector.spans)
+
+    await comes_true(arrived)
+    [solve] = [span for span in watched.collector.spans if span.name == "Solve"]
+    services = {span.service for span in watched.collector.trace(solve.trace_id)}
+    assert services >= {"rstar-searcher", "rstar-policy", "rstar-ppm", "rstar-sandbox"}
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_spans_hold_no_text_of_problem_or_model(watched: Watched) -> None:
+    everything = " ".join(
+        span.raw.SerializeToString().decode("latin-1") for span in watched.collector.spans
+    )
+    for text in (SECRET_QUESTION, "31 + 47", "print(", "import", "Calculate"):
+        assert text not in everything
+    [search] = [span for span in of_the_judged(watched.collector) if span.name == "search"]
+    assert search.attributes["question_characters"] == str(len(SECRET_QUESTION))
+
+
+def of_the_judged(known: Collector) -> list[Any]:
+    """The trace of the judged problem; empty before any of it has arrived."""
+    found = {span.trace_id for span in known.spans if span.attributes.get("batch_id") == "judged"}
+    assert len(found) <= 1
+    return known.trace(found.pop()) if found else []
