@@ -1,23 +1,36 @@
 #!/usr/bin/env bash
-# Writes infra/compose/.env: generated credentials and nothing else, readable by its owner alone.
-# Refuses to replace one that is there: the volumes remember the old credentials.
+# Writes infra/compose/.env, readable by its owner alone: generated credentials and nothing else,
+# a pair for each service; and private/s3.json with the store's identities, in a directory that
+# nobody else may enter. Refuses to replace what is there: the volumes remember the old ones.
 set -euo pipefail
 umask 077
-file=${1:-$(cd "$(dirname "$0")" && pwd)/.env}
+here=$(cd "$(dirname "$0")" && pwd)
+file=${1:-$here/.env}
+private=$(dirname "$file")/private
 
-secret() { head -c 32 /dev/urandom | base64 | tr -d '+/=\n' | head -c 32; }
+secret() { head -c 48 /dev/urandom | base64 | tr -d '+/=\n' | head -c 32; }
 
 set -o noclobber
 if ! { : >"$file"; } 2>/dev/null; then
     echo "secrets.sh: $file is there already; remove it, and the volumes, for new credentials" >&2
     exit 1
 fi
-cat >>"$file" <<ENV
-NATS_USER=rstar
-NATS_PASSWORD=$(secret)
-S3_ACCESS_KEY=$(secret)
-S3_SECRET_KEY=$(secret)
-GRAFANA_USER=rstar
-GRAFANA_PASSWORD=$(secret)
-ENV
-echo "$file written; add the images: see the head of compose.yaml" >&2
+{
+    echo "NATS_PASSWORD=$(secret)"
+    for user in SEARCHER TRAINER POLICY PPM PUBLISHER OBSERVER; do
+        echo "NATS_${user}_PASSWORD=$(secret)"
+    done
+    for identity in S3 S3_SEARCHER S3_TRAINER S3_POLICY S3_PPM S3_PUBLISHER S3_OBSERVER; do
+        echo "${identity}_ACCESS_KEY=$(secret)"
+        echo "${identity}_SECRET_KEY=$(secret)"
+    done
+    echo "GRAFANA_USER=rstar"
+    echo "GRAFANA_PASSWORD=$(secret)"
+} >>"$file"
+
+# The store runs as another user in its container, and reads the file there.
+mkdir -p "$private"
+sed "$(sed -n 's/^\(S3[A-Z0-9_]*_KEY\)=\(.*\)$/s|"\1"|"\2"|/p' "$file")" \
+    "$here/s3-identities.json.in" >|"$private/s3.json"
+chmod 644 "$private/s3.json"
+echo "$file and $private written; add the images: see the head of compose.yaml" >&2

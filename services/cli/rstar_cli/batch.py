@@ -18,7 +18,7 @@ from rstar_common.bus import publish_once
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import NotFound, Unavailable
 from rstar_common.rpc import call
-from rstar_common.streams import BATCH_SUBMIT, ensure_topology, token
+from rstar_common.streams import BATCH_SUBMIT, token
 
 INLINE_BYTES = 900_000
 """Above this a batch goes through the store: NATS takes 1 MiB, headers included."""
@@ -76,7 +76,6 @@ async def publish(
         payload = encode(by_key, wire_format)
     async with nats_client(nats) as client:
         jetstream = client.jetstream()
-        await ensure_topology(jetstream, replicas=nats.replicas)
         headers = {"Content-Type": _CONTENT_TYPES[wire_format]}
         await publish_once(jetstream, BATCH_SUBMIT, payload, headers=headers)
 

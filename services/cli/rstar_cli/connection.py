@@ -27,6 +27,7 @@ from rstar_cli.local.lock import holder
 from rstar_cli.local.state import StackState, load, resolved_home
 from rstar_common.config import NatsSettings, ObjectStoreSettings, PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.nats_roles import inbox
 from rstar_common.rpc import channel
 
 ServiceName = Literal["searcher", "sandbox", "trainer", "policy", "ppm"]
@@ -62,6 +63,11 @@ class Endpoints:
     def is_remote(self) -> bool:
         """Whether the environment names a system that is not the local stack."""
         return bool(self._settings.searcher)
+
+    @property
+    def names_state(self) -> bool:
+        """Whether the environment names a queue and a store that are not the local stack's."""
+        return bool(self._settings.nats and self._settings.object_store)
 
     @property
     def searcher(self) -> str:
@@ -143,6 +149,7 @@ async def nats_client(settings: NatsSettings) -> AsyncGenerator[Client]:
             name="rstar-cli",
             user=settings.user or None,
             password=settings.password.get_secret_value() or None,
+            inbox_prefix=inbox(settings.user),
             allow_reconnect=False,
             connect_timeout=_CONNECT_SECONDS,
             error_cb=_unheard,

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import obstore
 from minio import Minio
-from minio.error import MinioException
+from minio.error import MinioException, S3Error
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 from urllib3 import PoolManager, Retry
@@ -32,6 +32,9 @@ from rstar_common.tracing import span
 logger = logging.getLogger(__name__)
 
 INBOX = "inbox/"
+PROBE = "probe/"
+"""What every identity may list, and the operator alone may write: shows that the store answers."""
+
 CONNECT_SECONDS = 60.0
 """How long a starting service waits for the store before it gives up and is restarted."""
 
@@ -101,12 +104,19 @@ class ObjectStore:
             region=self._settings.region,
             http_client=PoolManager(timeout=5.0, retries=Retry(total=0)),
         )
-        if not client.bucket_exists(self._settings.bucket):
+        try:
+            self._look(client)
+        except S3Error as error:
+            if error.code != "NoSuchBucket":
+                raise
             try:
                 client.make_bucket(self._settings.bucket)
             except MinioException:
-                if not client.bucket_exists(self._settings.bucket):  # another service was first
-                    raise
+                self._look(client)  # another service was first
+
+    def _look(self, client: Minio) -> None:
+        """List what every identity may list; a service may do nothing to the bucket itself."""
+        next(iter(client.list_objects(self._settings.bucket, prefix=PROBE)), None)
 
     async def put(self, key: str, data: bytes) -> None:
         """Write an object, replacing what was there.

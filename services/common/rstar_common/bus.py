@@ -36,6 +36,7 @@ from nats.js.kv import KeyValue
 
 from rstar_common.config import NatsSettings
 from rstar_common.errors import Conflict, InvalidInput, Overloaded, RstarError, Unavailable
+from rstar_common.nats_roles import inbox
 from rstar_common.tracing import Span, continued, waited
 from rstar_common.tracing import headers as trace_headers
 
@@ -85,6 +86,7 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
                 name=name,
                 user=settings.user or None,
                 password=settings.password.get_secret_value() or None,
+                inbox_prefix=inbox(settings.user),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -19,12 +20,15 @@ from pathlib import Path
 from typing import Literal
 
 import nats.errors
+from google.protobuf.message import DecodeError
 from nats.js.errors import APIError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
 from rstar.v1 import events_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+
+logger = logging.getLogger(__name__)
 
 Model = Literal["policy", "ppm"]
 
@@ -167,15 +171,17 @@ class Pointers:
         """The promoted checkpoint.
 
         Raises:
-            NotFound: none was promoted yet.
+            NotFound: none was promoted yet, or what was cannot be read.
         """
         try:
             entry = await self._bucket.get(model)
+            return events_pb2.CheckpointPromoted.FromString(entry.value or b"")
         except KeyNotFoundError as error:
             raise NotFound(f"no {model} checkpoint is promoted") from error
+        except DecodeError as error:
+            raise NotFound(f"the pointer to the {model} checkpoint cannot be read") from error
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"pointers: {error}") from error
-        return events_pb2.CheckpointPromoted.FromString(entry.value or b"")
 
     async def promote(self, manifest: Manifest) -> events_pb2.CheckpointPromoted:
         """Make a checkpoint the current one; promoting it again changes nothing."""
@@ -199,7 +205,10 @@ class Pointers:
         return promoted
 
     async def watch(self, model: Model) -> AsyncIterator[events_pb2.CheckpointPromoted]:
-        """The current pointer, if any, and then every change of it, for ever."""
+        """The current pointer, if any, and then every change of it, for ever.
+
+        One that cannot be read is passed over: what is loaded goes on being served.
+        """
         watcher = await self._bucket.watch(model)
         try:
             while True:
@@ -207,7 +216,13 @@ class Pointers:
                     entry = await watcher.updates(timeout=3600.0)  # type: ignore[no-untyped-call] # nats-py
                 except (TimeoutError, nats.errors.TimeoutError):
                     continue
-                if entry is not None and entry.value:
-                    yield events_pb2.CheckpointPromoted.FromString(entry.value)
+                if entry is None or not entry.value:
+                    continue
+                try:
+                    promoted = events_pb2.CheckpointPromoted.FromString(entry.value)
+                except DecodeError:
+                    logger.warning("the pointer to the %s checkpoint cannot be read", model)
+                    continue
+                yield promoted
         finally:
             await watcher.stop()  # type: ignore[no-untyped-call] # nats-py

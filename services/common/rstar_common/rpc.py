@@ -41,6 +41,7 @@ from rstar_common.errors import (
 )
 from rstar_common.guard import Guard
 from rstar_common.lifecycle import Component
+from rstar_common.opening import Opener
 from rstar_common.telemetry import timed_rpc
 from rstar_common.tokens import Verifier
 from rstar_common.tracing import SEARCH_ID_KEY, about, continued
@@ -279,10 +280,11 @@ async def _report_health(
 
 
 def _guards(settings: GrpcServerSettings) -> list[grpc.aio.ServerInterceptor]:
+    """From the outside in: who calls is asked first, what they say is read last."""
     if not settings.token_keys:
-        return []
+        return [Opener(abort)]
     keys = read_pem(settings.token_keys, field="grpc.token_keys")
-    return [Guard(Verifier(keys), abort)]
+    return [Guard(Verifier(keys), abort), Opener(abort)]
 
 
 def channel(address: str, peers: PeerSettings | None = None) -> grpc.aio.Channel:

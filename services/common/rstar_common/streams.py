@@ -45,8 +45,18 @@ DEAD = "RSTAR_DEAD"
 EVENTS = "RSTAR_EVENTS"
 JOURNAL = "RSTAR_JOURNAL"
 
+INTAKE = "intake"
+"""Durable consumer of BATCHES, shared by searchers that take batches in."""
+
+SEARCHERS = "searchers"
+"""Durable consumer of WORK, shared by all searchers."""
+
 WORK_ALL = "rstar.work.*.*"
+RESULTS_ALL = "rstar.results.*.*"
 DEAD_ALL = "rstar.dead.*.*"
+JOURNAL_ALL = "rstar.journal.*"
+SEARCH_ALL = "rstar.search.*.*"
+SEARCH_EVENTS_ALL = "rstar.search.*.events"
 SEARCH_WATCH_ALL = "rstar.search.*.watch"
 SEARCH_CANCEL_ALL = "rstar.search.*.cancel"
 NO_BATCH = "none"
@@ -97,10 +107,10 @@ class Stream:
 STREAMS = (
     Stream(name=BATCHES, subjects=(BATCH_SUBMIT,), work_queue=True),
     Stream(name=WORK, subjects=(WORK_ALL,), work_queue=True, once_per_subject=True),
-    Stream(name=RESULTS, subjects=("rstar.results.*.*",), once_per_subject=True),
+    Stream(name=RESULTS, subjects=(RESULTS_ALL,), once_per_subject=True),
     Stream(name=DEAD, subjects=(DEAD_ALL,), latest_per_subject=True),
     Stream(name=EVENTS, subjects=("rstar.events.*",), max_age_seconds=WEEK_SECONDS),
-    Stream(name=JOURNAL, subjects=("rstar.journal.*",), max_age_seconds=WEEK_SECONDS),
+    Stream(name=JOURNAL, subjects=(JOURNAL_ALL,), max_age_seconds=WEEK_SECONDS),
 )
 
 KEY_VALUES = (
@@ -114,14 +124,21 @@ KEY_VALUES = (
 
 
 async def ensure_topology(jetstream: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create what is missing. Safe to call from every service at once."""
+    """Create what is missing. Safe to call from several places at once."""
+    await ensure_streams(jetstream, *(stream.name for stream in STREAMS), replicas=replicas)
+    for config in KEY_VALUES:
+        await key_value(jetstream, config.bucket, replicas=replicas)
+
+
+async def ensure_streams(jetstream: JetStreamContext, *names: str, replicas: int = 1) -> None:
+    """Create those of the named streams that are missing. A service has rights to its own only."""
     for stream in STREAMS:
+        if stream.name not in names:
+            continue
         try:
             await jetstream.stream_info(stream.name)
         except NotFoundError:
             await jetstream.add_stream(stream.config(replicas))
-    for config in KEY_VALUES:
-        await key_value(jetstream, config.bucket, replicas=replicas)
 
 
 async def key_value(jetstream: JetStreamContext, bucket: str, *, replicas: int = 1) -> KeyValue:

@@ -184,13 +184,12 @@ async def _follower(
     from rstar_common.artifacts import ObjectStore
     from rstar_common.bus import connected
     from rstar_common.checkpoints import Pointers
-    from rstar_common.streams import POINTERS, ensure_topology, key_value
+    from rstar_common.streams import POINTERS, key_value
     from rstar_ppm.versions import PointerFollower
 
     store = ObjectStore(settings.object_store)
     client = await stack.enter_async_context(connected(settings.nats, name="ppm"))
     jetstream = client.jetstream()
-    await ensure_topology(jetstream, replicas=settings.nats.replicas)
     await store.ready()
     pointers = Pointers(await key_value(jetstream, POINTERS, replicas=settings.nats.replicas))
     follower = PointerFollower(

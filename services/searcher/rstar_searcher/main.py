@@ -49,6 +49,7 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar_common.artifacts import ObjectStore
     from rstar_common.bus import Consumer, Route, connected
     from rstar_common.lifecycle import run_service
+    from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server
     from rstar_common.telemetry import metrics_server
     from rstar_searcher.batch_servicer import BatchServicer
@@ -74,7 +75,7 @@ async def serve(settings: SearcherSettings) -> None:
         await store.ready()
         jetstream = bus.jetstream()
         replicas = settings.nats.replicas
-        await streams.ensure_topology(jetstream, replicas=replicas)
+        await streams.ensure_streams(jetstream, *role_of("searcher").makes, replicas=replicas)
         batches = Batches(
             jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=replicas)
         )
@@ -117,7 +118,7 @@ async def serve(settings: SearcherSettings) -> None:
         PLACES.labels("interactive").set(settings.max_interactive)
         components = {
             "runner": runner.run,
-            "queue gauges": QueueGauges(jetstream, consumer="searchers").run,
+            "queue gauges": QueueGauges(jetstream, consumer=streams.SEARCHERS).run,
             "grpc": grpc_server(
                 settings.grpc,
                 register,
@@ -128,7 +129,7 @@ async def serve(settings: SearcherSettings) -> None:
             "work": Consumer(
                 jetstream,
                 attempts,
-                route(streams.WORK, "searchers", streams.WORK_ALL, "problem"),
+                route(streams.WORK, streams.SEARCHERS, streams.WORK_ALL, "problem"),
                 work.handle,
                 work.bury,
                 concurrency=settings.max_batch_searches,
@@ -138,7 +139,7 @@ async def serve(settings: SearcherSettings) -> None:
             components["intake"] = Consumer(
                 jetstream,
                 attempts,
-                route(streams.BATCHES, "intake", streams.BATCH_SUBMIT, "batch"),
+                route(streams.BATCHES, streams.INTAKE, streams.BATCH_SUBMIT, "batch"),
                 intake.handle,
                 intake.bury,
                 concurrency=1,

@@ -86,12 +86,13 @@ async def serve(
     from rstar_common.artifacts import ObjectStore
     from rstar_common.bus import connected
     from rstar_common.checkpoints import Pointers
+    from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server
     from rstar_common.streams import (
         JOB_RECORDS,
         POINTERS,
         RUN_RECORDS,
-        ensure_topology,
+        ensure_streams,
         key_value,
     )
     from rstar_trainer.evolution.controller import Evolution
@@ -108,7 +109,7 @@ async def serve(
     replicas = settings.nats.replicas
     async with connected(settings.nats, name="trainer") as client:
         jetstream = client.jetstream()
-        await ensure_topology(jetstream, replicas=replicas)
+        await ensure_streams(jetstream, *role_of("trainer").makes, replicas=replicas)
         await store.ready()
         pointers = Pointers(await key_value(jetstream, POINTERS, replicas=replicas))
         jobs = JobStore(jetstream, await key_value(jetstream, JOB_RECORDS, replicas=replicas))

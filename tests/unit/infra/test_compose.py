@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_it_passes_the_compose_specification(compose: dict[str, Any]) -> None:
 
 
 def test_it_runs_every_service_and_what_they_need(compose: dict[str, Any]) -> None:
-    others = {"nats", "s3", "prometheus", "grafana"}
+    others = {"nats", "s3", "prepare", "prometheus", "grafana"}
     assert set(compose["services"]) == {*SERVICES, *others}
 
 
@@ -65,12 +66,10 @@ def test_images_of_others_have_no_default_and_secrets_none_either(
     compose: dict[str, Any],
 ) -> None:
     for name, service in compose["services"].items():
-        if name not in SERVICES:
+        if name not in (*SERVICES, "prepare"):
             assert re.fullmatch(r"\$\{[A-Z0-9]+_IMAGE:\?[^}]+\}", service["image"])
         for key, value in service.get("environment", {}).items():
-            if any(word in key for word in ("PASSWORD", "SECRET", "ACCESS_KEY", "USER")) and (
-                value != "false"
-            ):
+            if any(word in key for word in ("PASSWORD", "SECRET", "ACCESS_KEY")):
                 assert re.fullmatch(r"\$\{[A-Z0-9_]+:\?[^}]+\}", value), key
 
 
@@ -88,7 +87,8 @@ def test_every_variable_is_generated_or_asked_for(compose: dict[str, Any], tmp_p
     text = json.dumps(compose)
     wanted = set(re.findall(r"\$\{([A-Z0-9_]+):\?", text))
     images = {name for name in wanted if name.endswith("_IMAGE")}
-    assert wanted - images == set(generated)
+    outside = {name for name in generated if "_PUBLISHER_" in name or "_OBSERVER_" in name}
+    assert wanted - images == set(generated) - {name for name in outside if name[:3] == "S3_"}
     assert len(images) == 4
 
 
@@ -103,6 +103,40 @@ def test_secrets_are_private_different_each_time_and_never_replaced(tmp_path: Pa
     again = subprocess.run([COMPOSE / "secrets.sh", file], capture_output=True, check=False)
     assert again.returncode == 1
     assert dict(line.split("=", 1) for line in file.read_text().splitlines()) == first
+
+
+def test_each_service_has_credentials_of_its_own_and_no_others(compose: dict[str, Any]) -> None:
+    named = {
+        name: set(re.findall(r"\$\{((?:NATS|S3)[A-Z0-9_]*):\?", json.dumps(one["environment"])))
+        for name, one in compose["services"].items()
+        if name in (*SERVICES, "prepare")
+    }
+    assert named.pop("sandbox") == set()
+    assert named.pop("prepare") == {"NATS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+    for name, variables in named.items():
+        user = name.upper()
+        assert variables == {
+            f"NATS_{user}_PASSWORD",
+            f"S3_{user}_ACCESS_KEY",
+            f"S3_{user}_SECRET_KEY",
+        }
+
+
+def test_the_users_and_identities_are_those_of_the_code(tmp_path: Path) -> None:
+    written = subprocess.run(
+        [sys.executable, "-m", "rstar_common.nats_roles"], capture_output=True, check=True
+    ).stdout
+    assert (COMPOSE / "nats-users.conf").read_bytes() == written
+    written = subprocess.run(
+        [sys.executable, "-m", "rstar_common.store_roles"], capture_output=True, check=True
+    ).stdout
+    assert (COMPOSE / "s3-identities.json.in").read_bytes() == written
+    values = secrets_of(tmp_path / ".env")
+    private = tmp_path / "private" / "s3.json"
+    assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
+    identities = json.loads(private.read_text())["identities"]
+    keys = {key for one in identities for pair in one["credentials"] for key in pair.values()}
+    assert keys == {value for name, value in values.items() if name.startswith("S3")}
 
 
 def test_nats_and_prometheus_accept_their_files(tmp_path: Path) -> None:
@@ -127,6 +161,8 @@ def test_what_is_mounted_from_here_exists(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
+            if source == "./private/s3.json":  # secrets.sh writes it
+                continue
             if source.startswith("."):
                 assert (COMPOSE / source).exists(), source
             else:

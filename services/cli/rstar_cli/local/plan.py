@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rstar_cli.local.credentials import nats_of, store_of
 from rstar_cli.local.nats import nats_command
 from rstar_cli.local.process import Command, program
 from rstar_cli.local.s3 import s3_command
@@ -135,7 +136,12 @@ def _own_settings(state: StackState, kind: str, data: Path) -> Mapping[str, str]
 def connection_environment(
     kind: str, nats: NatsSettings | None, store: ObjectStoreSettings | None
 ) -> dict[str, str]:
-    """How a service (policy, searcher, …) is told where NATS and the store are."""
+    """How a service (policy, searcher, …) is told where NATS and the store are.
+
+    Given the operator's credentials, it gets its own, and none for what it does not need.
+    """
+    nats = nats_of(kind, nats) if nats else None
+    store = store_of(kind, store) if store else None
     prefix = f"RSTAR_{kind.upper()}_"
     environment: dict[str, str] = {}
     if nats:

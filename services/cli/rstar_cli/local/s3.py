@@ -1,4 +1,4 @@
-"""A private S3 server: SeaweedFS from its wheel, loopback, generated keys, no telemetry.
+"""A private S3 server: SeaweedFS from its wheel, loopback, an identity a service, no telemetry.
 
 Every port is set: without that it listens where it likes. Ready means that the first put
 succeeded; the ports are open long before.
@@ -12,18 +12,20 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from rstar_cli.local.credentials import store_keys
 from rstar_cli.local.ports import HOST, until_open
 from rstar_cli.local.process import Command, program
-from rstar_common.artifacts import ObjectStore
+from rstar_common.artifacts import PROBE, ObjectStore
 from rstar_common.config import ObjectStoreSettings
 from rstar_common.errors import Unavailable
+from rstar_common.store_roles import IDENTITIES, OPERATOR, identities
 
 PORTS = 10
 """How many ports the server wants."""
 
 BUCKET = "rstar"
 READY_SECONDS = 60.0
-_PROBE = "probe/ready"
+_PROBE = f"{PROBE}ready"
 
 
 def s3_settings(
@@ -41,9 +43,18 @@ def s3_settings(
 def s3_command(
     directory: Path, *, ports: Sequence[int], access_key: str, secret_key: str
 ) -> Command:
-    """How to start the server; its S3 API listens on the first of `ports`."""
+    """How to start the server; its S3 API listens on the first of `ports`.
+
+    The keys are the operator's; each service's are derived from them. They reach the server in
+    a file readable by its owner alone: command lines and environments are seen by more.
+    """
     assert len(ports) == PORTS
     (directory / "data").mkdir(parents=True, exist_ok=True)
+    config = directory / "s3.json"
+    config.unlink(missing_ok=True)
+    config.touch(mode=0o600)
+    keys = {name: store_keys(secret_key, name) for name in IDENTITIES}
+    config.write_text(identities({OPERATOR: (access_key, secret_key), **keys}, BUCKET))
     s3, s3_grpc, filer, filer_grpc, master, master_grpc, volume, volume_grpc, admin, admin_grpc = (
         ports
     )
@@ -61,6 +72,7 @@ def s3_command(
             "-admin.ui=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
+            f"-s3.config={config}",
             f"-s3.port={s3}",
             f"-s3.port.grpc={s3_grpc}",
             f"-filer.port={filer}",
@@ -72,11 +84,7 @@ def s3_command(
             f"-admin.port={admin}",
             f"-admin.port.grpc={admin_grpc}",
         ),
-        environment={
-            "AWS_ACCESS_KEY_ID": access_key,
-            "AWS_SECRET_ACCESS_KEY": secret_key,
-            "GOMEMLIMIT": "300MiB",
-        },
+        environment={"GOMEMLIMIT": "300MiB"},
         log=directory / "s3.log",
     )
 
