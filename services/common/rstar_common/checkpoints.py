@@ -162,10 +162,15 @@ def _place(target: Path, files: Mapping[str, bytes]) -> None:
 
 
 class Pointers:
-    """Which version of each model is promoted."""
+    """Which version of each model is promoted.
 
-    def __init__(self, bucket: KeyValue) -> None:
+    A channel has pointers of its own: a tier that follows it serves candidates, and nobody else
+    sees them.
+    """
+
+    def __init__(self, bucket: KeyValue, *, channel: str = "") -> None:
         self._bucket = bucket
+        self._suffix = f".{channel}" if channel else ""
 
     async def current(self, model: Model) -> events_pb2.CheckpointPromoted:
         """The promoted checkpoint.
@@ -174,7 +179,7 @@ class Pointers:
             NotFound: none was promoted yet, or what was cannot be read.
         """
         try:
-            entry = await self._bucket.get(model)
+            entry = await self._bucket.get(model + self._suffix)
             return events_pb2.CheckpointPromoted.FromString(entry.value or b"")
         except KeyNotFoundError as error:
             raise NotFound(f"no {model} checkpoint is promoted") from error
@@ -199,7 +204,7 @@ class Pointers:
         )
         promoted.at.GetCurrentTime()
         try:
-            await self._bucket.put(manifest.model, promoted.SerializeToString())
+            await self._bucket.put(manifest.model + self._suffix, promoted.SerializeToString())
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"pointers: {error}") from error
         return promoted
@@ -209,7 +214,7 @@ class Pointers:
 
         One that cannot be read is passed over: what is loaded goes on being served.
         """
-        watcher = await self._bucket.watch(model)
+        watcher = await self._bucket.watch(model + self._suffix)
         try:
             while True:
                 try:

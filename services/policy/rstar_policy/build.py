@@ -78,7 +78,7 @@ async def build(
                     readiness.set(True)
 
                 follower = PointerFollower(
-                    Pointers(bucket),
+                    Pointers(bucket, channel=settings.channel),
                     store,
                     cache=settings.cache_dir / "checkpoints",
                     prompt_format=settings.prompt_format,

@@ -76,6 +76,9 @@ class PolicySettings(ServiceSettings):
     model: str = ""
     """A model directory or a hub name to pin; empty follows the promoted checkpoint."""
 
+    channel: str = ""
+    """Follow the pointer of this channel, not the one for everybody: a tier for candidates."""
+
     prompt_format: str = ""
     """`mini`, `rstar` or `instruct`; empty is what the checkpoint says, else `mini`."""
 

@@ -40,6 +40,9 @@ class PpmSettings(ServiceSettings):
     model: Path | None = None
     """A checkpoint directory to serve for good; unset: follow the promoted one."""
 
+    channel: str = ""
+    """Follow the pointer of this channel, not the one for everybody: a tier for candidates."""
+
     cache_dir: Path = Path("~/.cache/rstar-math/ppm")
     """Where fetched checkpoints are kept."""
 
@@ -191,7 +194,8 @@ async def _follower(
     client = await stack.enter_async_context(connected(settings.nats, name="ppm"))
     jetstream = client.jetstream()
     await store.ready()
-    pointers = Pointers(await key_value(jetstream, POINTERS, replicas=settings.nats.replicas))
+    bucket = await key_value(jetstream, POINTERS, replicas=settings.nats.replicas)
+    pointers = Pointers(bucket, channel=settings.channel)
     follower = PointerFollower(
         versions, pointers, store, load, cache=settings.cache_dir.expanduser()
     )

@@ -114,7 +114,7 @@ async def serve(settings: SearcherSettings) -> None:
                 max_attempts=settings.nats.max_attempts,
             )
 
-        PLACES.labels("batch").set(settings.max_batch_searches)
+        PLACES.labels("batch").set(settings.max_batch_searches if settings.queued else 0)
         PLACES.labels("interactive").set(settings.max_interactive)
         components = {
             "runner": runner.run,
@@ -126,15 +126,16 @@ async def serve(settings: SearcherSettings) -> None:
                 on_listening=listening,
             ),
             "metrics": metrics_server(settings.telemetry),
-            "work": Consumer(
+        }
+        if settings.queued:
+            components["work"] = Consumer(
                 jetstream,
                 attempts,
                 route(streams.WORK, streams.SEARCHERS, streams.WORK_ALL, "problem"),
                 work.handle,
                 work.bury,
                 concurrency=settings.max_batch_searches,
-            ).run,
-        }
+            ).run
         if settings.intake:
             components["intake"] = Consumer(
                 jetstream,

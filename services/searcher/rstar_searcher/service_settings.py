@@ -48,6 +48,10 @@ class SearcherSettings(ServiceSettings):
     max_batch_searches: int = Field(default=8, ge=1)
     """Queued problems searched at once."""
 
+    queued: bool = True
+    """Whether this replica searches queued problems; off where it answers people alone, beside a
+    tier that evolves."""
+
     lease_seconds: float = Field(default=15.0, gt=0)
     """A search whose searcher was not heard of for this long may be taken by another."""
 
