@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class Stack:
             headers={"Content-Type": content_type},
         )
 
-    async def finished(self, batch_id: str, *, seconds: float = 30.0) -> searcher_pb2.Batch:
+    async def finished(self, batch_id: str, *, seconds: float = 90.0) -> searcher_pb2.Batch:
         """Wait until every problem of a batch has a result or a dead letter."""
         async with asyncio.timeout(seconds):
             while True:
@@ -107,6 +107,7 @@ async def searcher_stack(
     ack_wait_seconds: float = 2.0,
     max_attempts: int = 2,
     lease_seconds: float = 2.0,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncGenerator[Stack]:
     """Serve until the block ends."""
     stop = asyncio.Event()
@@ -129,7 +130,7 @@ async def searcher_stack(
         runner = Runner(make_services, records, store, bus, max_interactive=max_interactive)
         intake = Intake(batches, store, DEFAULTS)
         work = Work(batches, records, runner, DEFAULTS)
-        server = grpc.aio.server()
+        server = grpc.aio.server(interceptors=interceptors)
         searcher_pb2_grpc.add_SearcherServiceServicer_to_server(
             SearcherServicer(runner, records, store, bus, DEFAULTS), server
         )
@@ -144,6 +145,7 @@ async def searcher_stack(
                 durable=durable,
                 filter_subject=subject,
                 ack_wait_seconds=ack_wait_seconds,
+                fetch_seconds=0.2,  # a stack ends when its consumers have waited for nothing
                 max_attempts=max_attempts,
             )
             return Consumer(jetstream, attempts, route, handler, bury, concurrency=2)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from prometheus_client import Counter
 
 from rstar_common.errors import Forbidden, RstarError, Unauthenticated
-from rstar_common.tokens import OPEN_SERVICES, Verifier
+from rstar_common.tokens import OPEN_SERVICES, Caller, Verifier
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 REFUSED = Counter("rstar_rpc_denied_total", "Calls without the right to be made.", ["why"])
 
+_CALLER: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
 Abort = Callable[["Context", RstarError], Awaitable[None]]
+
+
+def present_caller() -> Caller | None:
+    """Who makes the call that is being served; None where no tokens are asked for."""
+    return _CALLER.get()
 
 
 class Guard(grpc.aio.ServerInterceptor):
@@ -77,6 +85,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 str(headers.get("authorization", "")), certificate_pem=shown
             )
             caller.check(method)
+            _CALLER.set(caller)  # each call is served in a context of its own
         except (Unauthenticated, Forbidden) as error:
             REFUSED.labels(type(error).__name__).inc()
             await self._abort(context, error)

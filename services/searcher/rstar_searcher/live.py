@@ -88,8 +88,11 @@ class LiveSearch:
         settings: SearchSettings,
         strategy: Strategy,
         meter: Meter,
+        *,
+        digest: str = "",
     ) -> None:
         self.search_id = search_id
+        self.digest = digest
         self.problem = problem
         self.settings = settings
         self.strategy = strategy

@@ -23,6 +23,8 @@ class SearchRequest:
     settings: SearchSettings
     batch_id: str = ""
     idempotency_key: str = ""
+    owner: str = ""
+    """See `owners`. No part of the digest: one key of two owners is one search, of the first."""
 
     @property
     def origin(self) -> str:

@@ -105,6 +105,8 @@ class Runner:
             InvalidInput: its idempotency key names another request.
         """
         if running := self._live.get(request.search_id):
+            if running.digest != request.digest:
+                raise InvalidInput("names another request already", field="idempotency_key")
             return running
         if self._group is None:
             raise Overloaded("starting")
@@ -116,18 +118,18 @@ class Runner:
             request.settings,
             make_strategy(request.settings),
             Meter(),
+            digest=request.digest,
         )
         self._live[request.search_id] = search
+        self._interactive += not request.batch_id
         try:
             lease = await self._claim(request)
         except BaseException as error:
+            self._interactive -= not request.batch_id
             del self._live[request.search_id]
-            # Others may have joined it meanwhile.
-            failure = Unavailable("the search could not begin")
-            search.fail(error if isinstance(error, RstarError) else failure)
+            known = isinstance(error, RstarError)  # others may have joined it meanwhile
+            search.fail(error if known else Unavailable("the search could not begin"))
             raise
-        if not request.batch_id:
-            self._interactive += 1
         self._remote.add(search)
         self._group.create_task(
             self._search(request, search, lease), name=f"search {request.search_id}"
@@ -141,6 +143,7 @@ class Runner:
             searcher=self.address,
             digest=request.digest,
             batch_id=request.batch_id,
+            owner=request.owner,
         )
         record.state.search_id = request.search_id
         record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
@@ -158,6 +161,7 @@ class Runner:
             if stored.running:
                 raise Conflict(f"search {request.search_id} runs elsewhere")
             record.state.started_at.CopyFrom(stored.record.state.started_at)
+            record.owner = stored.record.owner  # whoever goes on with it now
             revision = stored.revision
         return Lease(self._records, record, await self._records.write(record, revision=revision))
 
@@ -178,8 +182,7 @@ class Runner:
                 SPENT.labels(kind).inc(getattr(search.meter, kind))
             self._remote.remove(search)
             del self._live[request.search_id]
-            if not request.batch_id:
-                self._interactive -= 1
+            self._interactive -= not request.batch_id
 
     async def _conducted(self, request: SearchRequest, search: LiveSearch, lease: Lease) -> None:
         origin = request.origin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from rstar_common.streams import search_cancel_subject
 from rstar_searcher import wire
 from rstar_searcher.following import Follower
 from rstar_searcher.intake import check_reference
-from rstar_searcher.records import SearchRecords
+from rstar_searcher.owners import check_owner, owners_matter, present_owner
+from rstar_searcher.records import SearchRecords, Stored
 from rstar_searcher.request import SearchRequest, new_search_id
 from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
@@ -87,7 +88,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
                 search_id = new_search_id(request.idempotency_key)
             if not search_id:
                 raise InvalidInput("must not be empty", field="search_id")
-            return (await self._records.get(search_id)).record.state
+            return (await self._owned(search_id)).record.state
         raise AssertionError("unreachable")
 
     async def AttachSearch(
@@ -96,6 +97,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         """See searcher.proto."""
         async with serving(context, "AttachSearch"):
             interval = request.min_event_interval.ToMilliseconds() / 1000
+            if owners_matter():
+                await self._owned(request.search_id)
             async for event in self._follower.events(
                 request.search_id, min_interval_seconds=interval
             ):
@@ -106,6 +109,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
     ) -> searcher_pb2.CancelSearchResponse:
         """See searcher.proto."""
         async with serving(context, "CancelSearch"):
+            if owners_matter():
+                await self._owned(request.search_id)
             if search := self._runner.live(request.search_id):
                 search.cancel.set()
                 return searcher_pb2.CancelSearchResponse(cancelled=True)
@@ -123,12 +128,18 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
     ) -> searcher_pb2.GetTreeResponse:
         """See searcher.proto."""
         async with serving(context, "GetTree"):
-            stored = await self._records.get(request.search_id)
+            stored = await self._owned(request.search_id)
             if not stored.record.state.result.tree_key:
                 raise NotFound(f"search {request.search_id!r} has no tree yet")
             data = await self._store.get(stored.record.state.result.tree_key)
             return searcher_pb2.GetTreeResponse(tree=tree_pb2.Tree.FromString(data))
         raise AssertionError("unreachable")
+
+    async def _owned(self, search_id: str) -> Stored:
+        """The record of a search that is the caller's."""
+        stored = await self._records.get(search_id)
+        check_owner(stored.record)
+        return stored
 
     @asynccontextmanager
     async def _search(
@@ -139,9 +150,12 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         A search without a key has one caller: when that one leaves, it ends.
         """
         search_request = self._read(request, context)
-        try:
+        search = None
+        with suppress(Conflict):
             search = await self._runner.start(search_request)
-        except Conflict:
+        if request.idempotency_key and owners_matter():
+            await self._owned(search_request.search_id)  # the key may be another's, and his search
+        if search is None:
             yield search_request.search_id
             return
         try:
@@ -166,6 +180,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
             problem=problem,
             settings=replace(settings, max_wall_seconds=min(settings.max_wall_seconds, available)),
             idempotency_key=request.idempotency_key,
+            owner=present_owner(),
         )
 
 

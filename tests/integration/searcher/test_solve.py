@@ -187,3 +187,44 @@ async def test_a_full_searcher_refuses_with_a_hint(nats_settings, object_store_s
         assert error_from_rpc(failure.value).retry_after_seconds > 0  # type: ignore[attr-defined]
         gate.set()
         assert (await first).result.answer
+
+
+async def test_of_many_that_come_at_once_a_searcher_takes_as_many_as_it_has_places(
+    nats_settings, object_store_settings
+):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=gated, max_interactive=2, consume=False
+    ) as stack:
+        calls = [asyncio.ensure_future(stack.searcher.Solve(solve(seed=n))) for n in range(8)]
+        await eventually(lambda: sum(call.done() for call in calls) == 6)
+        gate.set()
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        refused = [each for each in done if isinstance(each, grpc.aio.AioRpcError)]
+        assert {each.code() for each in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert len(refused) == 6
+
+
+async def test_a_key_cannot_name_another_request_while_its_search_runs(
+    nats_settings, object_store_settings
+):
+    gate = asyncio.Event()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate)
+
+    async with searcher_stack(
+        nats_settings, object_store_settings, world=gated, consume=False
+    ) as stack:
+        key = new_id("key")
+        first = asyncio.ensure_future(stack.searcher.Solve(solve(key=key)))
+        await eventually(lambda: bool(stack.worlds))
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stack.searcher.Solve(solve("another?", key=key))
+        assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        gate.set()
+        assert (await first).result.answer

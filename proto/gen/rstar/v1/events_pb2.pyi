@@ -157,6 +157,7 @@ class SearchRecord(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     RENEWED_AT_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     idempotency_key: _builtins.str
     searcher: _builtins.str
@@ -165,6 +166,8 @@ class SearchRecord(_message.Message):
     """SHA-256 of problem and settings: one idempotency key cannot name two requests."""
     batch_id: _builtins.str
     """The batch it belongs to, if any."""
+    owner: _builtins.str
+    """Subject of the token it was started with; empty for a batch's, and where no tokens are asked for."""
     @_builtins.property
     def state(self) -> _searcher_pb2.GetSearchResponse: ...
     @_builtins.property
@@ -181,10 +184,11 @@ class SearchRecord(_message.Message):
         digest: _builtins.str = ...,
         renewed_at: _timestamp_pb2.Timestamp | None = ...,
         batch_id: _builtins.str = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["renewed_at", b"renewed_at", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "idempotency_key", b"idempotency_key", "renewed_at", b"renewed_at", "search_id", b"search_id", "searcher", b"searcher", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "digest", b"digest", "idempotency_key", b"idempotency_key", "owner", b"owner", "renewed_at", b"renewed_at", "search_id", b"search_id", "searcher", b"searcher", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,6 +27,8 @@ if _version_not_supported:
 
 class SearcherServiceStub:
     """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
     """
 
     def __init__(self, channel):
@@ -69,6 +71,8 @@ class SearcherServiceStub:
 
 class SearcherServiceServicer:
     """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
     """
 
     def Solve(self, request, context):
@@ -157,6 +161,8 @@ def add_SearcherServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SearcherService:
     """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
     """
 
     @staticmethod

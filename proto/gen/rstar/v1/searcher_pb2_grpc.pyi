@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearcherServiceStub:
-    """Searches problems, one tree each."""
+    """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -50,7 +53,10 @@ class SearcherServiceStub:
 
 @_typing.type_check_only
 class SearcherServiceAsyncStub(SearcherServiceStub):
-    """Searches problems, one tree each."""
+    """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Solve: _aio.UnaryUnaryMultiCallable[_searcher_pb2.SolveRequest, _searcher_pb2.SolveResponse]  # type: ignore[assignment]
@@ -69,7 +75,10 @@ class SearcherServiceAsyncStub(SearcherServiceStub):
     """The whole tree of a search that has ended."""
 
 class SearcherServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Searches problems, one tree each."""
+    """Searches problems, one tree each.
+    Where tokens are asked for, a search is its starter's: PERMISSION_DENIED for everybody else but
+    `admin`. A batch's searches are for whoever may publish or train.
+    """
 
     @_abc_1.abstractmethod
     def Solve(

@@ -1,0 +1,40 @@
+"""Whose a search is, where calls carry tokens: its starter's.
+
+Others may neither end it nor read it, `admin` apart. A batch's searches were started by no
+call; they are for those who may publish batches or train on their trees.
+"""
+
+from __future__ import annotations
+
+from rstar.v1 import events_pb2
+from rstar_common.errors import Forbidden
+from rstar_common.guard import present_caller
+from rstar_common.tokens import ADMIN, PUBLISH, TRAIN
+
+
+def present_owner() -> str:
+    """Whose a search will be that the present call starts; empty without tokens."""
+    caller = present_caller()
+    return caller.subject if caller else ""
+
+
+def owners_matter() -> bool:
+    """Whether the present call carries a token at all."""
+    return present_caller() is not None
+
+
+def check_owner(record: events_pb2.SearchRecord) -> None:
+    """Pass if the present call may have to do with a search.
+
+    Raises:
+        Forbidden: it is another's.
+    """
+    caller = present_caller()
+    if caller is None or ADMIN in caller.scopes:
+        return
+    if record.batch_id:
+        allowed = bool(caller.scopes & {PUBLISH, TRAIN})
+    else:
+        allowed = record.owner == caller.subject
+    if not allowed:
+        raise Forbidden(f"search {record.search_id} belongs to somebody else")
