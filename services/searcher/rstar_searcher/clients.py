@@ -25,7 +25,7 @@ from rstar.v1 import (
     types_pb2,
 )
 from rstar_common.config import PeerSettings
-from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.errors import InvalidInput
 from rstar_common.net import split_address
 from rstar_common.rpc import channel
 from rstar_common.tracing import call_metadata, span
@@ -33,6 +33,7 @@ from rstar_searcher import wire
 from rstar_searcher.asking import Asker, Caller, Replicas
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded, Outcome, Verdict
+from rstar_searcher.replaying import execute_on_path
 from rstar_searcher.services import Problem, ProposeOptions, ScoredStep
 from rstar_searcher.window import Window
 
@@ -149,14 +150,10 @@ class GrpcServices:
             session=self._search_id, path=path, siblings=siblings, seed=seed
         )
         with span("execute", siblings=len(siblings), steps_before=len(path)) as traced:
-            response = await self._sandbox.ask(
-                lambda stub, s: stub.Execute(request, timeout=s, metadata=self._told())
-            )
+            response = await execute_on_path(self._execute, request)
             traced.set(cpu_seconds=response.cpu_seconds, sandbox_version=response.sandbox_version)
         self._meter.sandbox_runs += len(siblings)
         self._meter.sandbox_seconds += response.cpu_seconds
-        if response.path_failed or len(response.outcomes) != len(siblings):
-            raise Unavailable("sandbox: the path ran before and fails now")
         return [wire.outcome_from(outcome) for outcome in response.outcomes], (
             response.sandbox_version
         )
@@ -205,6 +202,11 @@ class GrpcServices:
             wire.VERDICT_FROM.get(judgement.verdict, Verdict.UNDECIDED)
             for judgement in response.judgements
         ]
+
+    async def _execute(self, request: sandbox_pb2.ExecuteRequest) -> sandbox_pb2.ExecuteResponse:
+        return await self._sandbox.ask(
+            lambda stub, s: stub.Execute(request, timeout=s, metadata=self._told())
+        )
 
     def _told(self) -> tuple[tuple[str, str], ...]:
         # Made anew for every attempt: it names the span that is open then.
