@@ -4,14 +4,19 @@ A record under RUNNING is a lease: its searcher renews it, and a record that was
 for `lease_seconds` belongs to a searcher that died. Writing needs the revision that was
 read, so of two searchers that want a search one wins. The lease says who may take a search;
 what keeps a sleeper from writing is the search's journal.
+
+Clocks of two machines may differ. So a lease also ends when its record was seen unchanged for
+`lease_seconds` by the clock that only counts: a searcher that died with its clock ahead would
+otherwise hold its searches until the others' clocks have caught up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import nats.errors
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
@@ -23,6 +28,8 @@ from rstar_common.streams import token
 
 LEASE_SECONDS = 15.0
 RENEWALS_PER_LEASE = 3
+MAX_SEEN = 10_000
+"""Records of others' running searches that are remembered; those seen longest ago go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class SearchRecords:
     def __init__(self, bucket: KeyValue, *, lease_seconds: float = LEASE_SECONDS) -> None:
         self._bucket = bucket
         self.lease_seconds = lease_seconds
+        self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        """Of searches that run elsewhere: a revision, and when it was first seen."""
 
     async def get(self, search_id: str) -> Stored:
         """The record of a search.
@@ -67,8 +76,22 @@ class SearchRecords:
             raise Unavailable(f"search records: {error}") from error
         record = events_pb2.SearchRecord.FromString(entry.value or b"")
         renewed = record.renewed_at.ToMilliseconds() / 1000
-        age = max(0.0, time.time() - renewed)
-        return Stored(record, entry.revision or 0, age, self.lease_seconds)
+        stored = Stored(record, entry.revision or 0, time.time() - renewed, self.lease_seconds)
+        if not stored.running:
+            self._seen.pop(search_id, None)
+            return stored
+        return replace(stored, age_seconds=max(stored.age_seconds, self._unchanged(stored)))
+
+    def _unchanged(self, stored: Stored) -> float:
+        """For how many seconds at least nobody renewed a lease."""
+        now, search_id = time.monotonic(), stored.record.search_id
+        revision, since = self._seen.pop(search_id, (0, now))
+        if revision != stored.revision:
+            since = now
+        self._seen[search_id] = (stored.revision, since)
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
+        return now - since
 
     async def write(
         self, record: events_pb2.SearchRecord, *, revision: int, renew: bool = True

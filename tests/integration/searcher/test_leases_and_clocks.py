@@ -1,0 +1,59 @@
+"""A lease ends although the clock of who held it was wrong, and lasts while it is renewed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import nats
+import pytest_asyncio
+
+from rstar.v1 import events_pb2, tree_pb2
+from rstar_common.streams import SEARCH_RECORDS, key_value
+from rstar_searcher.records import SearchRecords
+from tests.support.searcher_stack import new_id
+
+HOUR = 3600
+
+
+@pytest_asyncio.fixture
+async def bucket(nats_url):
+    connection = await nats.connect(nats_url)
+    yield await key_value(connection.jetstream(), SEARCH_RECORDS)
+    await connection.close()
+
+
+async def test_a_lease_of_a_searcher_that_died_with_its_clock_ahead_ends(bucket):
+    others = SearchRecords(bucket, lease_seconds=0.2)
+    dead = await running(bucket, skew_seconds=HOUR)
+    assert (await others.get(dead)).running, "nobody can know yet"
+    async with asyncio.timeout(30):
+        while (await others.get(dead)).running:  # noqa: ASYNC110 -- a lease ends by itself
+            await asyncio.sleep(0.05)
+
+
+async def test_a_lease_of_a_clock_ahead_that_is_renewed_lasts(bucket):
+    others = SearchRecords(bucket, lease_seconds=HOUR)
+    living = await running(bucket, skew_seconds=HOUR)
+    first = await others.get(living)
+    await others.write(first.record, revision=first.revision)
+    again = await others.get(living)
+    assert again.revision > first.revision
+    assert again.running
+    assert again.age_seconds < HOUR / 2, "its age counts from the renewal"
+
+
+async def test_a_lease_of_a_clock_behind_is_over_at_once(bucket):
+    others = SearchRecords(bucket, lease_seconds=60)
+    assert not (await others.get(await running(bucket, skew_seconds=-HOUR))).running
+
+
+async def running(bucket, *, skew_seconds: float) -> str:
+    search_id = new_id("search")
+    record = events_pb2.SearchRecord(search_id=search_id)
+    record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
+    await SearchRecords(bucket).write(record, revision=0)
+    stored = await SearchRecords(bucket).get(search_id)
+    stored.record.renewed_at.FromMilliseconds(int(1000 * (time.time() + skew_seconds)))
+    await SearchRecords(bucket).write(stored.record, revision=stored.revision, renew=False)
+    return search_id
