@@ -6,11 +6,18 @@ import ctypes
 import sys
 from collections.abc import AsyncIterator
 
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from tests.support.servers import nats_server, object_store
+
+# No example has to be quick: how long one takes is a property of the machine.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

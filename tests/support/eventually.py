@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 POLL_SECONDS = 0.02
+PATIENCE_SECONDS = 45.0
+"""Costs nothing where all is well, and a busy machine may take its time."""
 
 
-async def eventually(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
     """Return once `condition()` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 -- the very purpose

@@ -28,13 +28,15 @@ STOP_SECONDS = 15.0
 
 
 @asynccontextmanager
-async def running(command: Command) -> AsyncGenerator[asyncio.subprocess.Process]:
+async def running(
+    command: Command, *, grace_seconds: float = STOP_SECONDS
+) -> AsyncGenerator[asyncio.subprocess.Process]:
     """A process for the length of the block."""
     process = await start(command)
     try:
         yield process
     finally:
-        await stop(process, grace_seconds=STOP_SECONDS)
+        await stop(process, grace_seconds=grace_seconds)
 
 
 @asynccontextmanager
@@ -50,13 +52,19 @@ async def nats_server(directory: Path, *, port: int = 0) -> AsyncGenerator[NatsS
 
 
 @asynccontextmanager
-async def object_store(directory: Path) -> AsyncGenerator[ObjectStoreSettings]:
-    """A private S3 server with one bucket."""
+async def object_store(
+    directory: Path, *, grace_seconds: float = 0.0
+) -> AsyncGenerator[ObjectStoreSettings]:
+    """A private S3 server with one bucket.
+
+    It takes seconds to end as it should, which only matters to those who start it again: they
+    say so.
+    """
     ports = free_ports(PORTS)
     access_key, secret_key = secrets.token_hex(8), secrets.token_hex(16)
     settings = s3_settings(ports[0], access_key, secret_key)
     command = s3_command(directory, ports=ports, access_key=access_key, secret_key=secret_key)
-    async with running(command):
+    async with running(command, grace_seconds=grace_seconds):
         await s3_ready(settings)
         yield settings
 
@@ -84,7 +92,7 @@ async def service(
     *,
     nats: NatsSettings | None = None,
     store: ObjectStoreSettings | None = None,
-    ready_seconds: float = 60.0,
+    ready_seconds: float = 180.0,
     port: int = 0,
 ) -> AsyncGenerator[Service]:
     """The console script `rstar-NAME` on free ports, once its health says SERVING."""

@@ -10,7 +10,7 @@ import pytest
 from rstar_cli.local.nats import nats_command, nats_ready
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import Conflict, NotFound
-from tests.support.servers import nats_server, object_store
+from tests.support.servers import STOP_SECONDS, nats_server, object_store
 
 
 async def test_a_message_survives_a_restart_of_the_nats_server(tmp_path):
@@ -54,7 +54,7 @@ async def test_the_store_keeps_objects_and_refuses_to_create_twice(object_store_
 
 
 async def test_objects_survive_a_restart_of_the_store(tmp_path):
-    async with object_store(tmp_path) as settings:
+    async with object_store(tmp_path, grace_seconds=STOP_SECONDS) as settings:
         await ObjectStore(settings).put("a", b"kept")
     async with object_store(tmp_path) as settings:
         assert await ObjectStore(settings).get("a") == b"kept"

@@ -8,13 +8,14 @@ import json
 import os
 import signal
 import sys
+import uuid
 from contextlib import asynccontextmanager
 
 from rstar_cli.local.lock import holder, take
 from rstar_cli.local.plan import STACK_MARK, UNIT_MARK, Unit
 from rstar_cli.local.process import Command
 from rstar_cli.local.procfs import end_marked, marked, memory_bytes
-from rstar_cli.local.supervisor import Supervisor
+from rstar_cli.local.supervisor import FIRST_PAUSE_SECONDS, Supervisor
 from tests.support.eventually import eventually
 
 FOREVER = ("sleep", "600")
@@ -39,7 +40,9 @@ async def test_a_unit_that_keeps_failing_is_retried_with_growing_pauses(tmp_path
         await eventually(lambda: report(tmp_path, "a")["restarts"] >= 4)
     times = [float(line) for line in (tmp_path / "a.log").read_text().split()]
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert pauses == sorted(pauses)
+    # How much longer they are is the machine's business.
+    for failures, pause in enumerate(pauses):
+        assert pause >= FIRST_PAUSE_SECONDS * 2**failures
 
 
 async def test_stages_end_in_reverse_order_and_a_stubborn_one_is_killed(tmp_path):
@@ -47,7 +50,7 @@ async def test_stages_end_in_reverse_order_and_a_stubborn_one_is_killed(tmp_path
     polite = f"trap 'touch {ended}; exit 0' TERM; touch {tmp_path}/below; sleep 600 & wait"
     stubborn = f"trap '' TERM; touch {tmp_path}/above; while test ! -e {ended}; do sleep 0.01; done"
     units = [
-        unit(tmp_path, "first", ("sh", "-c", polite), stage=0),
+        unit(tmp_path, "first", ("sh", "-c", polite), stage=0, grace_seconds=60),
         unit(tmp_path, "last", ("sh", "-c", stubborn), stage=1, grace_seconds=0.5),
     ]
     async with supervised(tmp_path, *units):
@@ -60,15 +63,16 @@ async def test_stages_end_in_reverse_order_and_a_stubborn_one_is_killed(tmp_path
 
 
 async def test_what_a_killed_supervisor_left_is_found_by_its_mark_and_ended(tmp_path):
+    stack_id = f"left-over-{uuid.uuid4().hex}"
     script = "sleep 600 & sleep 600"
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", script), env={**os.environ, STACK_MARK: "left-over-1", UNIT_MARK: "policy"}
+        *("sh", "-c", script), env={**os.environ, STACK_MARK: stack_id, UNIT_MARK: "policy"}
     )
-    await eventually(lambda: len(marked("left-over-1")) == 3)
-    assert set(marked("left-over-1").values()) == {"policy"}
+    await eventually(lambda: len(marked(stack_id)) == 3)
+    assert set(marked(stack_id).values()) == {"policy"}
     assert memory_bytes({"policy": process.pid})["policy"] > 0
-    assert await end_marked("left-over-1") == 3
-    assert marked("left-over-1") == {}
+    assert await end_marked(stack_id) == 3
+    assert marked(stack_id) == {}
     await process.wait()
 
 

@@ -22,14 +22,12 @@ from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
 
-pytestmark = pytest.mark.timeout(60)
-
 QUICK = RetryPolicy(first_pause_seconds=0.01, longest_pause_seconds=0.05)
 
 
 async def test_a_problem_is_solved(nats_settings, object_store_settings):
     async with (
-        searcher_stack(nats_settings, object_store_settings) as stack,
+        searcher_stack(nats_settings, object_store_settings, consume=False) as stack,
         AsyncClient(stack.runner.address) as client,
     ):
         result = await client.solve("toy?", Settings(rollouts=6))
@@ -44,7 +42,7 @@ async def test_events_are_typed_ordered_and_end_with_the_result(
     nats_settings, object_store_settings
 ):
     async with (
-        searcher_stack(nats_settings, object_store_settings) as stack,
+        searcher_stack(nats_settings, object_store_settings, consume=False) as stack,
         AsyncClient(stack.runner.address) as client,
     ):
         events = [event async for event in client.solve_stream("toy?", Settings(rollouts=4))]
@@ -58,7 +56,7 @@ async def test_events_are_typed_ordered_and_end_with_the_result(
 
 async def test_a_refused_field_is_named(nats_settings, object_store_settings):
     async with (
-        searcher_stack(nats_settings, object_store_settings) as stack,
+        searcher_stack(nats_settings, object_store_settings, consume=False) as stack,
         AsyncClient(stack.runner.address) as client,
     ):
         with pytest.raises(rstar_client.InvalidInput) as refused:
@@ -69,7 +67,7 @@ async def test_a_refused_field_is_named(nats_settings, object_store_settings):
 async def test_one_key_is_one_search(nats_settings, object_store_settings):
     key = new_id("key")
     async with (
-        searcher_stack(nats_settings, object_store_settings) as stack,
+        searcher_stack(nats_settings, object_store_settings, consume=False) as stack,
         AsyncClient(stack.runner.address) as client,
     ):
         first, second = await asyncio.gather(
@@ -87,7 +85,10 @@ async def test_who_leaves_ends_the_search_unless_the_key_is_his_own(
     gate = asyncio.Event()
     async with (
         searcher_stack(
-            nats_settings, object_store_settings, world=lambda meter: ToyWorld(meter, gate=gate)
+            nats_settings,
+            object_store_settings,
+            world=lambda meter: ToyWorld(meter, gate=gate),
+            consume=False,
         ) as stack,
         AsyncClient(stack.runner.address) as client,
     ):
@@ -177,7 +178,7 @@ def test_the_plain_client_does_the_same(nats_settings, object_store_settings, na
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(90)
         with rstar_client.Client(addresses[0], nats_url=nats_url) as client:
             assert client.solve("toy?", Settings(rollouts=2)).status == "answered"
             events = list(client.solve_stream("toy?", Settings(rollouts=2)))
@@ -190,7 +191,7 @@ def test_the_plain_client_does_the_same(nats_settings, object_store_settings, na
                 client.get("s-none")
     finally:
         loops[0].call_soon_threadsafe(stop.set)
-        thread.join(30)
+        thread.join(90)
 
 
 class FlakySearcher(searcher_pb2_grpc.SearcherServiceServicer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -50,17 +49,17 @@ def test_every_command_has_help_with_an_example(name):
     assert "Example:" in result.output
 
 
-def test_help_answers_within_half_a_second_of_processor_time(tmp_path):
+def test_help_loads_nothing_that_would_make_people_wait():
     program = (
-        "import sys, time; sys.argv = ['rstar', '--help']; from rstar_cli.main import main\n"
+        "import sys; sys.argv = ['rstar', '--help']; from rstar_cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'grpc', 'nats', 'torch', 'google.protobuf', 'obstore'} & set(sys.modules)\n"
-        "sys.exit(str(heavy) if heavy else time.process_time() > 0.5)"
+        "heavy = {'grpc', 'nats', 'torch', 'numpy', 'pydantic', 'pyarrow',\n"
+        "         'google.protobuf', 'obstore', 'httpx', 'cryptography'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
     )
-    began = time.monotonic()
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert result.returncode == 0, (result.stderr, time.monotonic() - began)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.support.sandbox_attack_table import ATTACKS, DOCUMENT, JUDGED, docume
 from tests.support.sandbox_attacks import HOST_FILE, HOST_PORT, HOST_SOCKET
 
 OUTSIDE = [attack for attack in ATTACKS if attack.outside]
-OUTSIDE_SECONDS = 20.0
+OUTSIDE_SECONDS = 90.0
 
 
 def test_the_document_has_the_table_of_all_attacks():
