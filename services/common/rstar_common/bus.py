@@ -149,6 +149,7 @@ class Route:
     """Name of the span that handling one is."""
 
     ack_wait_seconds: float = 30.0
+    fetch_seconds: float = FETCH_SECONDS
     max_attempts: int = 5
     max_deliveries: int = 40
 
@@ -205,7 +206,7 @@ class Consumer:
     ) -> None:
         while not stop.is_set():
             try:
-                [msg] = await subscription.fetch(1, timeout=FETCH_SECONDS)
+                [msg] = await subscription.fetch(1, timeout=self._route.fetch_seconds)
             except nats.errors.TimeoutError:
                 continue
             except nats.errors.Error as error:
