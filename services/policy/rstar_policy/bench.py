@@ -18,29 +18,18 @@ import statistics
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc
-from rstar_common.errors import Unavailable
-from rstar_common.processes import (
-    HOST,
-    POLL_SECONDS,
-    cpu_seconds,
-    free_ports,
-    process,
-    service,
-)
+from rstar_common.processes import cpu_seconds, service
 from rstar_common.rpc import call, channel
+from rstar_policy.bench_servers import sglang, simulated
 from rstar_policy.engine import candidate_seed
 from rstar_policy.generation import Sampling
 from rstar_policy.loaded import Checkpoint, open_checkpoint
-from rstar_policy.settings import SglangSettings
 from rstar_policy.sglang_client import SglangClient
-from rstar_policy.sglang_command import launch_of
 
 ROOT = Path(__file__).parents[3]
 GOAL = 0.95
@@ -173,52 +162,6 @@ async def _round(propose: Propose, load: Load, numbers: range) -> tuple[int, flo
         for _ in range(load.callers):
             group.create_task(caller())
     return tokens, load.seconds or time.perf_counter() - started, generated_tokens
-
-
-@asynccontextmanager
-async def sglang(checkpoint: Checkpoint, directory: Path) -> AsyncGenerator[str]:
-    """The engine that the service itself would start, where both can reach it."""
-    launch = launch_of(SglangSettings(), checkpoint)
-    [port] = free_ports(1)
-    log = directory / "sglang.log"
-    url = f"http://{HOST}:{port}"
-    async with process(
-        [launch.python, *launch.arguments, "--port", str(port)],
-        log=log,
-        environment=launch.environment,
-    ) as child:
-        client = SglangClient(url, api_key="")
-        try:
-            async with asyncio.timeout(launch.start_seconds):
-                while True:
-                    if child.returncode is not None:
-                        said = await asyncio.to_thread(log.read_text, errors="replace")
-                        raise Unavailable(f"sglang: {said[-2000:]}")
-                    try:
-                        await client.model_info()
-                        break
-                    except Unavailable:
-                        await asyncio.sleep(POLL_SECONDS)
-        finally:
-            await client.aclose()
-        yield url
-
-
-@asynccontextmanager
-async def simulated(directory: Path, *, tokens_per_second: float) -> AsyncGenerator[str]:
-    """The engine of `bench_engine`."""
-    async with process(
-        [
-            *(sys.executable, "-m", "rstar_policy.bench_engine"),
-            *("--tokens-per-second", str(tokens_per_second)),
-        ],
-        log=directory / "simulated.log",
-        environment={},
-        output=PIPE,
-    ) as child:
-        assert child.stdout is not None
-        line = await child.stdout.readline()
-        yield f"http://{HOST}:{json.loads(line)['port']}"
 
 
 async def _measure_all(options: argparse.Namespace) -> dict[str, object]:
