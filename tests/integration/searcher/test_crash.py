@@ -20,8 +20,6 @@ from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submi
 from tests.support.servers import nats_server
 from tests.support.toy_world import ToyWorld
 
-pytestmark = pytest.mark.timeout(90)
-
 
 async def test_an_intake_killed_half_way_begins_again_and_nothing_is_doubled(
     nats_settings, object_store_settings

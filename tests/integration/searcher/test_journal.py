@@ -34,8 +34,6 @@ from rstar_searcher.tree import NodeId
 from tests.support.searcher_stack import new_id
 from tests.support.toy_world import ToyWorld
 
-pytestmark = pytest.mark.timeout(60)
-
 BEGUN = journal_pb2.SearchBegun(batch_id="b")
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from nats.js.api import KeyValueConfig
 
 from rstar_common.bus import Consumer, NotYet, Route, connected
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def test_a_message_that_was_put_aside_often_is_handled_in_the_end(nats_settings):
@@ -34,7 +31,13 @@ async def test_a_message_that_was_put_aside_often_is_handled_in_the_end(nats_set
         jetstream = bus.jetstream()
         await jetstream.add_stream(name=name, subjects=[f"{name}.*"])
         attempts = await jetstream.create_key_value(KeyValueConfig(bucket=name))
-        route = Route(stream=name, durable="test", filter_subject=f"{name}.*", max_deliveries=2)
+        route = Route(
+            stream=name,
+            durable="test",
+            filter_subject=f"{name}.*",
+            max_deliveries=2,
+            fetch_seconds=0.2,
+        )
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             consumer = Consumer(jetstream, attempts, route, handle, bury, concurrency=1)
