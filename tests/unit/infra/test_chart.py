@@ -240,3 +240,21 @@ def test_an_image_must_be_named() -> None:
     done = template()
     assert done.returncode != 0
     assert "digest or images.tag" in done.stderr
+
+
+def test_spans_may_leave_for_the_collector_and_never_from_sandboxes() -> None:
+    resources = rendered(
+        "values-one-gpu.yaml",
+        "traces.endpoint=http://collector:4318",
+        "traces.peers[0].podSelector.matchLabels.app=collector",
+    )
+    told = {}
+    for service, pod in pods(resources):
+        [container] = pod["containers"]
+        values = {one["name"]: one.get("value") for one in container["env"]}
+        told[service] = values.get(f"RSTAR_{service.upper()}_TELEMETRY__TRACES_ENDPOINT")
+        egress = named(resources, "NetworkPolicy", service)["spec"]["egress"]
+        open_ports = [port["port"] for rule in egress for port in rule["ports"]]
+        assert (4318 in open_ports) is (service != "sandbox")
+    assert told.pop("sandbox") is None
+    assert set(told.values()) == {"http://collector:4318"}

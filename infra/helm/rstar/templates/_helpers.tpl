@@ -56,6 +56,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 - {name: {{ $prefix }}GRPC__DRAIN_SECONDS, value: {{ $values.drain.seconds | quote }}}
 - {name: {{ $prefix }}TELEMETRY__METRICS_ADDRESS, value: "0.0.0.0:9464"}
 {{- if ne .name "sandbox" }}
+{{- with $values.traces.endpoint }}
+- {name: {{ $prefix }}TELEMETRY__TRACES_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
 - {name: {{ $prefix }}NATS__SERVERS, value: {{ $values.nats.servers | toJson | quote }}}
 - {name: {{ $prefix }}NATS__REPLICAS, value: {{ $values.nats.replicas | quote }}}
 - name: {{ $prefix }}NATS__USER
