@@ -9,6 +9,9 @@
 #   cpu    SGLang for a machine without a GPU
 #   base   the base image brings SGLang and torch; the environment sees its packages
 # TORCH_INDEX_URL names an index with CPU builds of torch, where that is wanted.
+#
+# Without an engine, every package but torch is the one whose hash is in locks/SERVICE.txt, on the
+# platform that the locks are for; elsewhere, and beside an engine, pip chooses.
 set -eu
 
 service=$1 venv=$2 code=$3 engine=${4:-none}
@@ -28,6 +31,11 @@ fi
 "$python" "$here/requirements.py" "$service" >"$venv/requirements.txt"
 if [ -n "${TORCH_INDEX_URL:-}" ] && torch=$(grep '^torch==' "$venv/requirements.txt"); then
     pip install --index-url "$TORCH_INDEX_URL" "$torch"
+fi
+lock=$here/locks/$service.txt
+tags="$("$venv/bin/python" -c 'import sys; print("CPython %d.%d" % sys.version_info[:2])')"
+if [ "$engine" = none ] && grep -q "^# For $tags, $(uname -s) $(uname -m)\.$" "$lock"; then
+    pip install --no-deps --require-hashes --requirement "$lock"
 fi
 pip install --requirement "$venv/requirements.txt"
 

@@ -12,7 +12,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-SERVICES = ("searcher", "policy", "ppm", "sandbox", "trainer")
+SERVICES = ("searcher", "policy", "ppm", "sandbox", "trainer", "cli")
 
 
 def requirements(service: str, pyproject: str) -> list[str]:
