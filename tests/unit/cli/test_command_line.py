@@ -80,6 +80,12 @@ def test_without_a_stack_a_command_says_how_to_start_one(tmp_path, arguments):
     assert result.stderr == "rstar: the stack is not up; start it with: rstar up\n"
 
 
+def test_an_empty_question_is_refused_whether_or_not_there_is_a_stack(tmp_path):
+    result = rstar("solve", "  ", home=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "rstar: question: must not be empty\n"
+
+
 def test_a_missing_problem_file_is_named(tmp_path):
     result = rstar("submit", str(tmp_path / "none.jsonl"), home=tmp_path)
     assert result.returncode == 2

@@ -63,8 +63,10 @@ async def _solve(
     from rstar_cli.connection import endpoints
     from rstar_cli.output import console
     from rstar_cli.views.search import SearchView
-    from rstar_common.errors import Unavailable
+    from rstar_common.errors import InvalidInput, Unavailable
 
+    if not question.strip():  # before the stack is looked for: that would not help
+        raise InvalidInput("must not be empty", field="question")
     request = searcher_pb2.SolveRequest(
         problem=types_pb2.Problem(question=question),
         settings=options.to_proto(),
