@@ -1,0 +1,164 @@
+"""`python -m rstar_searcher.bench.real_kills`: as `kills`, on the real engine.
+
+    rstar up --searchers 2 && python -m rstar_searcher.bench.real_kills; rstar down
+
+Problems of a file are one batch of the running stack, one rollout of a tree at a time, one
+seed. Every 90 s one searcher, policy (its engine dies with it), PPM, sandbox or NATS, by
+chance, gets SIGKILL; the stack's supervisor starts it again. One JSON line tells whether every
+problem has exactly one result. With `--undisturbed` the batch is then searched again and
+nobody dies: how many answers and costs are equal. Sampling on an engine that batches is not
+promised to repeat itself bit by bit, so that figure is told and is no goal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from rstar_common.errors import Unavailable
+from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.real_stack import pids, problems_at, rstar
+
+KINDS = ("searcher", "policy", "ppm", "sandbox", "nats")
+POLL_SECONDS = 5.0
+"""Each look is a program of its own."""
+
+
+async def searched(
+    problems: Path, *, settings: Sequence[str], limit: float
+) -> tuple[str, Mapping[str, int], float]:
+    """Search a batch to its end; its id, its counts and how long it took."""
+    batch_id = f"real-{secrets.token_hex(4)}"
+    started = time.perf_counter()
+    await rstar("submit", str(problems), "--batch", batch_id, *settings)
+    counts: Mapping[str, int] = {}
+    while time.perf_counter() - started < limit:
+        with suppress(Unavailable, ValueError):  # what would tell is dead now
+            batches = json.loads(await rstar("batches", "--json"))
+            counts = next(batch for batch in batches if batch["batch_id"] == batch_id)
+            if counts.get("done", 0) + counts.get("dead", 0) >= counts["total"]:
+                break
+        await asyncio.sleep(POLL_SECONDS)
+    return batch_id, counts, time.perf_counter() - started
+
+
+async def kill_every(seconds: float, rng: Random, kills: Counter[str]) -> None:
+    """SIGKILL to one that serves: first a kind is drawn, then one of it."""
+    while True:
+        await asyncio.sleep(seconds)
+        with suppress(Unavailable, ProcessLookupError):
+            living = await pids(KINDS)
+            kind = rng.choice(sorted({name.rstrip("0123456789") for name in living}))
+            name = rng.choice(sorted(name for name in living if name.startswith(kind)))
+            os.kill(living[name], signal.SIGKILL)
+            kills[kind] += 1
+
+
+async def measure(options: argparse.Namespace) -> dict[str, object]:
+    """Search under fire; see the module."""
+    kills: Counter[str] = Counter()
+    settings = ["--rollouts", str(options.rollouts), "--candidates", str(options.candidates)]
+    settings += ["--parallel", "1", "--seed", "7", "--timeout", str(options.limit)]
+    with tempfile.TemporaryDirectory(prefix="rstar-bench-") as directory:
+        file = Path(directory) / "problems.jsonl"
+        problems = problems_at(options.problems_file, options.problems)
+        file.write_text("\n".join(map(json.dumps, problems)))
+        killing = asyncio.ensure_future(kill_every(options.every, Random(options.seed), kills))
+        try:
+            batch_id, counts, took = await searched(file, settings=settings, limit=options.limit)
+        finally:
+            killing.cancel()
+            await asyncio.wait([killing])
+        results = await _results(batch_id)
+        report: dict[str, object] = {
+            "problems": len(problems),
+            "rollouts": options.rollouts,
+            "candidates": options.candidates,
+            "seconds": round(took, 1),
+            "kill_every_seconds": options.every,
+            "kills": sum(kills.values()),
+            "killed": dict(kills),
+            "results": sum(results.values()) if results else 0,
+            "problems_with_exactly_one_result": sum(n == 1 for n in results.values()),
+            "dead_letters": counts.get("dead", 0),
+            "expansions": await _expansions(batch_id),
+        }
+        report["goal_met"] = (
+            report["problems_with_exactly_one_result"] == report["results"] == len(problems)
+        )
+        if options.undisturbed:
+            again, _, seconds = await searched(file, settings=settings, limit=options.limit)
+            first, second = await _answers(batch_id), await _answers(again)
+            report["undisturbed"] = {
+                "seconds": round(seconds, 1),
+                "expansions": await _expansions(again),
+                "same_answer_and_tokens": sum(second.get(key) == of for key, of in first.items()),
+            }
+    return report
+
+
+async def _lines(batch_id: str) -> list[dict[str, object]]:
+    while True:
+        try:
+            return [json.loads(line) for line in (await rstar("results", batch_id)).splitlines()]
+        except Unavailable:  # whoever was killed last is not back yet
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _results(batch_id: str) -> Counter[str]:
+    return Counter(str(line["problem_id"]) for line in await _lines(batch_id))
+
+
+async def _answers(batch_id: str) -> dict[str, object]:
+    return {str(line["problem_id"]): _outcome(line) for line in await _lines(batch_id)}
+
+
+def _outcome(line: Mapping[str, object]) -> object:
+    result = line["result"]
+    assert isinstance(result, dict)
+    return result.get("answer"), result.get("cost", {}).get("generated_tokens")
+
+
+async def _expansions(batch_id: str) -> int:
+    total = 0
+    for line in await _lines(batch_id):
+        result = line["result"]
+        assert isinstance(result, dict)
+        total += int(result.get("cost", {}).get("expansions", 0))
+    return total
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rstar_searcher.bench.real_kills",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--problems-file", type=Path, default=Path("data/dm_math/heldout.jsonl"))
+    parser.add_argument("--problems", type=int, default=24)
+    parser.add_argument("--rollouts", type=int, default=8)
+    parser.add_argument("--candidates", type=int, default=8)
+    parser.add_argument("--every", type=float, default=90.0, help="seconds between two kills")
+    parser.add_argument("--seed", type=int, default=1, help="of the kills")
+    parser.add_argument("--limit", type=float, default=1_800.0, help="seconds until given up")
+    parser.add_argument("--undisturbed", action="store_true", help="search once more in peace")
+    report = asyncio.run(measure(parser.parse_args(arguments)))
+    line = {"benchmark": "search under kills, real engine", "machine": machine(), **report}
+    sys.stdout.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
