@@ -105,6 +105,7 @@ def _server(
             api_key=settings.engine_api_key.get_secret_value(),
             checkpoint=checkpoint,
             manage_weights=not settings.model,
+            workers=settings.engine_workers,
         )
     return started(launch_of(settings.sglang, checkpoint), log_file=_log_file(settings))
 

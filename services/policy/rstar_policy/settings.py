@@ -68,7 +68,11 @@ class PolicySettings(ServiceSettings):
     """What generates: a model on SGLang, or the random-program proposer."""
 
     engine_url: str = ""
-    """An SGLang server (or its router) that runs already; empty starts one."""
+    """An SGLang server, or a router, that runs already; empty starts one."""
+
+    engine_workers: list[str] = Field(default_factory=list)
+    """The SGLang servers behind a router at `engine_url`: weights and aborts go to each, which
+    a router does not pass on."""
 
     engine_api_key: SecretStr = SecretStr("")
     """Key of the server at `engine_url`; a server that is started gets a random one."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,15 @@ CONTROL_SECONDS = 10.0
 
 
 class SglangClient:
-    """One SGLang server or router. Implements `Generator`."""
+    """One SGLang server, or a router and the servers behind it. Implements `Generator`."""
 
-    def __init__(self, url: str, *, api_key: str) -> None:
+    def __init__(self, url: str, *, api_key: str, workers: Sequence[str] = ()) -> None:
+        """`workers` are the servers behind a router at `url`.
+
+        A router chooses a server for each call and knows nothing of weights and aborts: those
+        go to every worker.
+        """
+        self._workers = [SglangClient(worker, api_key=api_key) for worker in workers]
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -47,6 +53,13 @@ class SglangClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+        for worker in self._workers:
+            await worker.aclose()
+
+    @property
+    def servers(self) -> Sequence[SglangClient]:
+        """Those that hold weights: the workers, or this one."""
+        return self._workers or [self]
 
     async def generate(self, prompt_ids: Sequence[int], sampling: Sampling) -> list[Generation]:
         """Sample one sequence for each seed, in the order of the seeds.
@@ -89,10 +102,12 @@ class SglangClient:
         while True:
             request_ids = await self._to_abort.get()
             async with asyncio.TaskGroup() as group:
-                for request_id in request_ids:
-                    group.create_task(self._abort(request_id))
+                for server in self.servers:
+                    for request_id in request_ids:
+                        group.create_task(server.abort(request_id))
 
-    async def _abort(self, request_id: str) -> None:
+    async def abort(self, request_id: str) -> None:
+        """End one request; no matter if it is unknown."""
         try:
             await self._post("/abort_request", {"rid": request_id}, CONTROL_SECONDS)
         except Unavailable as error:
@@ -100,9 +115,22 @@ class SglangClient:
             logger.info("abort: %s", error)
 
     async def abort_all(self) -> None:
-        await self._post("/abort_request", {"abort_all": True}, CONTROL_SECONDS)
+        body = {"abort_all": True}
+        await self._everywhere(lambda one: one._post("/abort_request", body, CONTROL_SECONDS))
 
     async def update_weights(self, directory: Path, *, version: str) -> None:
+        await self._everywhere(lambda one: one._update_weights(directory, version))
+
+    async def ensure_weights(self, directory: Path, *, version: str) -> None:
+        """As `update_weights`, at those servers alone that hold others."""
+
+        async def ensure(server: SglangClient) -> None:
+            if (await server.model_info()).get("weight_version") != version:
+                await server._update_weights(directory, version)
+
+        await self._everywhere(ensure)
+
+    async def _update_weights(self, directory: Path, version: str) -> None:
         # Prefixes computed with the old weights would be a silent error: flush them.
         body = {
             "model_path": str(directory),
@@ -112,6 +140,19 @@ class SglangClient:
         reply = await self._post("/update_weights_from_disk", body)
         if not (isinstance(reply, dict) and reply.get("success")):
             raise Unavailable(f"engine: weights not taken: {reply}")
+
+    async def _everywhere(self, act: Callable[[SglangClient], Awaitable[object]]) -> None:
+        """Do it at every server; a worker that is down is its router's business.
+
+        Raises:
+            Unavailable: none did it.
+        """
+        outcomes = await asyncio.gather(*map(act, self.servers), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            if len(failures) == len(outcomes) or not isinstance(failure, Unavailable):
+                raise failure
+            logger.warning("a worker is left out: %s", failure)
 
     async def model_info(self) -> dict[str, Any]:
         """What the engine serves. Raises `Unavailable`."""
