@@ -11,10 +11,11 @@ What the environment does not name is the local stack's. Waiting is short: a per
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import grpc
 import nats
@@ -28,18 +29,20 @@ from rstar_cli.local.state import StackState, load, resolved_home
 from rstar_common.config import NatsSettings, ObjectStoreSettings, PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
 from rstar_common.nats_roles import inbox
+from rstar_common.net import split_address
 from rstar_common.rpc import channel
 
 ServiceName = Literal["searcher", "sandbox", "trainer", "policy", "ppm"]
 
 _CONNECT_SECONDS = 3
+_PREFIX = "RSTAR_CLI_"
 
 
 class CliSettings(BaseSettings):
     """Addresses of a system that is not the local stack."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RSTAR_CLI_", env_nested_delimiter="__", frozen=True, extra="forbid"
+        env_prefix=_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
     )
 
     searcher: str = ""
@@ -127,12 +130,23 @@ def endpoints(home: Path | None) -> Endpoints:
     """Where everything is.
 
     Raises:
-        InvalidInput: a variable does not parse.
+        InvalidInput: a variable does not parse, or names no setting; the field names it.
     """
+    for name in sorted(os.environ):
+        setting = name.removeprefix(_PREFIX).partition("__")[0].lower()
+        if name.startswith(_PREFIX) and setting not in CliSettings.model_fields:
+            raise InvalidInput("unknown setting", field=name)
     try:
         settings = CliSettings()
-    except (ValidationError, ValueError) as error:
-        raise InvalidInput(str(error).splitlines()[-1].strip(), field="RSTAR_CLI_*") from error
+    except ValidationError as error:
+        fault = error.errors(include_input=False)[0]
+        named = "__".join(str(part) for part in fault["loc"]).upper()
+        raise InvalidInput(fault["msg"], field=_PREFIX + named) from error
+    except ValueError as error:  # JSON that is none
+        raise InvalidInput(str(error), field=f"{_PREFIX}*") from error
+    for service in get_args(ServiceName):
+        if address := getattr(settings, service):
+            split_address(address, field=f"{_PREFIX}{service.upper()}")
     return Endpoints(settings, resolved_home(home))
 
 

@@ -94,7 +94,9 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         lines = data.decode().splitlines()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except OSError as error:  # without its own mention of the path
+        raise InvalidInput(f"cannot read: {error.strerror or error}", field=str(path)) from error
+    except (EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read: {error}", field=str(path)) from error
     for number, text in enumerate(lines, start=1):
         if not text.strip():

@@ -67,8 +67,9 @@ def test_a_gzipped_file_is_read_and_a_damaged_one_refused(tmp_path):
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(InvalidInput, match=r"none\.jsonl"):
+    with pytest.raises(InvalidInput, match=r"none\.jsonl") as refused:
         read_problems(tmp_path / "none.jsonl")
+    assert str(refused.value).count("none.jsonl") <= 1, "beside the field that names it"
 
 
 def test_a_part_of_a_sorted_file_represents_it_whole(tmp_path):
