@@ -44,7 +44,9 @@ def test_a_searcher_killed_half_way_is_healed_and_every_problem_has_one_result(r
 
 async def test_an_intake_killed_half_way_begins_again_and_every_problem_has_one_result(rstar):
     """The intake is a role of the searcher: it dies as soon as its first work item is seen."""
-    client = await nats.connect((await asyncio.to_thread(rstar.json, "env"))["NATS_URL"])
+    client = await nats.connect(
+        (await asyncio.to_thread(rstar.json, "env", "--operator"))["NATS_URL"]
+    )
     try:
         for attempt in range(ATTEMPTS):
             batch = f"intake-killed-{attempt}"

@@ -6,15 +6,15 @@ A role names the streams, subjects and buckets of `streams` that a service needs
 permissions follow from that, and everything else is refused by the server. Nobody but the
 operator may delete a stream, change one, or read what another service keeps.
 
-Replies come back on `_INBOX.USER.>`, which only that user may hear. The sandbox has no role:
-it never speaks to NATS. What the table cannot say: whoever may make a consumer on a stream
-names the subject to which the server then copies messages of that stream.
+Replies to a service come back on `_REPLY.USER.>`, which only that user may hear. Publishers and
+observers share `_INBOX.>`, the place of every client library; what comes there are receipts. The
+sandbox has no role: it never speaks to NATS. What the table cannot say: whoever may make a
+consumer on a stream names the subject to which the server then copies that stream's messages.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ from rstar_common.streams import (
 OPERATOR = "rstar"
 """May do everything: sets up, backs up, repairs. No service uses it."""
 
-_PLAIN_USER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HAVE_REPLIES = frozenset({OPERATOR, "searcher", "trainer", "policy", "ppm"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +170,8 @@ def role_of(user: str) -> Role:
 
 
 def inbox(user: str) -> str:
-    """Where replies to `user` go; the client's usual place if the name cannot be a subject's."""
-    return f"_INBOX.{user}" if _PLAIN_USER.fullmatch(user) else "_INBOX"
+    """Where replies to `user` go; the client library's usual place for whoever is no service."""
+    return f"_REPLY.{user}" if user in _HAVE_REPLIES else "_INBOX"
 
 
 def authorization(passwords: Mapping[str, str], *, operator: str = OPERATOR) -> str:

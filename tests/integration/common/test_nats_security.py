@@ -89,7 +89,9 @@ LISTENERS = {
     "$KV.>": set(),
     "$JS.EVENT.>": set(),
     "$SYS.>": set(),
-    "_INBOX.>": set(),
+    "_INBOX.>": {"publisher", "observer"},
+    "_REPLY.>": set(),
+    "_REPLY.rstar.>": set(),
     ">": set(),
 }
 
@@ -138,8 +140,8 @@ def named(subject, refused):
 
 @pytest.mark.parametrize("user", USERS)
 async def test_a_service_may_publish_what_is_its_own_and_nothing_else(operator, user):
-    for bucket in USERS:
-        PUBLISHERS[f"{inbox(bucket)}.reply"] = set()  # nobody forges another's replies
+    for other in USERS:
+        PUBLISHERS[f"{inbox(other)}.reply"] = set()  # nobody forges another's replies
     async with as_user(operator, user) as (client, refused, said):
         for subject in PUBLISHERS:
             await client.publish(subject, b"")
@@ -151,7 +153,10 @@ async def test_a_service_may_publish_what_is_its_own_and_nothing_else(operator, 
 
 @pytest.mark.parametrize("user", USERS)
 async def test_a_service_hears_its_own_replies_and_nobody_elses(operator, user):
-    expected = dict(LISTENERS) | {f"{inbox(other)}.>": {other} for other in USERS}
+    expected = dict(LISTENERS)
+    expected |= {
+        f"_REPLY.{other}.>": {other} & {"searcher", "trainer", "policy", "ppm"} for other in USERS
+    }
     async with as_user(operator, user) as (client, refused, said):
         for subject in expected:
             await client.subscribe(subject)

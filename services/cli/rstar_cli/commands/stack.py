@@ -143,8 +143,16 @@ async def _status(home: Path, json: bool) -> None:
         raise typer.Exit(3)
 
 
-def env(home: Home = None, json: Json = False) -> None:
+def env(
+    home: Home = None,
+    json: Json = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Credentials that may do everything.")
+    ] = False,
+) -> None:
     """Print how other programs reach the stack, as shell exports. Holds passwords.
+
+    They may publish batches and put large ones into the store; results are read over gRPC.
 
     Example: eval "$(rstar env)"
     """
@@ -152,10 +160,13 @@ def env(home: Home = None, json: Json = False) -> None:
     import sys
 
     from rstar_cli.connection import endpoints
+    from rstar_cli.local.credentials import nats_of, store_of
     from rstar_cli.output import emit_json
 
     where = endpoints(home)
     nats, store = where.nats, where.object_store
+    if not (operator or where.is_remote):
+        nats, store = nats_of("publisher", nats) or nats, store_of("publisher", store) or store
     credentials = f"{nats.user}:{nats.password.get_secret_value()}@" if nats.user else ""
     variables = {
         "RSTAR_ADDRESS": where.searcher,

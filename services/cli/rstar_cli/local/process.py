@@ -24,6 +24,9 @@ from rstar_common.errors import Unavailable
 ROTATE_BYTES = 16 * 2**20
 """A log longer than this is set aside when its process is started again."""
 
+_CALLERS = ("AWS_", "NATS_", "RSTAR_CLI_")
+"""Variables of whoever gave the command: their credentials do not reach what it starts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -59,12 +62,17 @@ async def start(command: Command) -> Process:
         return await asyncio.create_subprocess_exec(
             *_dies_with_parent(),
             *command.argv,
-            env={**os.environ, **command.environment},
+            env={**_inherited(), **command.environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def _inherited() -> dict[str, str]:
+    # What `rstar env` put into somebody's shell is theirs, and no service's.
+    return {name: text for name, text in os.environ.items() if not name.startswith(_CALLERS)}
 
 
 def _dies_with_parent() -> tuple[str, ...]:
