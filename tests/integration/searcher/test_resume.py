@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack
+from pathlib import Path
 from random import Random
 
 import grpc
@@ -25,16 +26,25 @@ from tests.support.servers import nats_server, service
 from tests.support.toy_servers import ToyServers, toy_servers
 from tests.support.toy_world import ToyWorld
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(240)
 
 SETTINGS = {"rollouts": 30, "candidates": 4, "parallel_rollouts": 1, "seed": 7}
 KILLS = 3
+EXPANSIONS_A_KILL = 50
+"""The three problems take 229 by themselves: every kill comes in the middle."""
+
 LEASE = {"lease_seconds": 1.0, "ack_wait_seconds": 1.5}
 
 
-def slow_world(depth: int = 6) -> ToyWorld:
+def slow_world(gate: asyncio.Event | None = None) -> ToyWorld:
     rng = Random(3)
-    return ToyWorld(depth=depth, delay=lambda: 0.015 * rng.random())
+    return ToyWorld(depth=6, delay=lambda: 0.015 * rng.random(), gate=gate)
+
+
+def lost_leases(directory: Path) -> int:
+    """Searches that living searchers had to leave: a busy machine may stop one for so long."""
+    logs = directory.glob("searcher-*.log")
+    return sum(log.read_text().count("search left to another") for log in logs)
 
 
 async def undisturbed(question: str) -> tree_pb2.Tree:
@@ -75,8 +85,19 @@ async def test_a_batch_survives_searchers_that_are_killed_at_random_moments(
 ):
     rng = Random(11)
     kills = 0
+
+    class Unhurried(ToyServers):
+        """Goes on only so far before the next kill, however fast the machine is."""
+
+        async def Propose(self, request, context):
+            await eventually(lambda: not self.waits(), seconds=180)
+            return await super().Propose(request, context)
+
+        def waits(self) -> bool:
+            return kills < KILLS and len(self.asked) >= EXPANSIONS_A_KILL * (kills + 1)
+
     async with (
-        toy_servers(slow_world()) as servers,
+        toy_servers(slow_world(), Unhurried) as servers,
         searcher_stack(nats_settings, object_store_settings, consume=False) as stack,
     ):
         environment = servers.environment(**LEASE)
@@ -95,7 +116,8 @@ async def test_a_batch_survives_searchers_that_are_killed_at_random_moments(
                 before = len(servers.asked)
                 # Killed somewhere in the middle of its work.
                 await eventually(
-                    lambda: len(servers.asked) >= before + 10 or finished.done(), seconds=30
+                    lambda: len(servers.asked) >= before + 10 or servers.waits() or finished.done(),
+                    seconds=90,
                 )
                 await asyncio.sleep(0.2 * rng.random())
                 if kills < KILLS:
@@ -109,7 +131,7 @@ async def test_a_batch_survives_searchers_that_are_killed_at_random_moments(
                 await one_life(name)
 
         async with asyncio.TaskGroup() as group:
-            finished = group.create_task(stack.finished(batch.batch_id, seconds=60))
+            finished = group.create_task(stack.finished(batch.batch_id, seconds=180))
             group.create_task(lives(1))
             group.create_task(lives(2))
         assert kills == KILLS
@@ -122,7 +144,7 @@ async def test_a_batch_survives_searchers_that_are_killed_at_random_moments(
             await assert_undisturbed(result.question, tree)
         # A killed searcher had two searches of one expansion each under way, and one more
         # each that it was told and had not journaled.
-        assert servers.repeated <= kills * 2 * 2
+        assert servers.repeated <= 2 * (2 * kills + lost_leases(tmp_path))
         for result in results:
             info = await stack.bus.jetstream().stream_info(
                 JOURNAL, subjects_filter=journal_subject(result.result.search_id)
@@ -168,7 +190,7 @@ async def test_a_searcher_that_slept_beyond_its_lease_cannot_write_when_it_wakes
         await assert_undisturbed(result.question, tree)
         await eventually(lambda: "search left to another" in sleeper.log_tail(200))
         assert sleeper.process.returncode is None, "it lost a search, not its life"
-        assert servers.repeated <= 4
+        assert servers.repeated <= 2 * (1 + lost_leases(tmp_path))
 
 
 async def test_an_interactive_search_goes_on_where_its_dead_searcher_stopped(
@@ -208,7 +230,7 @@ async def test_an_interactive_search_goes_on_where_its_dead_searcher_stopped(
         store = ObjectStore(object_store_settings)
         tree = tree_pb2.Tree.FromString(await store.get(solved.tree_key))
         await assert_undisturbed("which?", tree)
-        assert servers.repeated <= 2
+        assert servers.repeated <= 2 * (1 + lost_leases(tmp_path))
         info = await bus.jetstream().stream_info(
             JOURNAL, subjects_filter=journal_subject(search_id)
         )
@@ -218,7 +240,9 @@ async def test_an_interactive_search_goes_on_where_its_dead_searcher_stopped(
 async def test_a_nats_that_restarts_in_the_middle_of_searches_costs_nothing(
     tmp_path, object_store_settings
 ):
-    world = slow_world()
+    gate = asyncio.Event()
+    gate.set()
+    world = slow_world(gate)
 
     def one_world(meter):
         world.meter = meter  # one search at a time counts here
@@ -237,7 +261,9 @@ async def test_a_nats_that_restarts_in_the_middle_of_searches_costs_nothing(
                 setattr(request.settings, name, value)
             call = asyncio.ensure_future(stack.searcher.Solve(request))
             await eventually(lambda: len(world.proposed) > 10)
+            gate.clear()  # while NATS takes its time to stop
             await servers.aclose()
+            gate.set()
             away = len(world.proposed)
             await eventually(lambda: len(world.proposed) > away + 5)
             assert not call.done()
