@@ -53,7 +53,7 @@ async def everything(stack, search_id, who) -> list[grpc.StatusCode]:
         for call in (
             stack.searcher.GetSearch(searcher_pb2.GetSearchRequest(search_id=search_id), **who),
             stack.searcher.AttachSearch(
-                searcher_pb2.AttachSearchRequest(search_id=search_id), timeout=1, **who
+                searcher_pb2.AttachSearchRequest(search_id=search_id), timeout=60, **who
             ),
             stack.searcher.GetTree(searcher_pb2.GetTreeRequest(search_id=search_id), **who),
             stack.searcher.CancelSearch(
