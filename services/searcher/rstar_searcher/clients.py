@@ -95,8 +95,9 @@ class GrpcServices:
         *,
         interactive: bool = True,
         seconds: float | None = None,
+        ppm_version: str = "",
     ) -> None:
-        """Serve a search that may take `seconds` more."""
+        """Serve a search that may take `seconds` more, and was scored by `ppm_version` before."""
         caller = Caller(
             search_id=search_id,
             meter=meter,
@@ -110,7 +111,7 @@ class GrpcServices:
         self._policy = Asker(tiers.policy, caller)
         self._ppm = Asker(tiers.ppm, caller)
         self._sandbox = Asker(tiers.sandbox, caller)
-        self._ppm_version = ""
+        self._ppm_version = ppm_version
 
     async def propose(
         self, question: str, path: Sequence[Expanded], options: ProposeOptions

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from rstar.v1 import events_pb2, tree_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import publish_once
-from rstar_common.errors import Conflict
+from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import SEARCH_COMPLETED
 from rstar_common.tracing import Span, span
 from rstar_searcher.driver import EndedBy, drive
@@ -69,8 +69,9 @@ class Conductor:
         journal, history = await self.journals.open(request.search_id, request.begun())
         assert history.begun is not None, "opening a journal begins it"
         asks = search.resume(history)
-        services = self._make_services(replace(request, settings=search.settings), search.meter)
-        ended = history.ended or await self._drive(search, services, journal, asks)
+        known = replace(request, settings=search.settings, ppm_version=history.ppm_version)
+        services = self._make_services(known, search.meter)
+        ended = history.ended or await self._driven(search, services, journal, asks)
         result = await self._store_tree(request, search, ended, history.begun.started_at)
         lease.record.state.status = result.status
         lease.record.state.result.CopyFrom(result)
@@ -87,6 +88,19 @@ class Conductor:
             sandbox_seconds=search.meter.sandbox_seconds,
         )
         return result
+
+    async def _driven(
+        self, search: LiveSearch, services: Services, journal: Journal, asks: Sequence[Ask]
+    ) -> EndedBy:
+        """As `_drive`; a search whose PPM version is gone is forgotten, to begin anew.
+
+        Going on would compare values of two versions.
+        """
+        try:
+            return await self._drive(search, services, journal, asks)
+        except* NotFound as gone:
+            await self.journals.purge(search.search_id)
+            raise Unavailable("what the search began with is gone; it begins anew") from gone
 
     async def _drive(
         self, search: LiveSearch, services: Services, journal: Journal, asks: Sequence[Ask]

@@ -25,6 +25,12 @@ class History:
     cost: types_pb2.Cost = field(default_factory=types_pb2.Cost)
     ended: EndedBy | None = None
 
+    @property
+    def ppm_version(self) -> str:
+        """What its nodes were scored with; empty while none is."""
+        children = (child for told in self.told for child in told.children)
+        return next((child.ppm_version for child in children if child.ppm_version), "")
+
 
 def history_of(records: Iterable[journal_pb2.JournalRecord]) -> History:
     """Read a journal. What a writer left half-written is not part of it."""

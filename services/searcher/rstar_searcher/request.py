@@ -26,6 +26,9 @@ class SearchRequest:
     owner: str = ""
     """See `owners`. No part of the digest: one key of two owners is one search, of the first."""
 
+    ppm_version: str = ""
+    """What its tree was scored with so far; scores of two versions are never compared."""
+
     @property
     def origin(self) -> str:
         """For metrics and for the reserved share of interactive callers."""

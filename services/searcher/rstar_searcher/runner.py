@@ -233,6 +233,7 @@ def grpc_services(tiers: Tiers) -> MakeServices:
         meter,
         interactive=not request.batch_id,
         seconds=request.settings.max_wall_seconds - meter.wall_seconds,
+        ppm_version=request.ppm_version,
     )
 
 
