@@ -18,6 +18,7 @@ import sys
 import typer
 
 from rstar_cli.commands import (
+    backup,
     batches,
     bench,
     checkpoints,
@@ -29,6 +30,7 @@ from rstar_cli.commands import (
     jobs,
     keys,
     report,
+    restart,
     solve,
     stack,
     submit,
@@ -79,6 +81,8 @@ def app() -> typer.Typer:
     rstar.add_typer(train.app(), name="train", rich_help_panel="Models")
     rstar.add_typer(keys.app(), name="keys", rich_help_panel="One machine")
     rstar.command("report", rich_help_panel="Models")(report.report)
+    for command in (restart.restart, backup.backup, backup.restore):
+        rstar.command(command.__name__, rich_help_panel="One machine")(command)
     rstar.add_typer(evolve.app(), name="evolve", rich_help_panel="Models")
     rstar.add_typer(bench.app(), name="bench", rich_help_panel="One machine")
     return rstar

@@ -75,6 +75,11 @@ class ObjectStore:
             },
         )
 
+    @property
+    def bucket(self) -> S3Store:
+        """The bucket itself, for what this class has no words for."""
+        return self._store
+
     async def ready(self) -> None:
         """Wait until the store answers, and create the bucket if it is missing.
 

@@ -88,6 +88,12 @@ class GrpcServerSettings(Section):
     token_keys: str = ""
     """PEM file of the public keys that sign tokens; every call then needs one (`tokens`)."""
 
+    shared_port: bool = False
+    """Let another process of ours listen on the same port: the one that will replace us."""
+
+    replaces: bool = False
+    """Another process serves this address: listen beside it, and only once ready."""
+
     plaintext: bool = False
     """Listen beyond loopback without TLS: only where the network itself encrypts."""
 

@@ -41,6 +41,7 @@ from rstar_common.errors import (
 )
 from rstar_common.guard import Guard
 from rstar_common.lifecycle import Component
+from rstar_common.notify import notify_ready
 from rstar_common.opening import Opener
 from rstar_common.telemetry import timed_rpc
 from rstar_common.tokens import Verifier
@@ -226,7 +227,7 @@ def grpc_server(
         options = [
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(settings.shared_port or settings.replaces)),
             ("grpc.server_max_unrequested_time_in_server", unread_seconds),
             # Beyond 1,000 unread calls gRPC drops some by chance, as CANCELLED too.
             ("grpc.server.max_pending_requests", MAX_UNREAD_CALLS),
@@ -239,6 +240,8 @@ def grpc_server(
         reflection.enable_server_reflection(
             [*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
+        if settings.replaces and not await _ready_before(stop, readiness):
+            return
         try:
             port = (
                 server.add_secure_port(settings.address, credentials)
@@ -276,7 +279,21 @@ async def _report_health(
         )
         for name in ("", *service_names):
             await status.set(name, state)
+        if readiness.ready:
+            notify_ready()
         await readiness.changed()
+
+
+async def _ready_before(stop: asyncio.Event, readiness: Readiness) -> bool:
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        while not (readiness.ready or stop.is_set()):
+            change = asyncio.ensure_future(readiness.changed())
+            await asyncio.wait({stopping, change}, return_when=asyncio.FIRST_COMPLETED)
+            change.cancel()
+    finally:
+        stopping.cancel()
+    return not stop.is_set()
 
 
 def _guards(settings: GrpcServerSettings) -> list[grpc.aio.ServerInterceptor]:

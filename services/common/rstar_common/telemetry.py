@@ -12,9 +12,11 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
@@ -29,6 +31,11 @@ RPC_SECONDS = Histogram(
 )  # fmt: skip
 RPC_INFLIGHT = Gauge("rstar_rpc_inflight", "Calls being served.", ["method"])
 RPC_REFUSED = Counter("rstar_rpc_refused_total", "Calls refused because we were full.", ["method"])
+
+PORT_SECONDS = 1.0
+"""How long until a port that is taken is tried again."""
+
+logger = logging.getLogger(__name__)
 
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -77,8 +84,11 @@ def metrics_server(settings: TelemetrySettings) -> Component:
             await stop.wait()
             return
         host, port = split_address(settings.metrics_address, field="telemetry.metrics_address")
-        server, thread = start_http_server(port, host)
-        logging.getLogger(__name__).info("metrics", extra={"port": server.server_port})
+        started = await _started(host, port, stop)
+        if started is None:
+            return
+        server, thread = started
+        logger.info("metrics", extra={"port": server.server_port})
         try:
             await stop.wait()
         finally:
@@ -87,6 +97,24 @@ def metrics_server(settings: TelemetrySettings) -> Component:
             thread.join()
 
     return run
+
+
+async def _started(
+    host: str, port: int, stop: asyncio.Event
+) -> tuple[WSGIServer, threading.Thread] | None:
+    """The server and its thread; None if we are to stop before the port is free.
+
+    A process that replaces another comes up while that one still serves its metrics.
+    """
+    while not stop.is_set():
+        try:
+            return start_http_server(port, host)
+        except OSError as error:
+            logger.warning("metrics: %s:%d: %s", host, port, error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PORT_SECONDS):
+                await stop.wait()
+    return None
 
 
 @contextmanager

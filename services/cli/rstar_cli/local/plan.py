@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rstar_cli.local.credentials import nats_of, store_of
@@ -32,6 +32,8 @@ class Unit:
     command: Command
     stage: int
     grace_seconds: float
+    takes_over: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further settings of a process that replaces another; without any it comes after it."""
 
     @property
     def name(self) -> str:
@@ -66,9 +68,21 @@ def plan(state: StackState, home: Path) -> list[Unit]:
             environment=_service_environment(state, name, kind, data),
             log=logs / f"{name}.log",
         )
-        stage = 2 if kind == "searcher" else 1
-        units.append(Unit(command=_marked(command, state, logs), stage=stage, grace_seconds=30))
+        units.append(
+            Unit(
+                command=_marked(command, state, logs),
+                stage=2 if kind == "searcher" else 1,
+                grace_seconds=30,
+                takes_over=_takes_over(kind),
+            )
+        )
     return units
+
+
+def _takes_over(kind: str) -> Mapping[str, str]:
+    if kind == "trainer":  # two would work in one directory
+        return {}
+    return {f"RSTAR_{kind.upper()}_GRPC__REPLACES": "true"}
 
 
 def _marked(command: Command, state: StackState, logs: Path) -> Command:
@@ -88,6 +102,7 @@ def _service_environment(state: StackState, name: str, kind: str, data: Path) ->
     prefix = f"RSTAR_{kind.upper()}_"
     own = {
         "GRPC__ADDRESS": state.address(name),
+        "GRPC__SHARED_PORT": "true",
         "TELEMETRY__METRICS_ADDRESS": state.metrics_address(name),
         **_own_settings(state, kind, data),
     }

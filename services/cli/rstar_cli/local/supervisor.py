@@ -1,9 +1,10 @@
 """The process that owns a one-machine stack: starts it, heals it, ends it.
 
 A unit that exits is started again after a pause that doubles with every failure in a row;
-one that refuses its settings (exit status 78) is not, for restarting cannot help. SIGTERM
-ends the stages in reverse order. Only one supervisor holds a home's lock, and the first
-thing it does is to end what a killed predecessor left behind.
+one that refuses its settings (exit status 78) is not, for restarting cannot help. SIGHUP
+replaces the units that were ordered to be (`replacing`). SIGTERM ends the stages in reverse
+order. Only one supervisor holds a home's lock, and the first thing it does is to end what a
+killed predecessor left behind.
 
 Run by `rstar up` as `python -m rstar_cli.local.supervisor HOME`, in a session of its own.
 """
@@ -17,6 +18,7 @@ import os
 import signal
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from rstar_cli.local.nats import nats_ready
 from rstar_cli.local.plan import Unit, plan
 from rstar_cli.local.process import start, stop
 from rstar_cli.local.procfs import end_marked
+from rstar_cli.local.replacing import ordered, replaced
 from rstar_cli.local.s3 import s3_ready, sync_every_write
 from rstar_cli.local.state import StackState, load, write_private
 from rstar_common.config import EXIT_BAD_SETTINGS
@@ -51,6 +54,12 @@ class UnitReport:
 
     pid: int = 0
     restarts: int = 0
+    replaced: int = 0
+    """How often a new process took over because somebody asked for it."""
+
+    refused: int = 0
+    """How often the new process did not come up, so that the old one went on."""
+
     exit_status: int | None = None
     since: float = 0.0
     """Seconds since the epoch of the last change."""
@@ -68,6 +77,7 @@ class Supervisor:
         self._foundations_ready = foundations_ready
         self._reports = {unit.name: UnitReport() for unit in self._units}
         self._ending = {unit.name: asyncio.Event() for unit in self._units}
+        self._asked = {unit.name: asyncio.Event() for unit in self._units}
 
     async def run(self, stop_asked: asyncio.Event) -> None:
         """Run until `stop_asked`, then end everything in reverse order."""
@@ -89,6 +99,12 @@ class Supervisor:
                         self._ending[unit.name].set()
                     await asyncio.wait({tasks[unit.name] for unit in stage})
 
+    def replace(self, names: Sequence[str]) -> None:
+        """Have new processes take over from those that run these units."""
+        for name in names:
+            if name in self._asked:
+                self._asked[name].set()
+
     async def _keep(self, unit: Unit) -> None:
         ending = self._ending[unit.name]
         report = self._reports[unit.name]
@@ -98,7 +114,12 @@ class Supervisor:
             process = await start(unit.command)
             self._note(unit, state="running", pid=process.pid)
             try:
-                await _race(ending, process.wait())
+                while await self._asked_before_end(unit, process):
+                    process, done = await replaced(unit, process, ending)
+                    report.replaced += done
+                    report.refused += not done
+                    began = time.monotonic()
+                    self._note(unit, state="running", pid=process.pid)
             finally:
                 status = await stop(process, grace_seconds=unit.grace_seconds)
             report.exit_status = status
@@ -116,6 +137,14 @@ class Supervisor:
             self._note(unit, state="restarting", pid=0)
             await _race(ending, asyncio.sleep(pause))
         self._note(unit, state="stopped", pid=0)
+
+    async def _asked_before_end(self, unit: Unit, process: Process) -> bool:
+        """Wait until a replacement is asked for; False if the unit ends before."""
+        asked, ending = self._asked[unit.name], self._ending[unit.name]
+        await _race(ending, _race(asked, process.wait()))
+        wanted = asked.is_set() and not ending.is_set() and process.returncode is None
+        asked.clear()
+        return wanted
 
     def _note(self, unit: Unit, *, state: str, pid: int) -> None:
         report = self._reports[unit.name]
@@ -158,6 +187,7 @@ async def supervise(home: Path, state: StackState) -> None:
     supervisor = Supervisor(
         plan(state, home), home, foundations_ready=lambda: _nats_and_s3_ready(state)
     )
+    loop.add_signal_handler(signal.SIGHUP, lambda: supervisor.replace(ordered(home)))
     await supervisor.run(stop_asked)
     await end_marked(state.stack_id)
 
