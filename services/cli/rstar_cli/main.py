@@ -21,6 +21,8 @@ from rstar_cli.commands import (
     backup,
     batches,
     bench,
+    capacity,
+    chaos,
     checkpoints,
     dead_letters,
     demo,
@@ -85,6 +87,8 @@ def app() -> typer.Typer:
         rstar.command(command.__name__, rich_help_panel="One machine")(command)
     rstar.add_typer(evolve.app(), name="evolve", rich_help_panel="Models")
     rstar.add_typer(bench.app(), name="bench", rich_help_panel="One machine")
+    rstar.command("capacity", rich_help_panel="One machine")(capacity.capacity)
+    rstar.command("chaos", rich_help_panel="One machine")(chaos.chaos)
     return rstar
 
 

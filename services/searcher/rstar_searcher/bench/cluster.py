@@ -1,0 +1,295 @@
+"""`python -m rstar_searcher.bench.cluster`: three NATS servers, and the leader is killed.
+
+A batch on the simulated services with streams of three copies. Again and again the server that
+leads one of the streams gets SIGKILL while problems are searched; it comes back, catches up,
+and the next leader goes. One JSON line: results, duplicates, trees equal to those of an
+undisturbed search, and how long after each death the next result was stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import nats.errors
+from nats.js import JetStreamContext, api
+from nats.js.errors import APIError
+
+from rstar.v1 import searcher_pb2
+from rstar_common import streams
+from rstar_common.artifacts import ObjectStore
+from rstar_common.bus import connected
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.processes import HOST, free_ports, installed_program, process, service
+from rstar_searcher.bench import texts
+from rstar_searcher.bench.grpc_part import searcher_settings
+from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.parameters import BASE
+from rstar_searcher.bench.processes import infrastructure, simulated_servers
+from rstar_searcher.bench.scale import submission_of, submit
+from rstar_searcher.bench.undisturbed import same_trees
+
+NODES = ("n1", "n2", "n3")
+COPIES = 3
+LED = (streams.WORK, streams.RESULTS, streams.JOURNAL)
+"""Whose leaders are killed, in turn."""
+
+SEARCHERS = 2
+PLACES = 8
+LEASE = {"LEASE_SECONDS": "2", "NATS__ACK_WAIT_SECONDS": "3"}
+DOWN_SECONDS = 2.0
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+class Cluster:
+    """Servers that can be killed and begun again."""
+
+    def __init__(self, directory: Path, over: AsyncExitStack) -> None:
+        """`over` ends those that live when it ends."""
+        self._directory = directory
+        self._over = over
+        ports = free_ports(2 * len(NODES))
+        self._clients = dict(zip(NODES, ports[: len(NODES)], strict=True))
+        self._routes = dict(zip(NODES, ports[len(NODES) :], strict=True))
+        self._living: dict[str, tuple[int, AsyncExitStack]] = {}
+
+    @property
+    def urls(self) -> list[str]:
+        """Of all servers."""
+        return [f"nats://{HOST}:{port}" for port in self._clients.values()]
+
+    async def begin(self, name: str) -> None:
+        """Start one."""
+        life = await self._over.enter_async_context(AsyncExitStack())
+        routes = ",".join(f"nats://{HOST}:{port}" for port in self._routes.values())
+        child = await life.enter_async_context(
+            process(
+                [
+                    *(installed_program("nats-server"), "-a", HOST, "-n", name),
+                    *("-p", str(self._clients[name]), "-js"),
+                    *("-sd", str(self._directory / name), "--cluster_name", "rstar"),
+                    *("--cluster", f"nats://{HOST}:{self._routes[name]}", "--routes", routes),
+                ],
+                log=self._directory / f"{name}.log",
+                environment={},
+            )
+        )
+        self._living[name] = (child.pid, life)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL to one."""
+        pid, life = self._living.pop(name)
+        os.kill(pid, signal.SIGKILL)
+        await life.aclose()
+
+
+@dataclass(slots=True)
+class Deaths:
+    """When whom."""
+
+    led: list[str] = field(default_factory=list[str])
+    at: list[float] = field(default_factory=list[float])
+
+
+async def measure_cluster(
+    *, problems: int, rollouts: int, every: float, scale: float, limit: float
+) -> dict[str, object]:
+    """Search a batch while leaders die; see the module."""
+    submission = submission_of("led")
+    submission.settings.rollouts = rollouts
+    for pid in range(problems):
+        submission.problems.add(problem_id=f"p{pid}", question=texts.question_of(pid))
+    deaths = Deaths()
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rstar-bench-")))
+        settings = await stack.enter_async_context(infrastructure(directory, with_nats=False))
+        address, _ = await stack.enter_async_context(
+            simulated_servers(directory, parameters=BASE.name, scale=scale)
+        )
+        cluster = Cluster(directory, await stack.enter_async_context(AsyncExitStack()))
+        for name in NODES:
+            await cluster.begin(name)
+        nats = NatsSettings(servers=cluster.urls, replicas=COPIES)
+        bus = await stack.enter_async_context(connected(nats, name="bench"))
+        jetstream = bus.jetstream()
+        await _created(jetstream)
+        environment = searcher_settings(address, settings) | LEASE
+        environment |= {
+            "NATS__SERVERS": json.dumps(cluster.urls),
+            "NATS__REPLICAS": str(COPIES),
+            "MAX_BATCH_SEARCHES": str(PLACES),
+        }
+        for _ in range(SEARCHERS):
+            await stack.enter_async_context(service("searcher", directory, environment))
+        started = time.perf_counter()
+        await submit(jetstream, submission)
+        async with _leaders_die(cluster, jetstream, every, deaths), asyncio.timeout(limit):
+            await _ended(jetstream, problems)
+        took = time.perf_counter() - started
+        stored = await _stored(jetstream)
+        dead = (await jetstream.stream_info(streams.DEAD)).state.messages
+        results = [result for _, result in stored]
+        store = ObjectStore(_store_settings(settings))
+        trees = await same_trees(store, results, submission.settings, BASE)
+    recoveries = _recoveries(deaths.at, [at for at, _ in stored])
+    distinct = len({result.problem_id for result in results})
+    return {
+        "servers": len(NODES),
+        "copies": COPIES,
+        "problems": problems,
+        "rollouts": rollouts,
+        "time_scale": scale,
+        "seconds": round(took, 1),
+        "leaders_killed": len(deaths.at),
+        "leaders_of": sorted(set(deaths.led)),
+        "results": len(results),
+        "lost": problems - distinct,
+        "duplicated": len(results) - distinct,
+        "dead_letters": dead,
+        "trees_equal_to_undisturbed": trees,
+        "next_result_seconds_median": round(median(recoveries), 2) if recoveries else None,
+        "next_result_seconds_worst": round(max(recoveries), 2) if recoveries else None,
+        "goal_met": len(results) == distinct == problems == trees and not dead,
+    }
+
+
+async def _created(jetstream: JetStreamContext) -> None:
+    """Make the streams, as soon as the servers have found each other."""
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                return await streams.ensure_topology(jetstream, replicas=COPIES)
+            except (nats.errors.Error, APIError):
+                await asyncio.sleep(POLL_SECONDS)
+
+
+@asynccontextmanager
+async def _leaders_die(
+    cluster: Cluster, jetstream: JetStreamContext, every: float, deaths: Deaths
+) -> AsyncGenerator[None]:
+    """Kill leaders for the length of the block; all servers live after it."""
+    over = asyncio.Event()
+
+    async def killing() -> None:
+        for stream in itertools.cycle(LED):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), every)
+            if over.is_set():
+                return
+            leader = await _leader(jetstream, stream)
+            deaths.led.append(stream)
+            await cluster.kill(leader)
+            deaths.at.append(time.time())
+            await asyncio.sleep(DOWN_SECONDS)
+            await cluster.begin(leader)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(killing())
+        try:
+            yield
+        finally:
+            over.set()
+
+
+async def _leader(jetstream: JetStreamContext, stream: str) -> str:
+    """Who leads a stream, once every stream has all its copies again."""
+    while True:
+        try:
+            clusters = {name: (await jetstream.stream_info(name)).cluster for name in LED}
+        except (nats.errors.Error, APIError):
+            clusters = {}
+        known = clusters.get(stream)
+        if known and known.leader and all(map(_whole, clusters.values())):
+            return known.leader
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _whole(cluster: api.ClusterInfo | None) -> bool:
+    if cluster is None or not cluster.leader:
+        return False
+    copies = cluster.replicas or []
+    return len(copies) == COPIES - 1 and all(copy.current and not copy.offline for copy in copies)
+
+
+async def _ended(jetstream: JetStreamContext, problems: int) -> None:
+    while True:
+        with suppress(nats.errors.Error, APIError):
+            results = (await jetstream.stream_info(streams.RESULTS)).state.messages
+            dead = (await jetstream.stream_info(streams.DEAD)).state.messages
+            if results + dead >= problems:
+                return
+        # Counting is the only way to see results that survives the death of a server.
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _stored(jetstream: JetStreamContext) -> list[tuple[float, searcher_pb2.BatchResult]]:
+    """Every result and when it was stored."""
+    info = await jetstream.stream_info(streams.RESULTS)
+    found = []
+    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+        message = await jetstream.get_msg(streams.RESULTS, sequence)
+        assert message.time is not None
+        result = searcher_pb2.BatchResult.FromString(message.data or b"")
+        found.append((message.time.timestamp(), result))
+    return found
+
+
+def _recoveries(deaths: Sequence[float], results: Sequence[float]) -> list[float]:
+    """From each death until the next result; a death after the last result has none."""
+    ordered = sorted(results)
+    nexts = ((died, next((at for at in ordered if at > died), None)) for died in deaths)
+    return [at - died for died, at in nexts if at is not None]
+
+
+def _store_settings(settings: dict[str, str]) -> ObjectStoreSettings:
+    prefix = "OBJECT_STORE__"
+    return ObjectStoreSettings.model_validate(
+        {
+            name.removeprefix(prefix).lower(): value
+            for name, value in settings.items()
+            if name.startswith(prefix)
+        }
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rstar_searcher.bench.cluster",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--rollouts", type=int, default=2)
+    parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills")
+    parser.add_argument("--scale", type=float, default=10.0, help="simulated seconds a second")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds until it is given up")
+    options = parser.parse_args(arguments)
+    report = asyncio.run(
+        measure_cluster(
+            problems=options.problems,
+            rollouts=options.rollouts,
+            every=options.every,
+            scale=options.scale,
+            limit=options.limit,
+        )
+    )
+    line = {"benchmark": "leaders killed", "machine": machine(), **report}
+    sys.stdout.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
