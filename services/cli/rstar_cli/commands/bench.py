@@ -19,6 +19,7 @@ SERVICES = {
     "sandbox": ("rstar_sandbox.bench", "Runs in gVisor beside the same without it."),
     "search": ("rstar_searcher.bench", "The search core and its schedules."),
     "policy": ("rstar_policy.bench", "Proposals on the engine."),
+    "scale": ("rstar_searcher.bench.scale", "Replicas, and 100,000 problems queued."),
     "ppm": ("rstar_ppm.bench", "Scores on its backends."),
 }
 """Module and summary of each service's own bench."""
