@@ -181,13 +181,21 @@ class Encoder:
             self.marker_ids[marker] = token_id
 
     def encode(self, pieces: Sequence[Piece]) -> list[int]:
-        """Token ids of `pieces`, one after another."""
+        """Token ids of `pieces`, one after another; neighbouring texts are one text.
+
+        A tokenizer may join letters across the seam of two texts, or begin each with a space.
+        """
         ids: list[int] = []
-        for piece in pieces:
-            if isinstance(piece, Marker):
+        text = ""
+        for piece in [*pieces, None]:
+            if isinstance(piece, str):
+                text += piece
+                continue
+            if text:
+                ids += self._tokenizer.encode(text, add_special_tokens=False).ids
+                text = ""
+            if piece is not None:
                 ids.append(self.marker_ids[piece])
-            elif piece:
-                ids += self._tokenizer.encode(piece, add_special_tokens=False).ids
         return ids
 
     def step_ids(self, step: PromptStep) -> list[int]:
