@@ -44,7 +44,11 @@ async def test_a_set_is_searched_judged_and_reported_and_no_search_is_told_an_an
     assert published
     assert not any(REFERENCE.encode() in payload for payload in published)
     arms = {arm["arm"]: arm for arm in summary["results"]}
-    assert list(arms) == ["mcts-1", "mcts-2", "sampling-for-mcts-1", "sampling-for-mcts-2"]
+    assert list(arms) == [
+        *("mcts-1", "mcts-2", "greedy"),
+        *("sampling-for-mcts-1", "step-beam-for-mcts-1"),
+        *("sampling-for-mcts-2", "step-beam-for-mcts-2"),
+    ]
     assert all(arm["problems"] == 4 and arm["dead"] == 0 for arm in arms.values())
     one = arms["mcts-1"]
     assert any(judge.right(pair) for pair in judge.asked)
@@ -53,6 +57,11 @@ async def test_a_set_is_searched_judged_and_reported_and_no_search_is_told_an_an
     assert one["by"]["level"].keys() == {"0", "1"}
     for name in ("sampling-for-mcts-1", "sampling-for-mcts-2"):
         assert 0.8 <= arms[name]["token_ratio"] <= 1.25
+    assert [table["of"] for table in summary["equal_tokens"]] == ["mcts-1", "mcts-2"]
+    for table in summary["equal_tokens"]:
+        assert [row["strategy"] for row in table["rows"]] == [
+            *("greedy", "majority", "best-of-n", "step-beam", "mcts, majority", "mcts")
+        ]
     files = {path.name for path in run.path.iterdir()}
     assert {"summary.json", "report.md", "accuracy.svg", "run.json"} <= files
     assert json.loads((run.path / "summary.json").read_text()) == summary

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
-from rstar_cli.evaluation.arms import Arm, arm_of, equal_trajectories, sampling_arm
-from rstar_cli.evaluation.estimators import mean, pass_at_k, wilson
+from rstar_cli.evaluation.arms import arm_of, greedy_arm, sampling_arm, step_beam_arm
+from rstar_cli.evaluation.baselines import equal_size
+from rstar_cli.evaluation.comparison import compared
+from rstar_cli.evaluation.estimators import mean, paired_difference, pass_at_k, wilson
 from rstar_cli.evaluation.plot import points, svg
 from rstar_cli.evaluation.record import Record, Try, dead_record, record_of
 from rstar_cli.evaluation.report import markdown
@@ -110,29 +112,92 @@ def test_a_number_of_trajectories_is_what_the_strategy_calls_it():
         arm_of(types_pb2.SearchSettings(), 200)
 
 
-def test_the_baseline_is_given_the_tokens_of_the_search():
-    assert equal_trajectories(tokens_a_problem=1000, tokens_a_sample=49.9) == 20
-    assert equal_trajectories(tokens_a_problem=3, tokens_a_sample=10) == 1
-    assert equal_trajectories(tokens_a_problem=10**9, tokens_a_sample=1) == 1024
-    assert equal_trajectories(tokens_a_problem=5, tokens_a_sample=0) == 1
+def test_a_baseline_is_given_the_tokens_of_the_search():
+    assert equal_size({8: 400.0}, 1000) == 20
+    assert equal_size({8: 400.0, 20: 1100.0}, 1000) == 18  # by the nearer of the two
+    assert equal_size({8: 400.0}, 3) == 1
+    assert equal_size({8: 1.0}, 10**9) == 1024
+    assert equal_size({8: 0.0}, 5) == 1
+
+
+def test_a_baseline_keeps_what_is_not_the_trees_own():
     searched = arm_of(types_pb2.SearchSettings(rollouts=8, candidates=4, temperature=0.7), 2)
-    baseline = sampling_arm(searched, 20)
-    assert baseline.settings.strategy == types_pb2.STRATEGY_BEST_OF_N
-    assert baseline.settings.rollouts == 20
-    assert baseline.settings.temperature == pytest.approx(0.7)
-    assert not baseline.settings.HasField("trees")
-    assert baseline.samples == 20
-    assert searched.samples == 0
+    samples, beam = sampling_arm(searched, 20), step_beam_arm(searched, 3)
+    greedy = greedy_arm(searched.settings)
+    assert samples.settings.strategy == types_pb2.STRATEGY_BEST_OF_N
+    assert (samples.settings.rollouts, samples.samples, searched.samples) == (20, 20, 0)
+    assert (beam.settings.rollouts, beam.settings.candidates, beam.samples) == (3, 4, 0)
+    assert greedy.settings.strategy == types_pb2.STRATEGY_GREEDY
+    for arm in (samples, beam, greedy):
+        assert arm.settings.temperature == pytest.approx(0.7)
+        assert not arm.settings.HasField("trees")
+    assert {samples.baseline_of, beam.baseline_of} == {searched.name}
+
+
+def test_a_paired_difference_knows_only_the_problems_that_differ():
+    # Wald on 40 pairs, 9 gained and 2 lost, one added to each (Bonett and Price, 2012).
+    one = [True] * 9 + [False] * 2 + [True] * 29
+    other = [False] * 9 + [True] * 2 + [True] * 29
+    difference = paired_difference(one, other)
+    assert difference.value == pytest.approx(7 / 40)
+    p, q = 10 / 42, 3 / 42
+    half = 1.96 * math.sqrt((p + q - (p - q) ** 2) / 42)
+    assert (difference.low, difference.high) == pytest.approx(
+        (p - q - half, p - q + half), abs=1e-5
+    )
+    assert paired_difference([True] * 5, [True] * 5).low < 0 < paired_difference([], []).high
+
+
+def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
+    tree = arm_of(types_pb2.SearchSettings(rollouts=8, candidates=4), 1)
+    greedy, samples, beam = (
+        greedy_arm(tree.settings),
+        sampling_arm(tree, 3),
+        step_beam_arm(tree, 2),
+    )
+    wrong = record("b", answer="9", tries=[("9", 1, 0.5)])
+    found = [
+        (tree, [record("a", answer="1", tries=[("1", 1, 0.9)]), wrong]),
+        (greedy, [record("a", answer="2", tries=[("2", 1, None)]), wrong]),
+        (samples, [record("a", answer="2", tries=[("2", 1, 0.9), ("1", 2, 0.1)]), wrong]),
+        (beam, [record("a", answer="1", tries=[("1", 1, 0.9)]), wrong]),
+    ]
+    [table] = compared(found, {("a", "1"): "equal"})
+    right = {row["strategy"]: row["right"] for row in table["rows"]}
+    assert right == {
+        "greedy": 0,
+        "majority": 1,
+        "best-of-n": 0,
+        "step-beam": 1,
+        "mcts, majority": 1,
+        "mcts": 1,
+    }
+    rows = {row["strategy"]: row for row in table["rows"]}
+    assert rows["best-of-n"]["against_tree"]["value"] == -0.5
+    assert rows["best-of-n"]["holds_right"]["value"] == 0.5
+    assert rows["majority"]["tokens_of_tree"] == 1.0
+    arms = [summary_of(arm, records, {}) for arm, records in found]
+    for arm in arms:
+        arm["token_ratio"] = 1.0
+    text = markdown("run", {"set": "toy", "equal_tokens": [table]}, arms)
+    assert "| best-of-n | 3 | 0.0 (0.0 to 65.8) | -50.0 (" in text
+    assert {point.series.partition(",")[0] for point in points(arms)} == {
+        "mcts",
+        "greedy",
+        "sampling",
+        "step-beam",
+    }
+    assert compared(found[:1], {}) == []
 
 
 def test_report_and_figure_show_hostile_names_as_text():
-    arm = Arm(name="mcts-1", settings=types_pb2.SearchSettings(), trajectories=1)
+    arm = arm_of(types_pb2.SearchSettings(), 1)
     records = [
         record("a", answer="1", tries=[("1", 1, None)], subject="<script>|x"),
         record("b", answer="1", tries=[("1", 1, None)], subject="plain"),
     ]
     summary = summary_of(arm, records, {})
-    text = markdown("run", {"set": "toy"}, [summary])
+    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
     assert "&lt;script>\\|x" in text
     assert "<script>" not in text
     drawn = points([summary])

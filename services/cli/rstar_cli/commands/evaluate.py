@@ -35,7 +35,8 @@ def evaluate(
     baselines: Annotated[
         bool,
         typer.Option(
-            "--baselines", help="Also majority and best-of-n at the same number of tokens."
+            "--baselines",
+            help="Also greedy, majority, best-of-n and step-beam at the tokens of each mcts.",
         ),
     ] = False,
     data: Annotated[
@@ -60,7 +61,8 @@ def evaluate(
     """Solve a set of problems as at test time, then judge the answers and report.
 
     No search is told an answer; they are read when the last search has ended. Killed, and run
-    again with the same name, it goes on. Starts the stack if it is not up, and stops it then.
+    again with the same name, it goes on. With --baselines the report begins with one table of
+    every strategy at equal generated tokens. Starts the stack if it is not up, and stops it then.
     Writes summary.json, report.md and accuracy.svg into DIR/NAME.
 
     Example: rstar eval dm_math --limit 50 --trajectories 4 --rollouts 8 --baselines --name first

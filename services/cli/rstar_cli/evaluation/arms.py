@@ -6,6 +6,7 @@ step beam, samples for best-of-n and majority.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import types_pb2
@@ -16,10 +17,6 @@ SAMPLING = (types_pb2.STRATEGY_BEST_OF_N, types_pb2.STRATEGY_MAJORITY, types_pb2
 
 MAX_TREES = 128
 MAX_TRAJECTORIES = 1024
-
-PILOT_TRAJECTORIES = 8
-PILOT_PROBLEMS = 16
-"""What a sample costs is measured on so many problems before the baseline's number is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +30,20 @@ class Arm:
     """The arm whose generated tokens it was given; empty for one that was asked for."""
 
     @property
+    def strategy(self) -> str:
+        """As people write it: `step-beam`."""
+        return strategy_name(self.settings.strategy)
+
+    @property
     def samples(self) -> int:
         """Independent tries drawn whatever became of them; 0 where tries are not independent."""
         return self.trajectories if self.settings.strategy in SAMPLING else 0
+
+
+def strategy_name(strategy: types_pb2.Strategy.ValueType) -> str:
+    """As people write it: `step-beam`."""
+    name = types_pb2.Strategy.Name(strategy).removeprefix("STRATEGY_")
+    return name.lower().replace("_", "-")
 
 
 def arm_of(settings: types_pb2.SearchSettings, trajectories: int) -> Arm:
@@ -47,7 +55,7 @@ def arm_of(settings: types_pb2.SearchSettings, trajectories: int) -> Arm:
     chosen = types_pb2.SearchSettings()
     chosen.CopyFrom(settings)
     chosen.strategy = chosen.strategy or types_pb2.STRATEGY_MCTS
-    strategy = types_pb2.Strategy.Name(chosen.strategy).removeprefix("STRATEGY_").lower()
+    strategy = strategy_name(chosen.strategy)
     limit = MAX_TREES if chosen.strategy == types_pb2.STRATEGY_MCTS else MAX_TRAJECTORIES
     if not 1 <= trajectories <= limit:
         raise InvalidInput(f"{strategy} takes 1 to {limit}", field="--trajectories")
@@ -58,10 +66,20 @@ def arm_of(settings: types_pb2.SearchSettings, trajectories: int) -> Arm:
     else:
         chosen.rollouts = trajectories
     return Arm(
-        name=f"{strategy}-{trajectories}".replace("_", "-"),
+        name=f"{strategy}-{trajectories}",
         settings=chosen,
         trajectories=trajectories,
     )
+
+
+def greedy_arm(settings: types_pb2.SearchSettings) -> Arm:
+    """One trajectory at temperature 0, whatever else the settings say."""
+    chosen = types_pb2.SearchSettings()
+    chosen.CopyFrom(settings)
+    chosen.strategy = types_pb2.STRATEGY_GREEDY
+    for of_a_search in _OF_THE_TREE:
+        chosen.ClearField(of_a_search)
+    return Arm(name="greedy", settings=chosen, trajectories=1)
 
 
 def sampling_arm(arm: Arm, trajectories: int, *, pilot: bool = False) -> Arm:
@@ -70,21 +88,37 @@ def sampling_arm(arm: Arm, trajectories: int, *, pilot: bool = False) -> Arm:
     The samples are drawn once and read twice, by majority and by best PPM score: at equal
     tokens both, to the token.
     """
+    return _in_the_place_of(
+        arm, "sampling", types_pb2.STRATEGY_BEST_OF_N, ("candidates",), trajectories, pilot=pilot
+    )
+
+
+def step_beam_arm(arm: Arm, width: int, *, pilot: bool = False) -> Arm:
+    """A beam of this width in the place of `arm`, with as many candidates a step."""
+    return _in_the_place_of(arm, "step-beam", types_pb2.STRATEGY_STEP_BEAM, (), width, pilot=pilot)
+
+
+_OF_THE_TREE = ("trees", "parallel_rollouts", "exploration", "unvisited_rule", "answer_selection")
+
+
+def _in_the_place_of(
+    arm: Arm,
+    what: str,
+    strategy: types_pb2.Strategy.ValueType,
+    cleared: Sequence[str],
+    trajectories: int,
+    *,
+    pilot: bool,
+) -> Arm:
     settings = types_pb2.SearchSettings()
     settings.CopyFrom(arm.settings)
-    for of_the_tree in ("trees", "candidates", "parallel_rollouts", "exploration"):
+    for of_the_tree in (*_OF_THE_TREE, *cleared):
         settings.ClearField(of_the_tree)
-    settings.strategy = types_pb2.STRATEGY_BEST_OF_N
+    settings.strategy = strategy
     settings.rollouts = trajectories
     return Arm(
-        name=f"{'pilot' if pilot else 'sampling'}-for-{arm.name}",
+        name=f"pilot-{trajectories}-{what}-for-{arm.name}" if pilot else f"{what}-for-{arm.name}",
         settings=settings,
         trajectories=trajectories,
         baseline_of=arm.name,
     )
-
-
-def equal_trajectories(tokens_a_problem: float, tokens_a_sample: float) -> int:
-    """How many samples cost as many tokens as a problem did."""
-    wanted = round(tokens_a_problem / tokens_a_sample) if tokens_a_sample else 1
-    return min(MAX_TRAJECTORIES, max(1, wanted))

@@ -12,7 +12,7 @@ Z95 = 1.959964
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """An estimate in [0, 1] with its 95 % interval."""
+    """An estimate with its 95 % interval: of a share, or of the difference of two."""
 
     value: float
     low: float
@@ -62,3 +62,22 @@ def mean(values: Sequence[float]) -> Share:
     spread = sum((value - centre) ** 2 for value in values) / max(1, count - 1)
     half = Z95 * math.sqrt(spread / count)
     return Share(value=centre, low=max(0.0, centre - half), high=min(1.0, centre + half))
+
+
+def paired_difference(one: Sequence[bool], other: Sequence[bool]) -> Share:
+    """How much more often `one` holds than `other`, on the same problems; in [-1, 1].
+
+    Wald's interval of a paired difference with Bonett and Price's (2012) adjustment: one
+    problem is added to each kind of disagreement, so that a few problems without any are not
+    taken for certainty.
+    """
+    count = len(one)
+    if not count:
+        return Share(value=0.0, low=-1.0, high=1.0)
+    gained = sum(a and not b for a, b in zip(one, other, strict=True))
+    lost = sum(b and not a for a, b in zip(one, other, strict=True))
+    p, q = (gained + 1) / (count + 2), (lost + 1) / (count + 2)
+    half = Z95 * math.sqrt((p + q - (p - q) ** 2) / (count + 2))
+    return Share(
+        value=(gained - lost) / count, low=max(-1.0, p - q - half), high=min(1.0, p - q + half)
+    )

@@ -14,26 +14,19 @@ from typing import Any
 
 from rstar.v1 import types_pb2
 from rstar_cli.connection import Endpoints
-from rstar_cli.evaluation.arms import (
-    PILOT_PROBLEMS,
-    PILOT_TRAJECTORIES,
-    SAMPLING,
-    Arm,
-    arm_of,
-    equal_trajectories,
-    sampling_arm,
-)
+from rstar_cli.evaluation.arms import Arm, arm_of
+from rstar_cli.evaluation.baselines import baselines_of
+from rstar_cli.evaluation.comparison import compared
 from rstar_cli.evaluation.judging import judge
 from rstar_cli.evaluation.plot import points, svg
 from rstar_cli.evaluation.problem_sets import ProblemSet
-from rstar_cli.evaluation.record import Record, total
 from rstar_cli.evaluation.report import markdown
 from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.evaluation.searching import search_arm
 from rstar_cli.evaluation.summary import summary_of
 from rstar_cli.machine import machine
 from rstar_cli.output import as_json
-from rstar_cli.problems import FileProblem, read_problems, read_references, spread
+from rstar_cli.problems import read_problems, read_references, spread
 from rstar_common.errors import InvalidInput
 
 
@@ -94,9 +87,7 @@ async def evaluate(
     problems = spread(read_problems(file, kind=asked.problem_set.answer_kind), asked.limit)
     found = [(arm, await search_arm(where, run, arm, problems, quiet=quiet)) for arm in asked.arms]
     if asked.baselines:
-        for arm, records in list(found):
-            if arm.settings.strategy not in SAMPLING:
-                found.append(await _baseline(where, run, arm, records, problems, quiet=quiet))
+        found += await baselines_of(where, run, found, problems, quiet=quiet)
     references = read_references(file)
     everything = [record for _, records in found for record in records]
     verdicts = await judge(where, run, everything, problems, references)
@@ -106,31 +97,11 @@ async def evaluate(
         "evaluation": asked.name,
         **asked.question(),
         "results": arms,
+        "equal_tokens": compared(found, verdicts),
         "machine": machine(),
     }
     _write(run, asked, summary)
     return summary
-
-
-async def _baseline(
-    where: Endpoints,
-    run: RunDirectory,
-    arm: Arm,
-    records: Sequence[Record],
-    problems: Sequence[FileProblem],
-    *,
-    quiet: bool,
-) -> tuple[Arm, list[Record]]:
-    """Independent samples that cost what `arm` did: how many, a pilot tells."""
-    few = spread(problems, PILOT_PROBLEMS)
-    pilot = sampling_arm(arm, PILOT_TRAJECTORIES, pilot=True)
-    tried = await search_arm(where, run, pilot, few, quiet=quiet)
-    count = equal_trajectories(
-        total(records)["generated_tokens"] / len(records),
-        total(tried)["generated_tokens"] / (len(tried) * PILOT_TRAJECTORIES),
-    )
-    chosen = sampling_arm(arm, count)
-    return chosen, await search_arm(where, run, chosen, problems, quiet=quiet)
 
 
 def _compare(arms: Sequence[dict[str, Any]]) -> None:

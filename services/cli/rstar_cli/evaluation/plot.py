@@ -28,7 +28,7 @@ def points(arms: Sequence[Mapping[str, Any]]) -> list[Point]:
     """One an arm and rule; arms of one strategy make a line."""
     found = []
     for arm in arms:
-        strategy = arm["arm"].rpartition("-")[0] if not arm["baseline_of"] else "sampling"
+        strategy = "sampling" if arm["strategy"] == "best-of-n" else arm["strategy"]
         for rule, share in arm["accuracy"].items():
             found.append(
                 Point(

@@ -15,6 +15,8 @@ def markdown(name: str, question: Mapping[str, Any], arms: Sequence[Mapping[str,
         f"# {name}\n",
         f"{problems} problems of {question['set']}. Accuracy in per cent with 95 % Wilson "
         "intervals; an answer is right only if the sandbox judged it equal.\n",
+        *(_equal_tokens(table) for table in question["equal_tokens"]),
+        "## Every arm\n",
         _table(arms),
         _notes(arms),
     ]
@@ -52,6 +54,33 @@ def _table(arms: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _equal_tokens(table: Mapping[str, Any]) -> str:
+    """Every strategy beside one tree search."""
+    lines = [
+        f"## At equal tokens: {table['of']}\n",
+        "| strategy | size | accuracy | against the tree, points | holds a right answer | "
+        "tokens a problem | of the tree's |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in table["rows"]:
+        cells = (
+            _escape(row["strategy"]),
+            str(row["size"]),
+            _interval(row["accuracy"]),
+            "" if row["strategy"] == "mcts" else _interval(row["against_tree"], signed=True),
+            _percent(row["holds_right"]["value"]),
+            f"{row['tokens_a_problem']:,.0f}",
+            f"{100 * row['tokens_of_tree']:.1f} %",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append(
+        "\nSize: samples, width of the beam, or trees. Differences are paired, on the same "
+        "problems: an interval that holds 0 tells nothing apart. *holds a right answer*: some "
+        "finished trajectory was right, whether it was chosen or not."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "pass@k is unbiased for independent samples; the trajectories of one tree are not, and "
@@ -61,7 +90,7 @@ def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
     for arm in arms:
         if arm["baseline_of"]:
             lines.append(
-                f"`{arm['arm']}`: {arm['trajectories']} independent samples a problem, "
+                f"`{arm['arm']}`: size {arm['trajectories']}, "
                 f"{100 * arm['token_ratio']:.1f} % of the tokens of `{arm['baseline_of']}`."
             )
         if arm["undecided"] or arm["dead"]:
@@ -88,9 +117,12 @@ def _breakdown(arms: Sequence[Mapping[str, Any]], label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interval(share: Mapping[str, Any]) -> str:
-    ends = f"{_percent(share['low'])} to {_percent(share['high'])}"
-    return f"{_percent(share['value'])} ({ends})"
+def _interval(share: Mapping[str, Any], *, signed: bool = False) -> str:
+    low, value, high = (
+        f"{100 * share[end]:+.1f}" if signed else _percent(share[end])
+        for end in ("low", "value", "high")
+    )
+    return f"{value} ({low} to {high})"
 
 
 def _percent(value: float) -> str:

@@ -36,6 +36,7 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
     began = [record.started for record in records if record.started]
     return {
         "arm": arm.name,
+        "strategy": arm.strategy,
         "baseline_of": arm.baseline_of,
         "trajectories": arm.trajectories,
         "problems": count,
@@ -66,14 +67,12 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
 
 
 def _accuracy(records: Sequence[Record], rule: Rule, verdicts: Verdicts) -> dict[str, Any]:
-    right = sum(_verdict(record, rule(record), verdicts) == EQUAL for record in records)
+    right = sum(is_right(record, rule(record), verdicts) for record in records)
     return {"right": right, **wilson(right, len(records)).to_json()}
 
 
 def _pass(record: Record, arm: Arm, k: int, verdicts: Verdicts) -> float:
-    right = sum(
-        one.count for one in record.tries if _verdict(record, one.answer, verdicts) == EQUAL
-    )
+    right = sum(one.count for one in record.tries if is_right(record, one.answer, verdicts))
     # A sample whose code failed was a try as well.
     return pass_at_k(max(arm.samples, record.finished_tries), right, k)
 
@@ -89,6 +88,11 @@ def _by(records: Sequence[Record], label: str, verdicts: Verdicts) -> dict[str, 
         }
         for name in sorted(groups)
     }
+
+
+def is_right(record: Record, answer: str, verdicts: Verdicts) -> bool:
+    """Whether an answer to the record's problem was judged equal to the reference."""
+    return _verdict(record, answer, verdicts) == EQUAL
 
 
 def _verdict(record: Record, answer: str, verdicts: Verdicts) -> str:
