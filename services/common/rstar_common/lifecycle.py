@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 
 from rstar_common.errors import RstarError
+from rstar_common.trace_export import stop_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ def run_main(main: Coroutine[Any, Any, None]) -> None:
         for error in _leaves(group):
             logger.error("%s", error)
         sys.exit(1)
+    finally:
+        stop_tracing()
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -23,7 +23,8 @@ from prometheus_client import Counter, Gauge, Histogram, start_http_server
 from rstar_common.config import TelemetrySettings
 from rstar_common.lifecycle import Component
 from rstar_common.net import split_address
-from rstar_common.tracing import log_fields, start_tracing
+from rstar_common.trace_export import start_tracing
+from rstar_common.tracing import log_fields
 
 RPC_SECONDS = Histogram(
     "rstar_rpc_seconds", "Duration of served calls.", ["method", "code"],

@@ -1,9 +1,8 @@
 """One trace a problem, whichever services and queues it passes; its ids in every log line.
 
-Spans travel as W3C `traceparent`, in gRPC metadata and NATS headers, and go by OTLP over HTTP
-to the collector that `telemetry.traces_endpoint` or the standard OTEL_EXPORTER_OTLP_ENDPOINT
-names; OTEL_TRACES_SAMPLER says how many. Without a collector a span costs a comparison, and
-nothing of OpenTelemetry is imported.
+Spans travel as W3C `traceparent`, in gRPC metadata and NATS headers, and go to a collector if one
+is named (`trace_export`). Without it a span costs a comparison, and nothing of OpenTelemetry is
+imported.
 
 A span holds ids, counts, lengths and versions; never a question, a step, an answer or the words
 of an error: a collector has more readers than the trees have.
@@ -12,16 +11,13 @@ of an error: a collector has more readers than the trees have.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from rstar_common.config import TelemetrySettings
 from rstar_common.errors import RstarError
 
 if TYPE_CHECKING:
@@ -34,11 +30,7 @@ Value = str | int | float | bool
 SEARCH_ID_KEY = "rstar-search-id"
 """gRPC metadata: the search on whose behalf a call is made, for the logs of who serves it."""
 
-EXPORT_SECONDS = 5.0
-"""Longest a collector that does not answer holds up a service that ends."""
-
 _ID = re.compile(r"[A-Za-z0-9._/:-]{1,128}")
-_FLAGS_OF_ENVIRONMENT = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
 class Span(Protocol):
@@ -134,30 +126,6 @@ def log_fields() -> dict[str, str]:
     if current := _CURRENT.get():
         fields["trace_id"] = f"{current.context.trace_id:032x}"
     return fields
-
-
-def start_tracing(service: str, settings: TelemetrySettings) -> None:
-    """Send spans to the collector that settings or environment name, if one is. Called once."""
-    endpoint = settings.traces_endpoint
-    if not endpoint and not any(os.environ.get(name) for name in _FLAGS_OF_ENVIRONMENT):
-        return
-    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    exporter = OTLPSpanExporter(
-        endpoint=f"{endpoint.rstrip('/')}/v1/traces" if endpoint else None, timeout=EXPORT_SECONDS
-    )
-    instance = f"{socket.gethostname()}:{os.getpid()}"
-    resource = Resource.create(
-        {"service.name": f"rstar-{service}", "service.instance.id": instance}
-    )
-    provider = TracerProvider(resource=resource)  # flushes when the process ends
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace_to(provider)
 
 
 def trace_to(provider: TracerProvider | None) -> None:
