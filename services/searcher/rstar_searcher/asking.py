@@ -73,7 +73,9 @@ class Asker(Generic[StubT]):
         """The answer to `rpc(stub, timeout)`.
 
         Raises:
-            Unavailable: nobody answered for `GIVE_UP_SECONDS`.
+            Overloaded: every replica was full for `GIVE_UP_SECONDS`. That is nobody's failure: a
+                problem of the queue is then held, not counted as tried in vain.
+            Unavailable: nobody answered for as long.
         """
         clock = asyncio.get_running_loop().time
         service = self._tier.service
@@ -91,6 +93,8 @@ class Asker(Generic[StubT]):
                 if isinstance(error, Overloaded):
                     pause = min(error.retry_after_seconds, LAST_BACKOFF_SECONDS)
                 if clock() + pause > give_up_at:
+                    if isinstance(error, Overloaded):
+                        raise
                     raise Unavailable(f"{service}: {error}") from error
                 if attempt % len(self._replicas) == 0 or full:
                     # Jitter, so that those refused together do not return together.

@@ -157,18 +157,21 @@ async def drive(
                 )
             )
 
-    ended = EndedBy.WALL_TIME
+    ended: EndedBy | None = None
+    timer = asyncio.timeout(seconds_left)
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds_left), asyncio.TaskGroup() as group:
+            async with timer, asyncio.TaskGroup() as group:
                 ended = await _until_cancelled(group, search(group), cancel)
                 raise _Finished
     except* _Finished:
         pass  # ends the group, and with it every expansion still under way
     except* RstarError as failures:
-        raise _first(failures) from failures
+        # Once it is over, what an expansion says that is being taken back concerns nobody.
+        if ended is None and not timer.expired():
+            raise _first(failures) from failures
     meter.wall_seconds = loop.time() - started
-    return ended
+    return ended or EndedBy.WALL_TIME
 
 
 def budget_ended(settings: SearchSettings, meter: Meter) -> EndedBy | None:

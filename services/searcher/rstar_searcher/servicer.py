@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -72,8 +72,11 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         """See searcher.proto."""
         async with serving(context, "SolveStream"):
             interval = request.min_event_interval.ToMilliseconds() / 1000
-            async with self._search(request, context) as search:
-                async for event in self._follower.events(search, min_interval_seconds=interval):
+            async with (
+                self._search(request, context) as search,
+                aclosing(self._follower.events(search, min_interval_seconds=interval)) as events,
+            ):
+                async for event in events:
                     if event.HasField("finished"):
                         _checked(event.finished.result)
                     yield event
@@ -99,10 +102,12 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
             interval = request.min_event_interval.ToMilliseconds() / 1000
             if owners_matter():
                 await self._owned(request.search_id)
-            async for event in self._follower.events(
-                request.search_id, min_interval_seconds=interval
-            ):
-                yield event
+            search = request.search_id
+            async with aclosing(
+                self._follower.events(search, min_interval_seconds=interval)
+            ) as events:
+                async for event in events:
+                    yield event
 
     async def CancelSearch(
         self, request: searcher_pb2.CancelSearchRequest, context: ServicerContext

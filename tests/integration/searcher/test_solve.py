@@ -80,14 +80,15 @@ async def test_a_deadline_that_passed_starts_nothing(nats_settings, object_store
 
 async def test_a_deadline_brings_the_best_so_far(nats_settings, object_store_settings):
     def slow(meter):
-        # A thousand rollouts are nearly as many expansions, of 60 ms each on any machine.
-        return ToyWorld(meter, depth=3, choices=10_000, delay=lambda: 0.02)
+        # A thousand rollouts are nearly as many expansions, one after another and of 0.3 s each on
+        # any machine. What there is after some seconds is small, and soon written by a slow one.
+        return ToyWorld(meter, depth=3, choices=10_000, delay=lambda: 0.1)
 
     async with searcher_stack(
         nats_settings, object_store_settings, world=slow, consume=False
     ) as stack:
-        request = solve(rollouts=1000, candidates=32)
-        result = (await stack.searcher.Solve(request, timeout=3.0)).result
+        request = solve(rollouts=1000, candidates=32, parallel_rollouts=1)
+        result = (await stack.searcher.Solve(request, timeout=6.0)).result
         assert result.ended_by == tree_pb2.ENDED_BY_WALL_TIME
         assert result.answer
 

@@ -130,6 +130,25 @@ async def test_cancel_frees_the_services_at_once():
     assert world.in_flight == 0
 
 
+@pytest.mark.parametrize("how", ["cancel", "wall time"])
+async def test_a_service_that_fails_when_it_is_taken_back_fails_no_search_that_is_over(how):
+    class Grumbling(ToyWorld):
+        async def propose(self, question, path, options):
+            try:
+                return await super().propose(question, path, options)
+            except asyncio.CancelledError:
+                raise Unavailable("policy: gone") from None
+
+    world, cancel = Grumbling(gate=asyncio.Event()), asyncio.Event()
+    seconds = 0.05 if how == "wall time" else 60.0
+    async with asyncio.TaskGroup() as group:
+        search = group.create_task(searched(world, cancel, max_wall_seconds=seconds))
+        await world.entered.wait()
+        if how == "cancel":
+            cancel.set()
+    assert search.result()[1] is (EndedBy.CANCEL if how == "cancel" else EndedBy.WALL_TIME)
+
+
 async def test_a_failed_service_is_an_error_and_never_a_value():
     class Broken(ToyWorld):
         async def execute(self, path, siblings, *, seed):

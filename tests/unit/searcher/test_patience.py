@@ -1,0 +1,37 @@
+"""For how long a search asks a service again, and what it then says."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rstar_common.errors import Overloaded, RstarError, Unavailable
+from rstar_searcher.asking import GIVE_UP_SECONDS, Asker, Caller, Replicas
+from rstar_searcher.bench.virtual_time import run_in_virtual_time
+from rstar_searcher.meter import Meter
+from rstar_searcher.window import Window
+
+
+async def asked(error: RstarError) -> tuple[type[RstarError], float]:
+    """What came of asking two replicas that always answer so, and after how long."""
+    replicas = Replicas("toy", {"one": 1, "two": 2}, Window("toy"))
+    caller = Caller(search_id="s", meter=Meter(), interactive=False, ends_at=None)
+
+    async def refuse(_stub: int, _seconds: float | None) -> None:
+        raise error
+
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    with pytest.raises(RstarError) as raised:
+        await Asker(replicas, caller).ask(refuse)
+    return raised.type, clock() - started
+
+
+def test_a_service_that_stays_full_is_told_apart_from_one_that_is_gone():
+    full, seconds = run_in_virtual_time(asked(Overloaded("full", retry_after_seconds=0.5)))
+    assert full is Overloaded
+    assert GIVE_UP_SECONDS - 2 < seconds <= GIVE_UP_SECONDS
+    gone, seconds = run_in_virtual_time(asked(Unavailable("gone")))
+    assert gone is Unavailable
+    assert GIVE_UP_SECONDS - 4 < seconds <= GIVE_UP_SECONDS
