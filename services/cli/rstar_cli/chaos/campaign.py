@@ -13,7 +13,7 @@ from statistics import median
 
 from rstar_cli.chaos.faults import Fault, every_fault
 from rstar_cli.chaos.orphans import orphans
-from rstar_cli.chaos.system import HELD_SECONDS, MakeTiers, System, system
+from rstar_cli.chaos.system import MakeTiers, System, system
 from rstar_cli.chaos.waves import Account, Size, Wave
 from rstar_common.errors import InvalidInput
 
@@ -110,39 +110,54 @@ async def run_campaign(
     seed: int,
     size: Size,
     only: Sequence[str] = (),
-    extras: bool = True,
-    held_seconds: float = HELD_SECONDS,
     tell: Callable[[str], None] = lambda line: None,
     keep: Path | None = None,
 ) -> Campaign:
-    """Spoil waves for so long; with 0 every fault happens once. `keep`: logs stay there.
+    """Build a system and spoil it; see `spoil`. `keep`: its logs and data stay there.
+
+    Raises:
+        Unavailable: the system cannot be started, or a program of it cannot be started again.
+    """
+    with tempfile.TemporaryDirectory(prefix="rstar-chaos-") as temporary:
+        async with system(keep or Path(temporary), make_tiers) as built:
+            return await spoil(built, seconds=seconds, seed=seed, size=size, only=only, tell=tell)
+
+
+async def spoil(
+    built: System,
+    *,
+    seconds: float,
+    seed: int,
+    size: Size,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Campaign:
+    """Spoil wave after wave for so long, the last to its end; with 0 every fault happens once.
 
     Raises:
         InvalidInput: there is no such fault.
-        Unavailable: the system cannot be started, or a program of it cannot be started again.
     """
-    rng = Random(seed)
-    campaign = Campaign(seed=seed)
-    with tempfile.TemporaryDirectory(prefix="rstar-chaos-") as temporary:
-        directory = keep or Path(temporary)
-        async with system(directory, make_tiers, extras=extras, held_seconds=held_seconds) as built:
-            faults = _chosen(built, only, campaign)
-            began = time.monotonic()
-            undisturbed = await _wave(built, "undisturbed", size, campaign)
-            rounds = 0
-            while not rounds or time.monotonic() - began < seconds:
-                rounds += 1
-                for fault in rng.sample(faults, len(faults)):
-                    if seconds and time.monotonic() - began > seconds:
-                        break
-                    name = f"{campaign.waves} {fault.name}".replace(" ", "-")
-                    known = len(campaign.troubles)
-                    account = await _spoiled(built, name, size, fault, rng, campaign)
-                    _compare(built, name, undisturbed, account, campaign)
-                    tell(_line(fault, account, campaign))
-                    for trouble in campaign.troubles[known:]:
-                        tell(f"  {trouble}")
-            campaign.seconds = time.monotonic() - began
+    rng, campaign = Random(seed), Campaign(seed=seed)
+    faults = _chosen(built, only, campaign)
+    began = time.monotonic()
+    undisturbed = await _wave(built, "undisturbed", size, campaign)
+    order: list[Fault] = []
+    while faults:
+        if not order:
+            if campaign.recoveries and time.monotonic() - began >= seconds:
+                break
+            order = rng.sample(faults, len(faults))
+        if seconds and time.monotonic() - began >= seconds:
+            break
+        fault = order.pop()
+        name = f"{campaign.waves} {fault.name}".replace(" ", "-").replace(",", "")
+        known = len(campaign.troubles)
+        account = await _spoiled(built, name, size, fault, rng, campaign)
+        _compare(built, name, undisturbed, account, campaign)
+        tell(_line(fault, account, campaign))
+        for trouble in campaign.troubles[known:]:
+            tell(f"  {trouble}")
+    campaign.seconds = time.monotonic() - began
     return campaign
 
 

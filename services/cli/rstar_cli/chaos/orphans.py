@@ -16,9 +16,9 @@ _POLL_SECONDS = 0.2
 _PROC = Path("/proc")
 
 
-async def orphans(system: System) -> list[str]:
-    """A line each; empty when there are none, or none any more."""
-    deadline = asyncio.get_running_loop().time() + LEAVING_SECONDS
+async def orphans(system: System, *, seconds: float = LEAVING_SECONDS) -> list[str]:
+    """A line each, of those that have not left within `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
     while True:
         found = await asyncio.to_thread(_orphans, system)
         if not found or asyncio.get_running_loop().time() > deadline:
