@@ -48,6 +48,10 @@ FETCH_SECONDS = 1.0
 CONNECT_SECONDS = 60.0
 """How long a starting service waits for NATS before it gives up and is restarted."""
 
+PING_SECONDS = 10
+"""After two pings without an answer the connection counts as lost: one that a firewall forgot
+would otherwise be believed in for six minutes, the client's own default."""
+
 PUBLISH_SECONDS = 10.0
 _ALREADY_THERE = 10077
 """JetStream error code: maximum messages per subject exceeded."""
@@ -91,6 +95,7 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
                 connect_timeout=5,
+                ping_interval=PING_SECONDS,
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
                 reconnected_cb=on_reconnect,
