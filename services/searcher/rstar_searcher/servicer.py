@@ -155,11 +155,15 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         A search without a key has one caller: when that one leaves, it ends.
         """
         search_request = self._read(request, context)
+        shared = bool(request.idempotency_key) and owners_matter()
         search = None
+        if shared:  # the key may be another's, and what it names
+            with suppress(NotFound):
+                await self._owned(search_request.search_id)
         with suppress(Conflict):
             search = await self._runner.start(search_request)
-        if request.idempotency_key and owners_matter():
-            await self._owned(search_request.search_id)  # the key may be another's, and his search
+        if shared:  # two may have come together
+            await self._owned(search_request.search_id)
         if search is None:
             yield search_request.search_id
             return
