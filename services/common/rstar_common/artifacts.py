@@ -4,8 +4,8 @@
     trees/BATCH/SEARCH.pb                finished searches, `rstar.v1.Tree`
     checkpoints/MODEL/VERSION/…          immutable, with a manifest
 
-obstore moves data (async, create-if-absent); the minio SDK administers the bucket,
-which obstore does not. User-given names never appear in a key; `streams.token` hashes them.
+obstore moves data (async, create-if-absent); `bucket` makes the bucket, which obstore does not.
+User-given names never appear in a key; `streams.token` hashes them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import obstore
-from minio import Minio
-from minio.error import MinioException, S3Error
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
-from urllib3 import PoolManager, Retry
-from urllib3.exceptions import HTTPError
 
 from rstar_common.config import ObjectStoreSettings
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -89,9 +85,9 @@ class ObjectStore:
         deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
         while True:
             try:
-                await asyncio.to_thread(self._make_bucket)
+                await asyncio.to_thread(self._find_or_make_bucket)
                 return
-            except (MinioException, HTTPError, OSError) as error:
+            except Unavailable as error:
                 where = f"object_store.endpoint: cannot use {self._settings.endpoint}"
                 if asyncio.get_running_loop().time() > deadline:
                     raise Unavailable(f"{where}: {error}") from error
@@ -99,29 +95,10 @@ class ObjectStore:
                 # A store that is not there has no event to wait on.
                 await asyncio.sleep(1.0)
 
-    def _make_bucket(self) -> None:
-        url = urlsplit(self._settings.endpoint)
-        client = Minio(
-            url.netloc,
-            access_key=self._settings.access_key.get_secret_value(),
-            secret_key=self._settings.secret_key.get_secret_value(),
-            secure=url.scheme == "https",
-            region=self._settings.region,
-            http_client=PoolManager(timeout=5.0, retries=Retry(total=0)),
-        )
-        try:
-            self._look(client)
-        except S3Error as error:
-            if error.code != "NoSuchBucket":
-                raise
-            try:
-                client.make_bucket(self._settings.bucket)
-            except MinioException:
-                self._look(client)  # another service was first
+    def _find_or_make_bucket(self) -> None:
+        from rstar_common.bucket import find_or_make_bucket  # heavy: see there
 
-    def _look(self, client: Minio) -> None:
-        """List what every identity may list; a service may do nothing to the bucket itself."""
-        next(iter(client.list_objects(self._settings.bucket, prefix=PROBE)), None)
+        find_or_make_bucket(self._settings, listing=PROBE)
 
     async def put(self, key: str, data: bytes) -> None:
         """Write an object, replacing what was there.
