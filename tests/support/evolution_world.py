@@ -54,6 +54,12 @@ class EvolutionWorld(
     right_every: int = 2
     """Of the problems of an evaluation, every so many-th is answered rightly."""
 
+    everybody: Pointers | None = None
+    """The pointers without a channel, where `pointers` are those of one."""
+
+    cancelled: set[str] = field(default_factory=set)
+    """Batches that somebody cancels."""
+
     never_ends: str = "nothing"
     """Batches whose name has it in it are taken and not searched."""
 
@@ -61,6 +67,9 @@ class EvolutionWorld(
     published: Counter[str] = field(default_factory=Counter)
     served: dict[str, str] = field(default_factory=dict)
     """The policy that was served when a batch came."""
+
+    promoted: dict[str, str] = field(default_factory=dict)
+    """The policy that everybody else was served then, where candidates have a channel."""
 
     results: dict[str, list[searcher_pb2.BatchResult]] = field(default_factory=dict)
 
@@ -77,6 +86,9 @@ class EvolutionWorld(
             kept = self.never_ends in submission.batch_id
             if not kept and submission.batch_id not in self.batches:
                 self.served[submission.batch_id] = await self._version("policy")
+                if self.everybody is not None:
+                    promoted = (await self.everybody.current("policy")).version
+                    self.promoted[submission.batch_id] = promoted
                 self.results[submission.batch_id] = [
                     await self._search(submission, number, problem)
                     for number, problem in enumerate(submission.problems)
@@ -118,7 +130,9 @@ class EvolutionWorld(
         return searcher_pb2.GetBatchResponse(
             batch=searcher_pb2.Batch(
                 batch_id=request.batch_id,
-                state=searcher_pb2.BATCH_STATE_DONE,
+                state=searcher_pb2.BATCH_STATE_CANCELLED
+                if request.batch_id in self.cancelled
+                else searcher_pb2.BATCH_STATE_DONE,
                 total=count,
                 done=count,
             )
@@ -156,14 +170,18 @@ class EvolutionWorld(
 
 @asynccontextmanager
 async def evolution_world(
-    nats: NatsSettings, store: ObjectStore, trees: dict[str, tree_pb2.Tree]
+    nats: NatsSettings, store: ObjectStore, trees: dict[str, tree_pb2.Tree], *, channel: str = ""
 ) -> AsyncGenerator[tuple[EvolutionWorld, str]]:
     """The world and its address."""
     async with connected(nats, name="world") as client:
         jetstream = client.jetstream()
         await ensure_topology(jetstream)
+        bucket = await key_value(jetstream, POINTERS)
         world = EvolutionWorld(
-            store=store, pointers=Pointers(await key_value(jetstream, POINTERS)), trees=trees
+            store=store,
+            pointers=Pointers(bucket, channel=channel),
+            trees=trees,
+            everybody=Pointers(bucket) if channel else None,
         )
         server = grpc.aio.server()
         searcher_pb2_grpc.add_BatchServiceServicer_to_server(world, server)

@@ -37,11 +37,15 @@ class WorkerEnd:
 
 
 async def run_worker(
-    directory: Path, *, threads: int, on_progress: Callable[[WorkerEvent], None]
+    directory: Path,
+    *,
+    threads: int,
+    processes: int,
+    on_progress: Callable[[WorkerEvent], None],
 ) -> WorkerEnd:
     """Run the worker of `directory` to its end; when cancelled, stop it first."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rstar_trainer.worker", str(directory)),
+        *(sys.executable, "-m", *worker_module(processes), str(directory)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env=_environment(threads),
@@ -63,6 +67,13 @@ async def run_worker(
         return WorkerEnd(last, await process.wait())
     finally:
         await _stop(process)
+
+
+def worker_module(processes: int) -> tuple[str, ...]:
+    """The module that carries an order out, and its first arguments."""
+    if processes == 1:
+        return ("rstar_trainer.worker",)
+    return ("rstar_trainer.launch", str(processes))
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -19,6 +19,12 @@ from rstar_common.formats import PromptStep, StepKind
 
 ROOT = 0
 
+SYNTHETIC = "synthetic"
+"""Label of problems that a model made, `true`."""
+
+SYNTHETIC_RIGHT_SHARE = 0.5
+"""Of judged trajectories: below it the answer of a synthetic problem is wrong (section 3.4)."""
+
 
 class Outcome(Enum):
     """What is known of an answer."""
@@ -82,6 +88,15 @@ class SearchTree:
     problem_id: str
     question: str
     nodes: tuple[TreeNode, ...]
+    synthetic: bool = False
+    """The problem and its answer were made by a model."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether a made-up answer is right less than half the time: it is not to be trusted."""
+        outcomes = [one.outcome for one in self.trajectories()]
+        right, wrong = outcomes.count(Outcome.RIGHT), outcomes.count(Outcome.WRONG)
+        return self.synthetic and right < SYNTHETIC_RIGHT_SHARE * (right + wrong)
 
     def children(self) -> list[list[int]]:
         """Ids of each node's children."""
@@ -173,6 +188,7 @@ def parse_tree(data: bytes) -> SearchTree:
         problem_id=tree.problem.problem_id,
         question=tree.problem.question,
         nodes=tuple(nodes),
+        synthetic=tree.problem.labels.get(SYNTHETIC) == "true",
     )
 
 
@@ -188,8 +204,8 @@ def _step(node: tree_pb2.Node) -> PromptStep:
 
 
 def read_trees(files: Sequence[Path]) -> Iterator[SearchTree]:
-    """The trees of `files`, one in memory at a time, in the order given."""
+    """The trees of `files`, one in memory at a time, in the order given; doubtful ones left out."""
     for path in files:
         tree = parse_tree(path.read_bytes())
-        if tree.nodes and tree.question:
+        if tree.nodes and tree.question and not tree.doubtful:
             yield tree

@@ -63,6 +63,12 @@ class Training(_Frozen):
     untrained: bool = False
     """Publish the initial weights."""
 
+    lora_rank: int = Field(default=0, ge=0, le=1024)
+    """Train adapters of this rank and merge them; 0 trains all weights."""
+
+    lora_alpha: float = Field(default=0.0, ge=0, le=1e6)
+    """Their weight is `lora_alpha / lora_rank`; 0: twice the rank."""
+
     enough_tokens: int = Field(default=0, ge=0)
     """Tokens after which a model of this size has learned what there is to learn."""
 
@@ -87,6 +93,16 @@ PPM_TRAINING = Training(
 """Defaults of the mini models; a 7B policy is trained for 2 epochs with 7e-6 (the paper)."""
 
 
+class Choice(StrEnum):
+    """Which right trajectories of a problem are learned."""
+
+    BEST_Q = "best_q"
+    """Those whose steps the search valued most."""
+
+    RANDOM = "random"
+    """Any, drawn by the seed; to compare with."""
+
+
 class PolicySpec(_Frozen):
     """Train a policy on right trajectories."""
 
@@ -100,6 +116,7 @@ class PolicySpec(_Frozen):
     trajectories_per_problem: int = Field(default=2, ge=1, le=64)
     agreement_filter: bool = False
     prompt_format: str = "mini"
+    choice: Choice = Choice.BEST_Q
 
 
 class Objective(StrEnum):
@@ -184,6 +201,9 @@ class WorkOrder(_Frozen):
 
     agreement_filter: bool = False
     threads: int = 1
+    processes: int = 1
+    """That train together; the model is sharded over them."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 

@@ -2,7 +2,7 @@
 
 What is trained on at step i is a function of the seed and i alone, so a loop that goes on
 from its saved state ends with the same weights as one that was never stopped (on a CPU,
-with the same number of threads).
+with the same number of threads and processes).
 """
 
 from __future__ import annotations
@@ -16,9 +16,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
 
 from rstar_common.errors import Cancelled
 from rstar_trainer.job import Training
+from rstar_trainer.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +35,8 @@ LARGEST_GRADIENT = 1.0
 STATE_SECONDS = 20.0
 """How often the state is saved: the most work a kill can cost."""
 
-REPORT_SECONDS = 1.0
+CURVE_POINTS = 400
+"""Of a run, at equal distances: the curve of a seed is the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,11 @@ class StepResult:
     """What a batch gives."""
 
     loss: Tensor
+    """A mean."""
+
+    weight: int
+    """How many things it is the mean of: parts of a batch are put together by it."""
+
     tokens: int
     """Tokens of the batch, padding apart."""
 
@@ -59,6 +71,7 @@ class TrainingLoop:
     state_file: Path | None = None
     should_stop: Callable[[], bool] = field(default=lambda: False)
     autocast: torch.dtype | None = None
+    ranks: Ranks = field(default_factory=Ranks)
 
     def run(self) -> dict[str, float]:
         """Train to the end, from the saved state if there is one; returns the last metrics.
@@ -66,71 +79,96 @@ class TrainingLoop:
         Raises:
             Cancelled: `should_stop` said so; the state is saved.
         """
-        optimizer = _optimizer(self.model, self.training)
+        optimizer = _optimizer(self.model, self.training, fused=self.ranks.world == 1)
         start = self._restore(optimizer)
         batches = self.batches(start)
         self.model.train()
-        began = saved = reported = time.monotonic()
-        tokens, mean_loss = 0, float("nan")
-        device = next(self.model.parameters()).device
+        every = max(1, self.total_steps // CURVE_POINTS)
+        began = saved = time.monotonic()
+        tokens, mean_loss = 0.0, float("nan")
         for step in range(start, self.total_steps):
-            if self.should_stop():
+            due = time.monotonic() - saved > STATE_SECONDS
+            stop, save = self.ranks.any(self.should_stop(), due)
+            if stop or save:
                 self._save(optimizer, step)
+                saved = time.monotonic()
+            if stop:
                 raise Cancelled(f"stopped at step {step}")
             rate = self.training.learning_rate * schedule(
                 step, self.total_steps, self.training.warmup_share
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
-                result = self.step(next(batches))
-            optimizer.zero_grad(set_to_none=True)
-            result.loss.backward()  # type: ignore[no-untyped-call] # torch
-            nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
-            optimizer.step()
-            tokens += result.tokens
-            now = time.monotonic()
-            if now - reported >= REPORT_SECONDS or step + 1 == self.total_steps:
-                loss = float(result.loss.detach())
-                mean_loss = loss if mean_loss != mean_loss else 0.8 * mean_loss + 0.2 * loss
+            loss, counted = self._learn(optimizer, next(batches))
+            tokens += counted
+            if step % every == 0 or step + 1 == self.total_steps:
+                [whole] = self.ranks.sums(float(loss.detach()))
+                whole /= self.ranks.world
+                mean_loss = whole if mean_loss != mean_loss else 0.8 * mean_loss + 0.2 * whole
                 metrics = {
                     "loss": mean_loss,
                     "step": float(step + 1),
                     "steps": float(self.total_steps),
                     "learning_rate": rate,
-                    "tokens_per_second": tokens / max(now - began, 1e-9),
+                    "tokens_per_second": tokens / max(time.monotonic() - began, 1e-9),
                 }
                 self.report((step + 1) / self.total_steps, metrics)
-                reported = now
-            if now - saved >= STATE_SECONDS:
-                self._save(optimizer, step + 1)
-                saved = time.monotonic()
         self.model.eval()
         return {
             "loss": mean_loss,
             "steps": float(self.total_steps),
-            "trained_tokens": float(tokens),
+            "trained_tokens": tokens,
         }
+
+    def _learn(self, optimizer: torch.optim.Optimizer, batch: list[int]) -> tuple[Tensor, float]:
+        """One step; returns the loss, whose mean over the processes is the batch's, and tokens."""
+        mine = self.ranks.part(batch)
+        kind = next(self.model.parameters()).device.type
+        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
+            # All processes take part in every step, also one without an example of its own.
+            result = self.step(mine or batch[:1])
+        loss, tokens = result.loss, float(result.tokens)
+        if self.ranks.world > 1:
+            weight = result.weight if mine else 0
+            total, tokens = self.ranks.sums(weight, tokens if mine else 0.0)
+            # Gradients are averaged over the processes; the loss is a mean over the batch.
+            loss = loss * (weight * self.ranks.world / total)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call] # torch
+        nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
+        optimizer.step()
+        return loss, tokens
 
     def _save(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         if self.state_file is None:
             return
+        model, state = get_state_dict(self.model, optimizer, options=_WHOLE)
+        if not self.ranks.first:
+            return
         staging = self.state_file.with_suffix(".new")
-        torch.save(
-            {"step": step, "model": self.model.state_dict(), "optimizer": optimizer.state_dict()},
-            staging,
-        )
+        torch.save({"step": step, "model": model, "optimizer": state}, staging)
         os.replace(staging, self.state_file)  # noqa: PTH105 -- atomic; Path.replace is the same call
 
     def _restore(self, optimizer: torch.optim.Optimizer) -> int:
         if self.state_file is None or not self.state_file.exists():
             return 0
-        state = torch.load(self.state_file, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        state = torch.load(self.state_file, weights_only=True, map_location="cpu")
+        set_state_dict(
+            self.model,
+            optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+            options=_WHOLE,
+        )
         step = int(state["step"])
         logger.info("resumed", extra={"step": step})
         return step
+
+
+_WHOLE = StateDictOptions(
+    full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False
+)
+"""Of a sharded model too the state is one file, which any number of processes can go on from."""
 
 
 def schedule(step: int, total_steps: int, warmup_share: float) -> float:
@@ -141,7 +179,7 @@ def schedule(step: int, total_steps: int, warmup_share: float) -> float:
     return (total_steps - step) / max(1, total_steps - warmup)
 
 
-def _optimizer(model: nn.Module, training: Training) -> torch.optim.AdamW:
+def _optimizer(model: nn.Module, training: Training, *, fused: bool) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
     return torch.optim.AdamW(
@@ -151,5 +189,5 @@ def _optimizer(model: nn.Module, training: Training) -> torch.optim.AdamW:
         ],
         lr=training.learning_rate,
         betas=BETAS,
-        fused=True,
+        fused=fused,
     )

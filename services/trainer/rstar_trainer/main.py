@@ -46,6 +46,10 @@ class TrainerSettings(ServiceSettings):
     sandbox_address: str = ""
     """A sandbox that judges evaluation answers; runs need it."""
 
+    channel: str = Field(default="", pattern="^[a-z0-9-]{0,32}$")
+    """Candidates of runs are served to those alone that follow this channel (`policy_address` and
+    `ppm_address` must be theirs); empty: to everybody, while they search and are measured."""
+
     work_dir: Path = Path("~/.cache/rstar-math/trainer")
     """Where jobs keep trees and saved state; must outlive the process."""
 
@@ -55,6 +59,9 @@ class TrainerSettings(ServiceSettings):
 
     threads: int = Field(default=2, ge=1, le=256)
     """Threads of a training process on a CPU."""
+
+    processes: int = Field(default=1, ge=1, le=64)
+    """Of this machine that train one model together, sharded over them: as many as it has GPUs."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models are trained; `auto` takes a GPU if there is one."""
@@ -100,8 +107,9 @@ async def serve(
     from rstar_trainer.evolution.store import RunStore
     from rstar_trainer.evolution.tiers import Addresses, open_tiers
     from rstar_trainer.job_store import JobStore
-    from rstar_trainer.promotion import Registry, import_proposer, import_seeds
-    from rstar_trainer.runner import JobRunner, WorkerLimits
+    from rstar_trainer.orders import WorkerLimits
+    from rstar_trainer.promotion import Registry, import_proposer, import_seeds, open_channel
+    from rstar_trainer.runner import JobRunner
     from rstar_trainer.servicer import TrainerServicer
 
     seeds = find_seed_models(settings)
@@ -111,19 +119,24 @@ async def serve(
         jetstream = client.jetstream()
         await ensure_streams(jetstream, *role_of("trainer").makes, replicas=replicas)
         await store.ready()
-        pointers = Pointers(await key_value(jetstream, POINTERS, replicas=replicas))
+        bucket = await key_value(jetstream, POINTERS, replicas=replicas)
+        candidates = Pointers(bucket, channel=settings.channel) if settings.channel else None
         jobs = JobStore(jetstream, await key_value(jetstream, JOB_RECORDS, replicas=replicas))
-        registry = Registry(store, pointers, jetstream)
+        registry = Registry(store, Pointers(bucket), jetstream, candidates)
         await jobs.load()
         if seeds is not None:
             await import_seeds(registry, seeds)
         await import_proposer(registry)
+        await open_channel(registry)
         runner = JobRunner(
             jobs,
             registry,
             work_dir=settings.work_dir.expanduser(),
             limits=WorkerLimits(
-                threads=settings.threads, device=settings.device, precision=settings.precision
+                threads=settings.threads,
+                processes=settings.processes,
+                device=settings.device,
+                precision=settings.precision,
             ),
         )
         runs = RunStore(jetstream, await key_value(jetstream, RUN_RECORDS, replicas=replicas))

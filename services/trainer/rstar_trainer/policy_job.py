@@ -8,9 +8,11 @@ from random import Random
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
+from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import read_trees
-from rstar_trainer.job import CHECKPOINT, STATE_FILE, PolicySpec
+from rstar_trainer.job import CHECKPOINT, STATE_FILE, Choice, PolicySpec
 from rstar_trainer.lessons import write_card, write_examples
+from rstar_trainer.lora import adapt, merge
 from rstar_trainer.selection import Example, Selection, select_examples
 from rstar_trainer.sft import (
     HELD_OUT_SHARE,
@@ -33,15 +35,12 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     """Carry out a policy job."""
     training = spec.training
     written = prompt_format(spec.prompt_format)
-    selection = select_examples(
-        read_trees(work.files()),
-        per_problem=spec.trajectories_per_problem,
-        agreement=work.agreement(),
-    )
+    selection = _selected(work, spec)
     work.tell(0.04, _counts(selection))
     if not selection.examples:
         raise InvalidInput("no right trajectory in these batches", field="batch_ids")
-    write_examples(work.lessons, selection.examples)
+    if work.ranks.first:
+        write_examples(work.lessons, selection.examples)
     if work.order.base:
         work.enter("loading the base", 0.05)
         tokenizer = checkpoint.load_tokenizer(work.base)
@@ -78,6 +77,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         "agreement_filter": float(work.order.agreement_filter),
     }
     if not training.untrained:
+        adapt(model, training)
         work.enter("training", 0.1)
         work.metrics |= train_policy(
             model,
@@ -87,9 +87,14 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
             state_file=work.directory / STATE_FILE,
             should_stop=lambda: work.stopping,
             autocast=work.autocast,
+            ranks=work.ranks,
         )
+        model = work.ranks.gathered(model, training)
+        merge(model)
+    if not work.ranks.first:
+        return
     work.enter("evaluating", 0.95)
-    model.eval()
+    model.to(work.device).eval()
     work.metrics |= evaluate_policy(
         model, unseen[:MOST_HELD_OUT], batch_tokens=training.batch_tokens
     )
@@ -105,6 +110,14 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
     )
+
+
+def _selected(work: Work, spec: PolicySpec) -> Selection:
+    trees, agreement = read_trees(work.files()), work.agreement()
+    most = spec.trajectories_per_problem
+    if spec.choice is Choice.RANDOM:
+        return draw_examples(trees, per_problem=most, agreement=agreement, seed=spec.training.seed)
+    return select_examples(trees, per_problem=most, agreement=agreement)
 
 
 def _varied(examples: Sequence[Example], seed: int, count: int) -> Iterator[Example]:

@@ -8,6 +8,7 @@ from rstar_trainer import checkpoint
 from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
 from rstar_trainer.lessons import write_card, write_pairs
+from rstar_trainer.lora import adapt, merge
 from rstar_trainer.pairs import PreferenceGroup, outcome_groups, preference_groups, valued_steps
 from rstar_trainer.ppm_training import (
     HELD_OUT_SHARE,
@@ -54,8 +55,10 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
-    write_pairs(work.lessons, taught)
+    if work.ranks.first:
+        write_pairs(work.lessons, taught)
     if not training.untrained:
+        adapt(model, training)
         work.enter("training", 0.1)
         work.metrics |= train_ppm(
             model,
@@ -65,9 +68,14 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             state_file=work.directory / STATE_FILE,
             should_stop=lambda: work.stopping,
             autocast=work.autocast,
+            ranks=work.ranks,
         )
+        model = work.ranks.gathered(model, training)
+        merge(model)
+    if not work.ranks.first:
+        return
     work.enter("evaluating", 0.95)
-    model.eval()
+    model.to(work.device).eval()
     work.metrics |= evaluate_ppm(model, unseen, batch_tokens=training.batch_tokens)
     work.enter("saving", 0.98)
     write_card(work.lessons, work.order, work.metrics)

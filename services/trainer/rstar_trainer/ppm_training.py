@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder, PromptStep
@@ -28,6 +28,7 @@ from rstar_trainer.losses import (
     value_regression_loss,
 )
 from rstar_trainer.pairs import PreferenceGroup, ValuedSteps
+from rstar_trainer.ranks import ONE, Ranks
 
 HELD_OUT_SHARE = 0.1
 """Of the questions, for pair accuracy."""
@@ -197,6 +198,18 @@ def _loss(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
     )
 
 
+class _Task(nn.Module):
+    """The loss as a module's call: what is sharded is gathered when it is called."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, groups: Sequence[TokenGroup]) -> Tensor:
+        """The loss of `groups`."""
+        return _loss(self.model, groups)
+
+
 def train_ppm(
     model: PreTrainedModel,
     groups: Sequence[TokenGroup],
@@ -206,8 +219,10 @@ def train_ppm(
     state_file: Path | None,
     should_stop: Callable[[], bool],
     autocast: torch.dtype | None = None,
+    ranks: Ranks = ONE,
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
+    task = ranks.shard(_Task(model), model)
     costs = [group.tokens for group in groups]
 
     def epoch(number: int) -> list[list[int]]:
@@ -223,7 +238,11 @@ def train_ppm(
 
     def step(batch: list[int]) -> StepResult:
         chosen = [groups[index] for index in batch]
-        return StepResult(loss=_loss(model, chosen), tokens=sum(costs[index] for index in batch))
+        return StepResult(
+            loss=task(chosen),
+            weight=sum(len(group.values) for group in chosen) or len(chosen),
+            tokens=sum(costs[index] for index in batch),
+        )
 
     loop = TrainingLoop(
         model=model,
@@ -235,6 +254,7 @@ def train_ppm(
         state_file=state_file,
         should_stop=should_stop,
         autocast=autocast,
+        ranks=ranks,
     )
     return loop.run()
 

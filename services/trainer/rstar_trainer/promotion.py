@@ -40,10 +40,38 @@ class Promotion:
 class Registry:
     """Reads manifests, moves pointers, tells the world."""
 
-    def __init__(self, store: ObjectStore, pointers: Pointers, jetstream: JetStreamContext) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        pointers: Pointers,
+        jetstream: JetStreamContext,
+        candidates: Pointers | None = None,
+    ) -> None:
+        """`candidates` are the pointers of a channel that only a tier of its own follows."""
         self.store = store
         self._pointers = pointers
         self._jetstream = jetstream
+        self._candidates = candidates
+
+    @property
+    def apart(self) -> bool:
+        """Whether candidates are served by a tier of their own."""
+        return self._candidates is not None
+
+    async def placed(self, model: Model) -> bool:
+        """Whether the candidates' tier has something to serve."""
+        try:
+            await (self._candidates or self._pointers).current(model)
+        except NotFound:
+            return False
+        return True
+
+    async def place(self, manifest: Manifest) -> None:
+        """Have a candidate served: on its channel, or to everybody where there is none."""
+        if self._candidates is None:
+            await self.promote(manifest)
+        else:
+            await self._candidates.promote(manifest)
 
     async def promoted(self, model: Model) -> str:
         """The promoted version.
@@ -96,6 +124,14 @@ async def import_proposer(registry: Registry) -> None:
         await registry.store.create(PROPOSER.prefix + MANIFEST, PROPOSER.to_json())
     if not await registry.promoted_or_none("policy"):
         await registry.promote(PROPOSER)
+
+
+async def open_channel(registry: Registry) -> None:
+    """Before the first candidate its tier serves what everybody is served."""
+    for model in MODELS:
+        version = await registry.promoted_or_none(model)
+        if version and not await registry.placed(model):
+            await registry.place(await checkpoints.read_manifest(registry.store, model, version))
 
 
 async def import_seeds(registry: Registry, directory: Path) -> None:

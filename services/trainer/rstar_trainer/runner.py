@@ -13,15 +13,13 @@ import contextlib
 import logging
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from rstar_common import checkpoints
-from rstar_common.checkpoints import BOOTSTRAP, MANIFEST, Manifest
-from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_common.checkpoints import MANIFEST, Manifest
+from rstar_common.errors import InvalidInput, RstarError, Unavailable
 from rstar_common.streams import token
 from rstar_trainer.child import run_worker
 from rstar_trainer.job import (
@@ -32,13 +30,12 @@ from rstar_trainer.job import (
     JobFailure,
     JobRecord,
     JobState,
-    PolicySpec,
     WorkerEvent,
-    WorkOrder,
 )
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.lessons import LESSONS
 from rstar_trainer.lessons import PREFIX as DATASETS
+from rstar_trainer.orders import WorkerLimits, work_order
 from rstar_trainer.promotion import Registry
 from rstar_trainer.tree_store import fetch_trees
 
@@ -58,15 +55,6 @@ JOB_SECONDS = Histogram(
 RUNNING = Gauge("rstar_trainer_jobs_running", "Jobs being carried out.")
 LOSS = Gauge("rstar_trainer_loss", "Latest loss of the running job.", ["model"])
 SPEED = Gauge("rstar_trainer_tokens_per_second", "Latest speed of the running job.", ["model"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLimits:
-    """What a worker may use."""
-
-    threads: int
-    device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "float32", "bfloat16"]
 
 
 class _WorkerDied(Exception):
@@ -199,7 +187,9 @@ class JobRunner:
         if not finished.exists():
             self._jobs.note(record.job_id, stage="fetching trees")
             await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
-            order = await self._order(record)
+            order = await work_order(
+                record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
+            )
             (directory / ORDER_FILE).write_text(order.model_dump_json())
             await self._train(record, directory)
         manifest = Manifest.from_json(finished.read_bytes())
@@ -211,37 +201,6 @@ class JobRunner:
         if record.promote:
             await self._registry.promote(manifest)
         return manifest.version
-
-    async def _order(self, record: JobRecord) -> WorkOrder:
-        spec = record.spec
-        if isinstance(spec, PolicySpec):
-            version, agreement_filter = spec.base, spec.agreement_filter
-        else:
-            version, agreement_filter = spec.policy_version, spec.agreement_filter
-            version = version or await self._registry.promoted("policy")
-        base = ""
-        if version:
-            try:
-                manifest = await checkpoints.read_manifest(self._registry.store, "policy", version)
-            except NotFound as error:
-                raise InvalidInput(f"no policy checkpoint {version}", field="base") from error
-            if manifest.prompt_format == BOOTSTRAP:
-                raise InvalidInput("the bootstrap proposer has no weights", field="base")
-            base = str(
-                await checkpoints.fetch(self._registry.store, manifest, self._work_dir / "bases")
-            )
-            if not isinstance(spec, PolicySpec):
-                # A policy that was taught agreed programs only must not be judged by others.
-                agreement_filter |= bool(manifest.metrics.get("agreement_filter", 0.0))
-        return WorkOrder(
-            spec=spec,
-            base=base,
-            parents=(version,) if version else (),
-            agreement_filter=agreement_filter,
-            threads=self._limits.threads,
-            device=self._limits.device,
-            precision=self._limits.precision,
-        )
 
     async def _train(self, record: JobRecord, directory: Path) -> None:
         model = record.spec.model
@@ -257,7 +216,12 @@ class JobRunner:
                 LOSS.labels(model).set(event.metrics["loss"])
                 SPEED.labels(model).set(event.metrics["tokens_per_second"])
 
-        end = await run_worker(directory, threads=self._limits.threads, on_progress=on_progress)
+        end = await run_worker(
+            directory,
+            threads=self._limits.threads,
+            processes=self._limits.processes,
+            on_progress=on_progress,
+        )
         if end.event is None:
             raise _WorkerDied(f"the worker ended with status {end.status}")
         if end.event.failure is not None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder
@@ -23,6 +23,7 @@ from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import masked_cross_entropy
+from rstar_trainer.ranks import ONE, Ranks
 from rstar_trainer.selection import Example
 
 HELD_OUT_SHARE = 0.02
@@ -81,6 +82,18 @@ def trained_logits(
     return model.lm_head(hidden_KH), ids_BT[:, 1:][trained_BT[:, 1:]]
 
 
+class _Task(nn.Module):
+    """The computation as a module's call: what is sharded is gathered when it is called."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids_BT: Tensor, trained_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """As `trained_logits`."""
+        return trained_logits(self.model, ids_BT, trained_BT)
+
+
 def train_policy(
     model: PreTrainedModel,
     examples: Sequence[Tokens],
@@ -90,8 +103,10 @@ def train_policy(
     state_file: Path | None,
     should_stop: Callable[[], bool],
     autocast: torch.dtype | None = None,
+    ranks: Ranks = ONE,
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
+    task = ranks.shard(_Task(model), model)
     lengths = [len(example.ids) for example in examples]
     padded = [padded_length(length) for length in lengths]
     device = next(model.parameters()).device
@@ -106,9 +121,10 @@ def train_policy(
 
     def step(batch: list[int]) -> StepResult:
         ids_BT, trained_BT = batch_tensors([examples[index] for index in batch], device)
-        logits_KV, targets_K = trained_logits(model, ids_BT, trained_BT)
+        logits_KV, targets_K = task(ids_BT, trained_BT)
         return StepResult(
             loss=masked_cross_entropy(logits_KV, targets_K),
+            weight=len(targets_K),
             tokens=sum(lengths[index] for index in batch),
         )
 
@@ -122,6 +138,7 @@ def train_policy(
         state_file=state_file,
         should_stop=should_stop,
         autocast=autocast,
+        ranks=ranks,
     )
     return loop.run()
 

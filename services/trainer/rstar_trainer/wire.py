@@ -17,6 +17,7 @@ from rstar_common.rpc import STATUS_BY_ERROR
 from rstar_trainer.job import (
     POLICY_TRAINING,
     PPM_TRAINING,
+    Choice,
     JobRecord,
     JobState,
     Objective,
@@ -43,6 +44,12 @@ _OBJECTIVES = {
     trainer_pb2.PPM_OBJECTIVE_OUTCOME: Objective.OUTCOME,
 }
 
+_CHOICES = {
+    trainer_pb2.SFT_CHOICE_UNSPECIFIED: Choice.BEST_Q,
+    trainer_pb2.SFT_CHOICE_BEST_Q: Choice.BEST_Q,
+    trainer_pb2.SFT_CHOICE_RANDOM: Choice.RANDOM,
+}
+
 
 def spec_from(request: trainer_pb2.SubmitJobRequest) -> PolicySpec | PpmSpec:
     """The job asked for, with every default filled in.
@@ -60,6 +67,8 @@ def spec_from(request: trainer_pb2.SubmitJobRequest) -> PolicySpec | PpmSpec:
 def _policy_spec(job: trainer_pb2.TrainPolicyJob) -> PolicySpec:
     if job.prompt_format and job.prompt_format not in FORMATS:
         raise InvalidInput(f"must be one of {sorted(FORMATS)}", field="train_policy.prompt_format")
+    if job.choice not in _CHOICES:
+        raise InvalidInput(f"unknown value {job.choice}", field="train_policy.choice")
     shape = _checked(Shape, _set_fields(job.shape), "train_policy.shape")
     if shape.hidden_size % shape.heads or shape.heads % shape.key_value_heads:
         raise InvalidInput(
@@ -70,8 +79,15 @@ def _policy_spec(job: trainer_pb2.TrainPolicyJob) -> PolicySpec:
         "batch_ids": _batch_ids(job.batch_ids, "train_policy"),
         "shape": shape,
         "training": _training(job.training, POLICY_TRAINING, "train_policy"),
+        "choice": _CHOICES[job.choice],
     }
-    return _checked(PolicySpec, fields, "train_policy")
+    spec = _checked(PolicySpec, fields, "train_policy")
+    if spec.training.lora_rank and not spec.base:
+        raise InvalidInput(
+            "adapters need weights to start from: name a base",
+            field="train_policy.training.lora_rank",
+        )
+    return spec
 
 
 def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:

@@ -14,6 +14,7 @@ from rstar_trainer.agreement import Agreement, count_agreement
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import TREES, WorkerEvent, WorkOrder
 from rstar_trainer.lessons import LESSONS, note_curve
+from rstar_trainer.ranks import ONE, Ranks
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Work:
 
     directory: Path
     order: WorkOrder
+    ranks: Ranks = ONE
     stopping: bool = False
     stage: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -43,13 +45,20 @@ class Work:
     def tell(self, progress: float, metrics: dict[str, float]) -> None:
         """Tell how far it is."""
         self.metrics |= metrics
-        emit(
+        self.emit(
             WorkerEvent(event="progress", progress=progress, stage=self.stage, metrics=self.metrics)
         )
 
+    def emit(self, event: WorkerEvent) -> None:
+        """Write one line for the service; of several processes the first speaks for all."""
+        if self.ranks.first:
+            sys.stdout.write(event.model_dump_json() + "\n")
+            sys.stdout.flush()
+
     def told_training(self, share: float, metrics: dict[str, float]) -> None:
         """Training is the part between 10 and 95 %."""
-        note_curve(self.lessons, metrics)
+        if self.ranks.first:
+            note_curve(self.lessons, metrics)
         self.tell(0.1 + 0.85 * share, metrics)
 
     @property
@@ -61,7 +70,7 @@ class Work:
     def autocast(self) -> torch.dtype | None:
         precision = self.order.precision
         if precision == "auto":
-            fast = self.device.type == "cuda" or _cpu_multiplies_bfloat16()
+            fast = self.device.type == "cuda" or cpu_multiplies_bfloat16()
             precision = "bfloat16" if fast else "float32"
         return torch.bfloat16 if precision == "bfloat16" else None
 
@@ -77,19 +86,13 @@ class Work:
         return count_agreement(read_trees(self.files()))
 
 
-def _cpu_multiplies_bfloat16() -> bool:
+def cpu_multiplies_bfloat16() -> bool:
     """Whether bfloat16 is faster than float32 on this CPU: about twice, where it is."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def emit(event: WorkerEvent) -> None:
-    """Write one line for the service."""
-    sys.stdout.write(event.model_dump_json() + "\n")
-    sys.stdout.flush()
 
 
 def prompt_format(name: str) -> PromptFormat:

@@ -4,11 +4,16 @@ Reads `order.json` and `trees/` of its directory, writes `checkpoint/` there, an
 what it does as JSON lines on stdout. It has no network and no credentials: the service
 fetches what it reads and publishes what it writes. It dies with the service, and goes on
 from its saved state when it is started again.
+
+Under torchrun several of these train one model; on several nodes DIRECTORY is on a file system
+that they share:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST
+        -m rstar_trainer.worker DIRECTORY
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -20,25 +25,18 @@ from transformers.utils import logging as transformers_logging
 from rstar_common.config import TelemetrySettings
 from rstar_common.errors import Cancelled, InvalidInput, RstarError
 from rstar_common.telemetry import setup_logging
+from rstar_trainer.die_with_parent import die_with_parent
 from rstar_trainer.job import ORDER_FILE, JobFailure, PolicySpec, WorkerEvent, WorkOrder
 from rstar_trainer.policy_job import make_policy
 from rstar_trainer.ppm_job import make_ppm
-from rstar_trainer.work import Work, emit
-
-PARENT_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of <linux/prctl.h>."""
+from rstar_trainer.ranks import joined
+from rstar_trainer.work import Work
 
 EXIT_STOPPED = 75
 """`EX_TEMPFAIL`: asked to stop; the state is saved."""
 
 EXIT_REFUSED = 65
 """`EX_DATAERR`: a deliberate error, told on stdout."""
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the service dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def main(directory: Path) -> int:
@@ -48,7 +46,12 @@ def main(directory: Path) -> int:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     order = WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
-    work = Work(directory, order)
+    with joined() as ranks:
+        return _carry_out(Work(directory, order, ranks))
+
+
+def _carry_out(work: Work) -> int:
+    order = work.order
     signal.signal(signal.SIGTERM, lambda *_: setattr(work, "stopping", True))
     torch.set_num_threads(order.threads)
     if work.device.type == "cpu":
@@ -64,9 +67,9 @@ def main(directory: Path) -> int:
     except RstarError as error:
         named = error.field if isinstance(error, InvalidInput) else ""
         failure = JobFailure(code=type(error).__name__, message=str(error), field=named)
-        emit(WorkerEvent(event="failed", failure=failure))
+        work.emit(WorkerEvent(event="failed", failure=failure))
         return EXIT_REFUSED
-    emit(WorkerEvent(event="done", progress=1.0, stage="done", metrics=work.metrics))
+    work.emit(WorkerEvent(event="done", progress=1.0, stage="done", metrics=work.metrics))
     return os.EX_OK
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
+import pytest_asyncio
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import (
@@ -17,10 +19,10 @@ from rstar.v1 import (
     trainer_pb2_grpc,
     types_pb2,
 )
-from rstar_common.artifacts import ObjectStore
+from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
-from tests.support.arithmetic_trees import arithmetic_trees
+from tests.support.arithmetic_trees import WRONG, TreeMaker, arithmetic_trees
 from tests.support.eventually import eventually
 from tests.support.evolution_world import EvolutionWorld, evolution_world
 from tests.support.servers import nats_server, service
@@ -35,7 +37,7 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsSettings]:
         yield settings
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(object_store_settings: ObjectStoreSettings) -> ObjectStore:
     """The store, with a training pool and an evaluation set."""
     store = ObjectStore(object_store_settings)
@@ -101,7 +103,7 @@ class Trainer:
 
 @asynccontextmanager
 async def trainer(
-    directory: Path, nats: NatsSettings, store: ObjectStoreSettings, world: str
+    directory: Path, nats: NatsSettings, store: ObjectStoreSettings, world: str, **more: str
 ) -> AsyncIterator[Trainer]:
     environment = {
         "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
@@ -111,6 +113,7 @@ async def trainer(
         "RSTAR_TRAINER_POLICY_ADDRESS": world,
         "RSTAR_TRAINER_PPM_ADDRESS": world,
         "RSTAR_TRAINER_SANDBOX_ADDRESS": world,
+        **more,
     }
     async with (
         service("trainer", directory, environment, nats=nats, store=store) as running,
@@ -127,50 +130,158 @@ def check_done_once(world: EvolutionWorld, run: evolution_pb2.Run) -> None:
     assert sorted(searched) == sorted(TREES)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_a_run_goes_through_deaths_in_every_phase_and_does_nothing_twice(
-    tmp_path, nats, store, object_store_settings
-):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A run that went through its deaths, and what is known of it."""
+
+    run: evolution_pb2.Run
+    jobs: list[str]
+    world: EvolutionWorld
+    address: str
+    """Of the world."""
+
+    served: dict[str, str]
+    """Versions that the pointers name, by model."""
+
+    archive: list[bytes]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ended(
+    tmp_path_factory: pytest.TempPathFactory,
+    store: ObjectStore,
+    object_store_settings: ObjectStoreSettings,
+) -> AsyncIterator[Ended]:
+    """Two rounds by five trainers, of which four were killed, each in another phase."""
     killed_in = [
         PHASES.ROUND_PHASE_SEARCHING,
         PHASES.ROUND_PHASE_TRAINING_POLICY,
         PHASES.ROUND_PHASE_TRAINING_PPM,
         PHASES.ROUND_PHASE_EVALUATING,
     ]
+    directory = tmp_path_factory.mktemp("mortal")
     start = evolution_pb2.StartRunRequest(run_id="mortal", recipe=recipe(min_accuracy=0.9))
-    async with evolution_world(nats, store, TREES) as (world, address):
+    async with (
+        nats_server(directory / "nats") as nats,
+        evolution_world(nats, store, TREES) as (world, address),
+    ):
         for phase in killed_in:
-            async with trainer(tmp_path, nats, object_store_settings, address) as running:
+            async with trainer(directory, nats, object_store_settings, address) as running:
                 await running.runs.StartRun(start)
                 await running.until(
                     "mortal", lambda run, phase=phase: run.rounds and run.rounds[-1].phase >= phase
                 )
                 running.process.kill()
                 await running.process.wait()
-        async with trainer(tmp_path, nats, object_store_settings, address) as running:
+        async with trainer(directory, nats, object_store_settings, address) as running:
             run = await running.until("mortal", lambda run: False)
+            again = await running.runs.StartRun(start)
+            assert again.run.created_at == run.created_at
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await running.runs.StartRun(
+                    evolution_pb2.StartRunRequest(run_id="mortal", recipe=recipe())
+                )
+            assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
             jobs = (await running.jobs.ListJobs(trainer_pb2.ListJobsRequest())).jobs
+            export = evolution_pb2.ExportRunRequest(run_id="mortal")
+            archive = [part.chunk async for part in running.runs.ExportRun(export)]
+        served = {name: (await world.pointers.current(name)).version for name in ("policy", "ppm")}
+        yield Ended(
+            run=run,
+            jobs=sorted(job.job_id for job in jobs),
+            world=world,
+            address=address,
+            served=served,
+            archive=archive,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_run_goes_through_deaths_in_every_phase_and_does_nothing_twice(ended: Ended):
+    run, world = ended.run, ended.world
+    assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
+    check_done_once(world, run)
+    assert ended.jobs == ["mortal-r0-policy", "mortal-r0-ppm", "mortal-r1-policy"]
+    first, second = run.rounds
+    assert first.promoted
+    assert first.search_policy == "bootstrap"
+    assert second.search_policy == first.policy_version != second.policy_version
+    # The round that failed its gate was measured with its own models, and did not stay.
+    assert world.served["mortal/r1/eval/greedy"] == second.policy_version
+    assert not second.promoted
+    assert "greedy: 0.500 is below 0.900" in second.decision
+    assert ended.served == {"policy": first.policy_version, "ppm": first.ppm_version}
+    for name, batch in world.batches.items():
+        carries = [problem.HasField("reference") for problem in batch.problems]
+        assert carries == ["/eval/" not in name] * len(carries)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_seen_by_nobody(
+    tmp_path, nats, store, object_store_settings
+):
+    hard = TreeMaker(question="What is hard?", problem_id="hard")
+    hard.answer(0, "print(1)", "1", WRONG)
+    trees = TREES | {"hard": hard.build()}
+    made = recipe(rounds=1, min_accuracy=0.1)
+    made.candidates_apart = True
+    made.rounds[0].problems = 0
+    made.rounds[0].second_search.rollouts = 64
+    problem = types_pb2.Problem(problem_id="hard", question="What is hard?", reference="2")
+    pool = await store.get("evolution/problems/pool.jsonl")
+    line = MessageToJson(problem, indent=None) + "\n"
+    await store.put("evolution/problems/harder.jsonl", pool + line.encode())
+    made.pools[0].problems_key = "evolution/problems/harder.jsonl"
+    # An arm of an ablation: the trees that are there already, measured and never kept.
+    await store.put(tree_key("given", "s"), TREES["arithmetic-0"].SerializeToString())
+    arm = made.rounds.add(name="one tree", batch_ids=["given"], trial=True)
+    arm.policy.CopyFrom(made.rounds[0].policy)
+    arm.evaluations.add(name="greedy", set="held")
+    start = evolution_pb2.StartRunRequest(run_id="again", recipe=made)
+    channel = {"RSTAR_TRAINER_CHANNEL": "candidates"}
+    async with evolution_world(nats, store, trees, channel="candidates") as (world, address):
+        async with trainer(tmp_path, nats, object_store_settings, address) as running:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await running.runs.StartRun(start)
+            assert refused.value.details().startswith("candidates_apart: ")
+        world.cancelled.add("again/r0/search")
+        async with trainer(tmp_path, nats, object_store_settings, address, **channel) as running:
+            await running.runs.StartRun(start)
+            run = await running.until("again", lambda run: False)
+            assert run.state == evolution_pb2.RUN_STATE_FAILED
+            assert "was cancelled" in run.failure.message
+            await running.runs.StartRun(start)
+            run = await running.until("again", lambda run: False)
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
-        check_done_once(world, run)
-        assert sorted(job.job_id for job in jobs) == [
-            "mortal-r0-policy",
-            "mortal-r0-ppm",
-            "mortal-r1-policy",
+        first, trial = run.rounds
+        assert first.batch_id == "again/r0/search-1"
+        assert world.published == dict.fromkeys(
+            (
+                *("again/r0/search", "again/r0/search-1", "again/r0/second"),
+                *("again/r0/eval/greedy", "again/r1/eval/greedy"),
+            ),
+            1,
+        )
+        # Only what stayed unsolved was searched once more, deeper and with another seed.
+        second = world.batches["again/r0/second"]
+        assert [one.problem_id for one in second.problems] == ["hard"]
+        assert second.settings.rollouts == 64
+        assert second.settings.seed != world.batches["again/r0/search-1"].settings.seed
+        assert (first.problems, first.solved) == (len(trees), len(TREES))
+        # Candidates were measured while everybody else was served what they were served before.
+        measured = [f"again/r{number}/eval/greedy" for number in range(2)]
+        assert [world.served[name] for name in measured] == [
+            first.policy_version,
+            trial.policy_version,
         ]
-        first, second = run.rounds
-        assert first.promoted
-        assert first.search_policy == "bootstrap"
-        assert second.search_policy == first.policy_version != second.policy_version
-        # The round that failed its gate was measured with its own models, and did not stay.
-        assert world.served["mortal/r1/eval/greedy"] == second.policy_version
-        assert not second.promoted
-        assert "greedy: 0.500 is below 0.900" in second.decision
-        assert (await world.pointers.current("policy")).version == first.policy_version
-        assert (await world.pointers.current("ppm")).version == first.ppm_version
-        for name, batch in world.batches.items():
-            carries = [problem.HasField("reference") for problem in batch.problems]
-            assert carries == ["/eval/" not in name] * len(carries)
+        assert [world.promoted[name] for name in measured] == ["bootstrap", first.policy_version]
+        assert world.everybody is not None
+        assert (await world.everybody.current("policy")).version == first.policy_version
+        assert first.policy_version != trial.policy_version
+        assert (first.promoted, trial.promoted) == (True, False)
+        assert (trial.name, trial.batch_id, trial.decision) == ("one tree", "", "a trial")
 
 
 @pytest.mark.slow
@@ -202,40 +313,17 @@ async def test_a_run_that_is_cancelled_takes_its_training_and_its_models_along(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_run_that_has_ended_moves_in_one_archive(
-    tmp_path, nats, store, object_store_settings
+    tmp_path, nats, store, object_store_settings, ended: Ended
 ):
-    request = evolution_pb2.StartRunRequest(run_id="moved", recipe=recipe(rounds=1))
-    async with evolution_world(nats, store, TREES) as (_, address):
-        async with trainer(tmp_path, nats, object_store_settings, address) as running:
-            began = await running.runs.StartRun(request)
-            again = await running.runs.StartRun(request)
-            assert again.run.created_at == began.run.created_at
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await running.runs.StartRun(
-                    evolution_pb2.StartRunRequest(
-                        run_id="moved", recipe=recipe(rounds=1, min_accuracy=0.1)
-                    )
-                )
-            assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
-            run = await running.until("moved", lambda run: False)
-            assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
-            parts = [
-                part.chunk
-                async for part in running.runs.ExportRun(
-                    evolution_pb2.ExportRunRequest(run_id="moved")
-                )
-            ]
-        async with (
-            nats_server(tmp_path / "elsewhere") as other,
-            trainer(tmp_path / "other", other, object_store_settings, address) as running,
-        ):
-            taken = await running.runs.ImportRun(
-                iter([evolution_pb2.ImportRunRequest(chunk=part) for part in parts])
-            )
-            assert taken.run == run
-    keys = [key async for key in store.keys(f"datasets/{run.rounds[0].policy_version}/")]
+    async with trainer(tmp_path, nats, object_store_settings, ended.address) as elsewhere:
+        taken = await elsewhere.runs.ImportRun(
+            iter([evolution_pb2.ImportRunRequest(chunk=part) for part in ended.archive])
+        )
+        assert taken.run == ended.run
+    version = ended.run.rounds[0].policy_version
+    keys = [key async for key in store.keys(f"datasets/{version}/")]
     assert {key.rpartition("/")[2] for key in keys} >= {"README.md", "sft.json", "curve.jsonl"}
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose
-from rstar_trainer.evolution.rules import failed_gates, learned_batches, seeded, unanswered
+from rstar_trainer.evolution.rules import (
+    batch_names,
+    failed_gates,
+    learned_batches,
+    second_settings,
+    seeded,
+    unanswered,
+)
 
 PROBLEMS = [
     PoolProblem(
@@ -94,9 +101,45 @@ def test_a_round_learns_from_as_many_rounds_as_it_says():
 
 
 def test_rounds_draw_different_samples_and_a_given_seed_stays():
-    settings = types_pb2.SearchSettings()
-    assert seeded(settings, 1, 0).seed != seeded(settings, 1, 1).seed
-    assert seeded(types_pb2.SearchSettings(seed=7), 1, 1).seed == 7
+    settings, recipe = types_pb2.SearchSettings(), evolution_pb2.Recipe(seed=1)
+    assert seeded(settings, recipe, 0).seed != seeded(settings, recipe, 1).seed
+    assert seeded(types_pb2.SearchSettings(seed=7), recipe, 1).seed == 7
+
+
+def test_a_sequential_run_has_one_rollout_at_a_time_whatever_its_rounds_say():
+    settings = types_pb2.SearchSettings(parallel_rollouts=4)
+    assert seeded(settings, evolution_pb2.Recipe(), 0).parallel_rollouts == 4
+    assert seeded(settings, evolution_pb2.Recipe(sequential=True), 0).parallel_rollouts == 1
+
+
+def test_a_second_search_says_what_differs_and_draws_other_samples():
+    recipe, round_ = evolution_pb2.Recipe(seed=1), evolution_pb2.Round()
+    round_.search.rollouts, round_.search.candidates = 16, 8
+    round_.search.extra_rollouts.append(16)
+    round_.search.seed = 5
+    round_.second_search.rollouts = 64
+    second = second_settings(round_, recipe, 0)
+    assert (second.rollouts, second.candidates, list(second.extra_rollouts)) == (64, 8, [])
+    assert second.seed not in (5, seeded(types_pb2.SearchSettings(), recipe, 0).seed)
+
+
+def test_a_run_that_goes_on_has_one_more_name_for_a_batch_that_may_have_been_cancelled():
+    run = evolution_pb2.Run(run_id="a")
+    run.rounds.add(round=2)
+    assert batch_names(run, "search") == ["a/r2/search"]
+    run.attempts = 2
+    assert batch_names(run, "search") == ["a/r2/search", "a/r2/search-1", "a/r2/search-2"]
+
+
+def test_an_arm_learns_from_the_trees_it_is_given_and_others_from_both_searches_of_their_rounds():
+    run = evolution_pb2.Run()
+    run.rounds.add(batch_id="one", second_batch_id="one-more")
+    run.rounds.add(batch_id="")
+    run.rounds.add(round=2, batch_id="two")
+    arm = evolution_pb2.Round(batch_ids=["given"])
+    assert learned_batches(run, arm) == ["given"]
+    assert learned_batches(run, evolution_pb2.Round()) == ["one", "one-more", "two"]
+    assert learned_batches(run, evolution_pb2.Round(learn_from_rounds=1)) == ["two"]
 
 
 def test_a_problem_to_be_evaluated_carries_no_reference():

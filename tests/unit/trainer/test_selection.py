@@ -6,7 +6,8 @@ from random import Random
 
 from rstar_common.formats import PromptStep, StepKind
 from rstar_trainer.agreement import count_agreement
-from rstar_trainer.dataset import parse_tree
+from rstar_trainer.choice import draw_examples
+from rstar_trainer.dataset import parse_tree, read_trees
 from rstar_trainer.selection import select_examples
 from rstar_trainer.skeletons import AskedQuestion, program_skeleton, words_of
 from tests.support.arithmetic_trees import RIGHT, WRONG, TreeMaker, arithmetic_trees
@@ -97,3 +98,36 @@ def test_lines_that_take_values_from_definitions_are_left_out():
     direct = AskedQuestion("Let d = 3 + 4. Is d prime?")
     short = code("d = E('3 + 4')", "T = isprime(d)", "print(T)")
     assert program_skeleton(asked, long) == program_skeleton(direct, short)
+
+
+def test_a_draw_is_of_right_trajectories_alone_whatever_their_q_and_the_same_for_a_seed():
+    maker = TreeMaker("q?")
+    for number in range(6):
+        maker.answer(
+            0, f"print({number})", f"{number}", RIGHT if number else WRONG, visits=number + 1
+        )
+    tree = parse_tree(maker.build().SerializeToString())
+
+    def drawn(seed: int) -> set[str]:
+        selection = draw_examples([tree], per_problem=2, agreement=None, seed=seed)
+        assert (selection.problems, selection.solved) == (1, 1)
+        return {example.steps[-1].text for example in selection.examples}
+
+    assert drawn(1) == drawn(1)
+    assert {len(drawn(seed)) for seed in range(20)} == {2}
+    assert set.union(*(drawn(seed) for seed in range(20))) == {f"print({n})" for n in range(1, 6)}
+
+
+def test_a_made_up_problem_that_is_mostly_answered_otherwise_teaches_nothing(tmp_path):
+    for name, right in (("kept", 2), ("dropped", 1)):
+        maker = TreeMaker(f"{name}?", search_id=name)
+        for number in range(4 if name == "kept" else 3):
+            verdict = RIGHT if number < right else WRONG
+            maker.answer(0, f"print({number})", "0", verdict)
+        tree = maker.build()
+        for synthetic in (True, False):
+            tree.problem.labels["synthetic"] = str(synthetic).lower()
+            path = tmp_path / f"{name}-{synthetic}.pb"
+            path.write_bytes(tree.SerializeToString())
+    read = [tree.search_id for tree in read_trees(sorted(tmp_path.glob("*.pb")))]
+    assert read == ["dropped", "kept", "kept"]

@@ -33,8 +33,10 @@ async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[
         yield evaluation_set.problems_key
     prefixes = [run_prefix(run.run_id)]
     for report in run.rounds:
-        batches = [report.batch_id, *(made.batch_id for made in report.evaluations)]
-        prefixes += [trees_prefix(batch_id) for batch_id in batches]
+        given = run.recipe.rounds[report.round].batch_ids
+        batches = [report.batch_id, report.second_batch_id, *given]
+        batches += [made.batch_id for made in report.evaluations]
+        prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
         for model, version in (("policy", report.policy_version), ("ppm", report.ppm_version)):
             if version and version != BOOTSTRAP:
                 prefixes += [f"{PREFIX}{model}/{version}/", f"datasets/{version}/"]

@@ -20,8 +20,8 @@ _PPM_SELECTIONS = (
 )
 
 
-def check_recipe(recipe: evolution_pb2.Recipe) -> None:
-    """Refuse what could not be carried out.
+def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool) -> None:
+    """Refuse what could not be carried out; `has_policy` if the run begins with a trained policy.
 
     Raises:
         InvalidInput: naming the field at fault.
@@ -31,7 +31,7 @@ def check_recipe(recipe: evolution_pb2.Recipe) -> None:
     sets = _unique([one.name for one in recipe.evaluation_sets], "evaluation_sets")
     if not recipe.rounds:
         raise InvalidInput("is empty", field="rounds")
-    has_policy = has_ppm = False
+    has_ppm = False
     for number, round_ in enumerate(recipe.rounds):
         where = f"rounds[{number}]"
         for index, pool in enumerate(round_.pools):
@@ -40,7 +40,8 @@ def check_recipe(recipe: evolution_pb2.Recipe) -> None:
         for name in ("max_unsolved_share", "too_easy_share"):
             if not 0 <= getattr(round_, name) <= 1:
                 raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
-        _check_evaluations(round_, where, sets, has_ppm=has_ppm)
+        own_ppm = bool(round_.ppm_version) or round_.HasField("ppm")
+        _check_evaluations(round_, where, sets, has_ppm=has_ppm or own_ppm)
         _check_gates(round_, where, number)
 
 
@@ -57,11 +58,11 @@ def check_run_name(name: str, *, field: str) -> None:
 def _check_models(
     round_: evolution_pb2.Round, where: str, has_policy: bool, has_ppm: bool
 ) -> tuple[bool, bool]:
-    search = round_.search
-    if search.mode == types_pb2.SEARCH_MODE_TEST_TIME or not search.mode:
-        raise InvalidInput("must be terminal_guided or ppm_augmented", field=f"{where}.search.mode")
-    if search.mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
-        raise InvalidInput("no round before trains a PPM", field=f"{where}.search.mode")
+    if round_.batch_ids:
+        _check_searches_nothing(round_, where)
+    else:
+        _check_search(round_, where, has_ppm=has_ppm)
+    has_policy |= bool(round_.policy_version)
     if round_.HasField("policy"):
         _check_job(round_.policy, f"{where}.policy")
     if round_.HasField("ppm"):
@@ -70,7 +71,33 @@ def _check_models(
                 "no policy is trained that it could start from", field=f"{where}.ppm"
             )
         _check_job(round_.ppm, f"{where}.ppm")
-    return has_policy or round_.HasField("policy"), has_ppm or round_.HasField("ppm")
+    for model in ("policy", "ppm"):
+        if round_.HasField(model) and getattr(round_, f"{model}_version"):
+            raise InvalidInput("the round trains one itself", field=f"{where}.{model}_version")
+    stays = not round_.trial
+    return (
+        has_policy or (stays and round_.HasField("policy")),
+        has_ppm or (stays and round_.HasField("ppm")),
+    )
+
+
+def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> None:
+    for name in ("search", "second_search") if round_.HasField("second_search") else ("search",):
+        mode = getattr(round_, name).mode or round_.search.mode
+        if mode == types_pb2.SEARCH_MODE_TEST_TIME or not mode:
+            raise InvalidInput(
+                "must be terminal_guided or ppm_augmented", field=f"{where}.{name}.mode"
+            )
+        if mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
+            raise InvalidInput("no round before trains a PPM", field=f"{where}.{name}.mode")
+
+
+def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
+    for name in ("problems", "bootstrap", "pools", "prefer_new", "second_search"):
+        if any(descriptor.name == name for descriptor, _ in round_.ListFields()):
+            raise InvalidInput(
+                "a round that learns from given trees searches nothing", field=f"{where}.{name}"
+            )
 
 
 def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str) -> None:

@@ -19,7 +19,7 @@ from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.checks import check_run_name
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
-from rstar_trainer.evolution.preparation import prepare
+from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import ordered_batches, ordered_jobs
 from rstar_trainer.evolution.store import ENDED, RunStore
@@ -62,6 +62,13 @@ class Evolution:
             for driver in self._drivers.values():
                 driver.cancel()
 
+    async def prepare(self, recipe: evolution_pb2.Recipe, *, policy: str = "") -> Prepared:
+        """A recipe made ready to begin with `policy` or what is promoted."""
+        policy = policy or await self._registry.promoted_or_none("policy")
+        return await prepare(
+            self._registry.store, recipe, policy=policy, apart=self._registry.apart
+        )
+
     async def start(self, run_id: str, recipe: evolution_pb2.Recipe) -> evolution_pb2.Run:
         """Begin a run, or return the one of this name; one that failed is tried again.
 
@@ -70,7 +77,7 @@ class Evolution:
             InvalidInput: the recipe cannot be carried out.
         """
         check_run_name(run_id, field="run_id")
-        prepared = await prepare(self._registry.store, recipe)
+        prepared = await self.prepare(recipe)
         run = evolution_pb2.Run(
             run_id=run_id,
             state=evolution_pb2.RUN_STATE_RUNNING,
@@ -146,7 +153,7 @@ class Evolution:
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
-        prepared = await prepare(self._registry.store, run.recipe)
+        prepared = await self.prepare(run.recipe, policy=run.policy_version)
         async with self._tiers() as tiers:
 
             def tell(stage: str, share: float) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_trainer.evolution.rules import second_settings
 from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
 
 STEPS_A_PROGRAM = 2
 """Steps of a trajectory that run, for the estimate."""
+
+UNSOLVED_GUESS = 0.3
+"""Share of a round's problems that a second search is for."""
 
 DEFAULT_RUNS_PER_SECOND = 20.0
 DEFAULT_TOKENS_PER_SECOND = 5000.0
@@ -27,8 +31,16 @@ def plan_rounds(
     for number, round_ in enumerate(recipe.rounds):
         available = sum(pool_sizes[name] for name in round_.pools or pool_sizes)
         problems = min(round_.problems or available, available)
+        if round_.batch_ids:
+            problems = 0
         rollouts = problems * _rollouts(round_.search)
         sandbox_runs = problems * _runs(round_.search)
+        search_seconds = sandbox_runs / runs
+        if round_.HasField("second_search"):
+            second = second_settings(round_, recipe, number)
+            rollouts += problems * _rollouts(second)
+            sandbox_runs += problems * _runs(second)
+            search_seconds += UNSOLVED_GUESS * problems * _runs(second) / runs
         sizes = [
             min(one.problems or set_sizes[one.set], set_sizes[one.set])
             for one in round_.evaluations
@@ -44,7 +56,7 @@ def plan_rounds(
                 sandbox_runs=sandbox_runs,
                 evaluation_problems=sum(sizes),
                 evaluation_sandbox_runs=evaluation_runs,
-                search_seconds=sandbox_runs / runs,
+                search_seconds=search_seconds,
                 training_seconds=_training_tokens(round_) / tokens,
                 evaluation_seconds=evaluation_runs / runs,
             )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2
+from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
 from rstar_common import checkpoints
-from rstar_common.checkpoints import Model
+from rstar_common.checkpoints import Manifest, Model
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_trainer.evolution.rules import batch_names
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
@@ -41,8 +42,8 @@ class Orders:
         self._tell = tell
 
     async def serve(self, model: Model, version: str) -> None:
-        """Promote a version and wait until its service answers with it."""
-        await promote(self._registry, model, version)
+        """Put a version in place and wait until its service answers with it."""
+        await self._registry.place(await manifest_of(self._registry, model, version))
         while True:
             try:
                 if await self._tiers.served(model) == version:
@@ -52,14 +53,27 @@ class Orders:
             self._tell(f"waiting for the {model} service to serve {version}", 0.0)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def batch(
-        self, batch_id: str, stage: str, *, begins: float = 0.0, part: float = 1.0
+    async def searched(
+        self,
+        run: evolution_pb2.Run,
+        what: str,
+        stage: str,
+        problems: Sequence[types_pb2.Problem],
+        settings: types_pb2.SearchSettings,
+        *,
+        begins: float = 0.0,
+        part: float = 1.0,
     ) -> searcher_pb2.Batch:
-        """Wait until a batch has ended; it fills `part` of the phase from `begins` on.
+        """Have `problems` searched, once; it fills `part` of the phase from `begins` on.
 
         Raises:
-            InvalidInput: somebody cancelled it.
+            InvalidInput: somebody cancelled the batch.
         """
+        names = batch_names(run, what)
+        batch_id = names.pop(0)
+        while names and await self._cancelled(batch_id):
+            batch_id = names.pop(0)
+        await self._tiers.publish(batch_id, problems, settings)
         while True:
             try:
                 batch = await self._tiers.batch(batch_id)
@@ -75,6 +89,13 @@ class Orders:
             if batch.state == searcher_pb2.BATCH_STATE_CANCELLED:
                 raise InvalidInput("was cancelled", field=batch_id)
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _cancelled(self, batch_id: str) -> bool:
+        try:
+            batch = await self._tiers.batch(batch_id)
+        except NotFound:
+            return False
+        return batch.state == searcher_pb2.BATCH_STATE_CANCELLED
 
     async def job(self, request: trainer_pb2.SubmitJobRequest, stage: str) -> JobRecord:
         """Submit a training job and wait until it has made its checkpoint.
@@ -100,14 +121,28 @@ class Orders:
         return record
 
 
-async def promote(registry: Registry, model: Model, version: str) -> None:
-    """Move the pointer to a version that is in the store."""
-    await registry.promote(await checkpoints.read_manifest(registry.store, model, version))
+async def manifest_of(registry: Registry, model: Model, version: str) -> Manifest:
+    """The manifest of a version that is in the store."""
+    return await checkpoints.read_manifest(registry.store, model, version)
+
+
+async def best_of(registry: Registry, run: evolution_pb2.Run) -> list[Manifest]:
+    """What a run holds to be best; before it has made a PPM, the one there was."""
+    ppm = run.ppm_version or run.ppm_before
+    versions: list[tuple[Model, str]] = [("policy", run.policy_version), ("ppm", ppm)]
+    return [await manifest_of(registry, model, name) for model, name in versions if name]
 
 
 async def put_back(registry: Registry, run: evolution_pb2.Run) -> None:
-    """Promote what a run holds to be best: its rounds put others in place to search and measure."""
-    if run.policy_version:
-        await promote(registry, "policy", run.policy_version)
-    if run.ppm_version:
-        await promote(registry, "ppm", run.ppm_version)
+    """Put in place what a run holds to be best: its rounds put others there to search and measure.
+
+    Where candidates have a channel of their own, nothing changes for anybody else.
+    """
+    for manifest in await best_of(registry, run):
+        await registry.place(manifest)
+
+
+async def promote_best(registry: Registry, run: evolution_pb2.Run) -> None:
+    """Have everybody served with what a run holds to be best."""
+    for manifest in await best_of(registry, run):
+        await registry.promote(manifest)

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2
-from rstar_common.artifacts import ObjectStore
-from rstar_common.errors import InvalidInput
+from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.checkpoints import BOOTSTRAP, Model, read_manifest
+from rstar_common.errors import InvalidInput, NotFound
 from rstar_trainer.evolution.checks import check_recipe
 from rstar_trainer.evolution.contamination import Match, contaminated
 from rstar_trainer.evolution.estimate import plan_rounds
 from rstar_trainer.evolution.problems import PoolProblem, read_set
-from rstar_trainer.evolution.rounds import Material
+from rstar_trainer.evolution.searching import Material
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +26,26 @@ class Prepared:
     matches: list[evolution_pb2.Contaminated]
 
 
-async def prepare(store: ObjectStore, recipe: evolution_pb2.Recipe) -> Prepared:
+async def prepare(
+    store: ObjectStore, recipe: evolution_pb2.Recipe, *, policy: str, apart: bool
+) -> Prepared:
     """Check a recipe and read its problems.
+
+    `policy` is the version the run begins with; `apart` says whether candidates have a channel of
+    their own.
 
     Raises:
         InvalidInput: naming the field at fault.
     """
-    check_recipe(recipe)
+    check_recipe(recipe, has_policy=policy not in ("", BOOTSTRAP))
+    if recipe.candidates_apart and not apart:
+        raise InvalidInput(
+            "the trainer has no channel for candidates: set RSTAR_TRAINER_CHANNEL, and the same "
+            "of a policy and a PPM service that answer nobody else",
+            field="candidates_apart",
+        )
+    for number, round_ in enumerate(recipe.rounds):
+        await _check_given(store, round_, f"rounds[{number}]")
     problems: list[PoolProblem] = []
     pool_sizes: dict[str, int] = {}
     for index, pool in enumerate(recipe.pools):
@@ -75,6 +89,33 @@ async def prepare(store: ObjectStore, recipe: evolution_pb2.Recipe) -> Prepared:
             for match in matches
         ],
     )
+
+
+async def _check_given(store: ObjectStore, round_: evolution_pb2.Round, where: str) -> None:
+    """Refuse batches that have left no tree, and versions that are not in the store.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    for index, batch_id in enumerate(round_.batch_ids):
+        async for _ in store.keys(trees_prefix(batch_id)):
+            break
+        else:
+            raise InvalidInput(
+                f"batch {batch_id} has no trees", field=f"{where}.batch_ids[{index}]"
+            )
+    versions: list[tuple[Model, str]] = [
+        ("policy", round_.policy_version),
+        ("ppm", round_.ppm_version),
+    ]
+    for model, version in versions:
+        try:
+            if version:
+                await read_manifest(store, model, version)
+        except NotFound as error:
+            raise InvalidInput(
+                f"no {model} checkpoint {version}", field=f"{where}.{model}_version"
+            ) from error
 
 
 def _check_overlap(

@@ -15,6 +15,7 @@ from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import InvalidInput
 from rstar_common.streams import check_name, token
+from rstar_trainer.dataset import SYNTHETIC_RIGHT_SHARE
 
 PREFIX = "evolution/"
 
@@ -42,6 +43,9 @@ class PastResult:
     right: int
     answered: int
     """Trajectories with a judged answer, right ones included."""
+
+    def __add__(self, other: PastResult) -> PastResult:
+        return PastResult(right=self.right + other.right, answered=self.answered + other.answered)
 
     @property
     def right_share(self) -> float:
@@ -130,7 +134,3 @@ def choose(
         rest = spread(known, left) if (left := room - len(fresh)) else []
         return [*fresh, *rest, *unsolved]
     return [*spread(kept, max(room, 0)), *unsolved]
-
-
-SYNTHETIC_RIGHT_SHARE = 0.5
-"""Of trajectories: below it the answer of a synthetic problem is not to be trusted."""

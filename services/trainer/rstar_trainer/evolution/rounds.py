@@ -8,47 +8,32 @@ into the round's report, which the controller stores before the next phase begin
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
-from rstar_common.errors import InvalidInput
 from rstar_trainer.evolution.estimate import phase_name
-from rstar_trainer.evolution.measuring import measure, shares, total_cost
-from rstar_trainer.evolution.orders import Orders, Tell, put_back
-from rstar_trainer.evolution.past import past_results
-from rstar_trainer.evolution.problems import (
-    PastResult,
-    PoolProblem,
-    choose,
-    label_of,
-    run_prefix,
-    spread,
-)
+from rstar_trainer.evolution.measuring import measure
+from rstar_trainer.evolution.orders import Orders, Tell, promote_best, put_back
+from rstar_trainer.evolution.problems import PoolProblem, spread
 from rstar_trainer.evolution.rules import (
-    evaluation_batch,
+    SEARCH,
+    batch_names,
+    evaluation_name,
     failed_gates,
     job_name,
     learned_batches,
+    measured_policy,
+    measured_ppm,
     seeded,
+    trained_policy,
     unanswered,
 )
+from rstar_trainer.evolution.searching import Material, Searching
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
 
 Phase = evolution_pb2.RoundPhase
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """The problems of a run."""
-
-    problems: Sequence[PoolProblem]
-    sets: Mapping[str, Sequence[types_pb2.Problem]]
-    excluded: frozenset[str]
 
 
 class Rounds:
@@ -62,6 +47,7 @@ class Rounds:
         self._material = material
         self._tell = tell
         self._orders = Orders(tiers, registry, jobs, tell)
+        self._searching = Searching(tiers, registry, self._orders, material, tell)
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
@@ -71,10 +57,11 @@ class Rounds:
         round_ = run.recipe.rounds[report.round]
         match report.phase:
             case Phase.ROUND_PHASE_PREPARING:
-                await self._prepare(run, round_, report)
+                await self._prepare(run, round_)
                 self._next(report, Phase.ROUND_PHASE_SEARCHING)
             case Phase.ROUND_PHASE_SEARCHING:
-                await self._search(run, round_, report)
+                if not round_.batch_ids:
+                    await self._searching.search(run)
                 self._next(report, Phase.ROUND_PHASE_TRAINING_POLICY)
             case Phase.ROUND_PHASE_TRAINING_POLICY:
                 if round_.HasField("policy"):
@@ -95,7 +82,10 @@ class Rounds:
 
     def _begin(self, run: evolution_pb2.Run) -> None:
         report = run.rounds.add(round=len(run.rounds), phase=Phase.ROUND_PHASE_PREPARING)
-        report.batch_id = f"{run.run_id}/r{report.round}/search"
+        round_ = run.recipe.rounds[report.round]
+        report.name = round_.name
+        if not round_.batch_ids:
+            [report.batch_id, *_] = batch_names(run, SEARCH)
         report.phase_began.GetCurrentTime()
 
     def _next(
@@ -106,61 +96,17 @@ class Rounds:
         report.phase = phase
         report.phase_began.GetCurrentTime()
 
-    async def _prepare(
-        self,
-        run: evolution_pb2.Run,
-        round_: evolution_pb2.Round,
-        report: evolution_pb2.RoundReport,
-    ) -> None:
-        self._tell("choosing problems", 0.0)
+    async def _prepare(self, run: evolution_pb2.Run, round_: evolution_pb2.Round) -> None:
         if not run.policy_version:
             # What was promoted when the run began is what its first round starts from.
             run.policy_version = await self._registry.promoted("policy")
+            run.ppm_before = await self._registry.promoted_or_none("ppm")
+        if round_.batch_ids:
+            return
+        report = run.rounds[-1]
         report.search_policy = BOOTSTRAP if round_.bootstrap else run.policy_version
         report.search_ppm = run.ppm_version
-        past: dict[str, PastResult] = {}
-        for earlier in list(run.rounds)[:-1]:
-            past |= await past_results(
-                self._registry.store,
-                earlier.batch_id,
-                f"{run_prefix(run.run_id)}round-{earlier.round}/outcomes.json",
-            )
-        chosen = choose(round_, self._material.problems, past, self._material.excluded)
-        if not chosen:
-            raise InvalidInput("no problem is left to search", field=f"rounds[{report.round}]")
-        report.problems = len(chosen)
-        report.problems_key = f"{run_prefix(run.run_id)}round-{report.round}/problems.txt"
-        ids = "".join(f"{one.id}\n" for one in chosen).encode()
-        await self._registry.store.put(report.problems_key, ids)
-
-    async def _search(
-        self,
-        run: evolution_pb2.Run,
-        round_: evolution_pb2.Round,
-        report: evolution_pb2.RoundReport,
-    ) -> None:
-        await self._orders.serve("policy", report.search_policy)
-        if report.search_ppm:
-            await self._orders.serve("ppm", report.search_ppm)
-        ids = (await self._registry.store.get(report.problems_key)).decode().splitlines()
-        by_id = {one.id: one for one in self._material.problems}
-        settings = seeded(round_.search, run.recipe.seed, report.round)
-        await self._tiers.publish(report.batch_id, [by_id[name].problem for name in ids], settings)
-        batch = await self._orders.batch(report.batch_id, f"searching {len(ids)} problems")
-        results = await self._tiers.results(report.batch_id)
-        past = await past_results(
-            self._registry.store,
-            report.batch_id,
-            f"{run_prefix(run.run_id)}round-{report.round}/outcomes.json",
-        )
-        report.solved = sum(one.right > 0 for one in past.values())
-        report.dead = batch.dead
-        report.search_cost.CopyFrom(total_cost(results))
-        by_label: dict[str, list[bool]] = defaultdict(list)
-        for name in ids:
-            right = name in past and past[name].right > 0
-            by_label[label_of(by_id[name].problem.labels)].append(right)
-        report.solved_by_label.update(shares(by_label))
+        await self._searching.choose(run)
 
     async def _train_policy(
         self,
@@ -185,7 +131,7 @@ class Rounds:
         report.ppm_job = job_name(run, report, "ppm")
         job = trainer_pb2.SubmitJobRequest(job_id=report.ppm_job, train_ppm=round_.ppm)
         job.train_ppm.batch_ids.extend(learned_batches(run, round_))
-        job.train_ppm.policy_version = report.policy_version or run.policy_version
+        job.train_ppm.policy_version = trained_policy(run, round_, report)
         job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed
         record = await self._orders.job(job, "training the PPM")
         report.ppm_version = record.checkpoint_version
@@ -201,24 +147,28 @@ class Rounds:
         number = len(report.evaluations)
         asked = round_.evaluations[number]
         began = time.monotonic()
-        await self._orders.serve("policy", report.policy_version or report.search_policy)
-        if ppm := report.ppm_version or run.ppm_version:
+        await self._orders.serve("policy", measured_policy(run, round_, report))
+        if ppm := measured_ppm(run, round_, report):
             await self._orders.serve("ppm", ppm)
         members = [
             PoolProblem(pool="", problem=problem) for problem in self._material.sets[asked.set]
         ]
         problems = [one.problem for one in spread(members, asked.problems)]
-        batch_id = evaluation_batch(run, report, asked)
-        settings = seeded(asked.search, run.recipe.seed, report.round)
+        settings = seeded(asked.search, run.recipe, report.round)
         settings.mode = types_pb2.SEARCH_MODE_TEST_TIME
-        await self._tiers.publish(batch_id, [unanswered(one) for one in problems], settings)
-        share = number / len(round_.evaluations)
-        await self._orders.batch(
-            batch_id, f"evaluating: {asked.name}", begins=share, part=1 / len(round_.evaluations)
+        part = 1 / len(round_.evaluations)
+        batch = await self._orders.searched(
+            run,
+            evaluation_name(asked),
+            f"evaluating: {asked.name}",
+            [unanswered(one) for one in problems],
+            settings,
+            begins=number * part,
+            part=part,
         )
-        made = await measure(self._tiers, problems, await self._tiers.results(batch_id))
+        made = await measure(self._tiers, problems, await self._tiers.results(batch.batch_id))
         made.name = asked.name
-        made.batch_id = batch_id
+        made.batch_id = batch.batch_id
         made.seconds = round(time.monotonic() - began, 3)
         report.evaluations.append(made)
 
@@ -229,11 +179,13 @@ class Rounds:
         report: evolution_pb2.RoundReport,
     ) -> None:
         self._tell("deciding", 0.0)
-        reasons = failed_gates(run, round_, report)
+        reasons = ["a trial"] if round_.trial else failed_gates(run, round_, report)
         report.promoted = not reasons
         report.decision = "; ".join(reasons) or "every gate holds"
         if report.promoted:
             run.policy_version = report.policy_version or run.policy_version
             run.ppm_version = report.ppm_version or run.ppm_version
-        # Evaluation has put the new models in place; the old ones come back if they lost.
+        if report.promoted:
+            await promote_best(self._registry, run)
+        # Others were in place to search and to measure.
         await put_back(self._registry, run)

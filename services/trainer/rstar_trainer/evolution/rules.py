@@ -5,11 +5,43 @@ from __future__ import annotations
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.promotion import MODELS
 
+SEARCH = "search"
+SECOND = "second"
+"""What the batches of a round's searches are called."""
+
+SECOND_SEED = 500
+"""Added to a round's number in the seed of its second search: other samples."""
+
 
 def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
     """Batches that the last round of the run learns from, oldest first."""
-    batches = [report.batch_id for report in run.rounds]
-    return batches[-round_.learn_from_rounds :] if round_.learn_from_rounds else batches
+    if round_.batch_ids:
+        return list(round_.batch_ids)
+    searched = [report for report in run.rounds if report.batch_id]
+    learned = searched[-round_.learn_from_rounds :] if round_.learn_from_rounds else searched
+    return [name for one in learned for name in (one.batch_id, one.second_batch_id) if name]
+
+
+def trained_policy(
+    run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
+) -> str:
+    """The policy whose body a round's PPM starts from: its own, the recipe's, the best."""
+    return report.policy_version or round_.policy_version or run.policy_version
+
+
+def measured_policy(
+    run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
+) -> str:
+    """The policy that a round is measured with: its own, the recipe's, what searched, the best."""
+    own = report.policy_version or round_.policy_version
+    return own or report.search_policy or run.policy_version
+
+
+def measured_ppm(
+    run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
+) -> str:
+    """The PPM that a round is measured with; empty if there is none."""
+    return report.ppm_version or round_.ppm_version or run.ppm_version
 
 
 def job_name(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: str) -> str:
@@ -18,20 +50,27 @@ def job_name(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: s
     return f"{run.run_id}-r{report.round}-{model}{again}"
 
 
-def evaluation_batch(
-    run: evolution_pb2.Run, report: evolution_pb2.RoundReport, asked: evolution_pb2.Evaluation
-) -> str:
-    """The id of the batch that measures a round."""
-    return f"{run.run_id}/r{report.round}/eval/{asked.name}"
+def evaluation_name(asked: evolution_pb2.Evaluation) -> str:
+    """What the batch of a measurement is called within its round."""
+    return f"eval/{asked.name}"
+
+
+def batch_names(run: evolution_pb2.Run, what: str) -> list[str]:
+    """The ids that a batch of the last round may have, one for each time the run was begun.
+
+    One that was cancelled is never searched further: a run that goes on takes the next name.
+    """
+    name = f"{run.run_id}/r{run.rounds[-1].round}/{what}"
+    return [name, *(f"{name}-{again}" for again in range(1, run.attempts + 1))]
 
 
 def ordered_batches(run: evolution_pb2.Run) -> list[str]:
     """Every batch that the last round of a run may have published."""
     if not run.rounds:
         return []
-    report = run.rounds[-1]
-    asked = run.recipe.rounds[report.round].evaluations
-    return [report.batch_id, *(evaluation_batch(run, report, one) for one in asked)]
+    asked = run.recipe.rounds[run.rounds[-1].round].evaluations
+    kinds = [SEARCH, SECOND, *(evaluation_name(one) for one in asked)]
+    return [name for kind in kinds for name in batch_names(run, kind)]
 
 
 def ordered_jobs(run: evolution_pb2.Run) -> list[str]:
@@ -39,13 +78,29 @@ def ordered_jobs(run: evolution_pb2.Run) -> list[str]:
     return [job_name(run, run.rounds[-1], model) for model in MODELS] if run.rounds else []
 
 
-def seeded(settings: types_pb2.SearchSettings, seed: int, number: int) -> types_pb2.SearchSettings:
+def seeded(
+    settings: types_pb2.SearchSettings, recipe: evolution_pb2.Recipe, number: int
+) -> types_pb2.SearchSettings:
     """Settings with the run's seed where they name none; other rounds draw other samples."""
     copy = types_pb2.SearchSettings()
     copy.CopyFrom(settings)
     if not copy.HasField("seed"):
-        copy.seed = seed * 1000 + number
+        copy.seed = recipe.seed * 1000 + number
+    if recipe.sequential:
+        copy.parallel_rollouts = 1
     return copy
+
+
+def second_settings(
+    round_: evolution_pb2.Round, recipe: evolution_pb2.Recipe, number: int
+) -> types_pb2.SearchSettings:
+    """Settings of the second search: the round's, but for what it says itself, and another seed."""
+    merged = types_pb2.SearchSettings()
+    merged.CopyFrom(round_.search)
+    merged.ClearField("seed")
+    merged.ClearField("extra_rollouts")
+    merged.MergeFrom(round_.second_search)
+    return seeded(merged, recipe, SECOND_SEED + number)
 
 
 def unanswered(problem: types_pb2.Problem) -> types_pb2.Problem:

@@ -14,7 +14,6 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.rpc import remaining_seconds, serving
 from rstar_trainer.evolution.archive import read_archive, write_archive
 from rstar_trainer.evolution.controller import Evolution
-from rstar_trainer.evolution.preparation import prepare
 from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.pages import page_of
 
@@ -39,7 +38,7 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
         """Begin a run, or only say what it would do."""
         async with serving(context, "StartRun"):
             remaining_seconds(context, at_most=LONGEST_CALL_SECONDS)
-            prepared = await prepare(self._store, request.recipe)
+            prepared = await self._evolution.prepare(request.recipe)
             if request.dry_run:
                 run = evolution_pb2.Run(
                     run_id=request.run_id, recipe=request.recipe, contaminated=prepared.matches

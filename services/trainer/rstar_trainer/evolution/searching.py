@@ -1,0 +1,132 @@
+"""The searches of a round: its problems chosen, searched, and what stayed unsolved once more.
+
+Every step can be done again: problems are written down before they are searched, batches
+have names that follow from the run, and outcomes are counted once and kept.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_trainer.dataset import SYNTHETIC
+from rstar_trainer.evolution.measuring import shares, total_cost
+from rstar_trainer.evolution.orders import Orders, Tell
+from rstar_trainer.evolution.past import past_results
+from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose, label_of, run_prefix
+from rstar_trainer.evolution.rules import SEARCH, SECOND, second_settings, seeded
+from rstar_trainer.evolution.tiers import Tiers
+from rstar_trainer.promotion import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """The problems of a run."""
+
+    problems: Sequence[PoolProblem]
+    sets: Mapping[str, Sequence[types_pb2.Problem]]
+    excluded: frozenset[str]
+
+
+class Searching:
+    """Chooses and searches the problems of one run's rounds."""
+
+    def __init__(
+        self, tiers: Tiers, registry: Registry, orders: Orders, material: Material, tell: Tell
+    ) -> None:
+        self._tiers = tiers
+        self._store = registry.store
+        self._orders = orders
+        self._material = material
+        self._tell = tell
+        self._by_id = {one.id: one for one in material.problems}
+
+    async def choose(self, run: evolution_pb2.Run) -> None:
+        """Write down which problems the last round searches."""
+        self._tell("choosing problems", 0.0)
+        report = run.rounds[-1]
+        past: dict[str, PastResult] = {}
+        for earlier in list(run.rounds)[:-1]:
+            past |= await self._outcomes(run, earlier)
+        round_ = run.recipe.rounds[report.round]
+        chosen = choose(round_, self._material.problems, past, self._material.excluded)
+        if not chosen:
+            raise InvalidInput("no problem is left to search", field=f"rounds[{report.round}]")
+        report.problems = len(chosen)
+        report.problems_key = f"{run_prefix(run.run_id)}round-{report.round}/problems.txt"
+        ids = "".join(f"{one.id}\n" for one in chosen).encode()
+        await self._store.put(report.problems_key, ids)
+
+    async def search(self, run: evolution_pb2.Run) -> None:
+        """Search the problems of the last round, as its recipe says."""
+        report = run.rounds[-1]
+        round_ = run.recipe.rounds[report.round]
+        await self._orders.serve("policy", report.search_policy)
+        if report.search_ppm:
+            await self._orders.serve("ppm", report.search_ppm)
+        ids = (await self._store.get(report.problems_key)).decode().splitlines()
+        batch = await self._orders.searched(
+            run,
+            SEARCH,
+            f"searching {len(ids)} problems",
+            self._problems(ids),
+            seeded(round_.search, run.recipe, report.round),
+        )
+        report.batch_id, report.dead = batch.batch_id, batch.dead
+        results = await self._tiers.results(report.batch_id)
+        past = await self._outcomes(run, report)
+        if round_.HasField("second_search"):
+            left = [name for name in ids if name not in past or not past[name].right]
+            report.second_problems = len(left)
+            if left:
+                batch = await self._orders.searched(
+                    run,
+                    SECOND,
+                    f"searching {len(left)} problems once more",
+                    self._problems(left),
+                    second_settings(round_, run.recipe, report.round),
+                )
+                report.second_batch_id = batch.batch_id
+                report.dead += batch.dead
+                results += await self._tiers.results(batch.batch_id)
+                past = await self._outcomes(run, report)
+                report.second_solved = sum(name in past and past[name].right > 0 for name in left)
+        report.solved = sum(one.right > 0 for one in past.values())
+        report.search_cost.CopyFrom(total_cost(results))
+        by_label: dict[str, list[bool]] = defaultdict(list)
+        for name in ids:
+            right = name in past and past[name].right > 0
+            by_label[label_of(self._by_id[name].problem.labels)].append(right)
+        report.solved_by_label.update(shares(by_label))
+
+    def _problems(self, ids: Sequence[str]) -> list[types_pb2.Problem]:
+        return [published(self._by_id[name]) for name in ids]
+
+    async def _outcomes(
+        self, run: evolution_pb2.Run, report: evolution_pb2.RoundReport
+    ) -> dict[str, PastResult]:
+        """What the searches of a round gave, first and second together."""
+        prefix = f"{run_prefix(run.run_id)}round-{report.round}/"
+        if not report.batch_id:
+            return {}
+        found = await past_results(self._store, report.batch_id, f"{prefix}outcomes.json")
+        if report.second_batch_id:
+            key = f"{prefix}second-outcomes.json"
+            second = await past_results(self._store, report.second_batch_id, key)
+            found |= {name: one + found.get(name, NOTHING) for name, one in second.items()}
+        return found
+
+
+def published(one: PoolProblem) -> types_pb2.Problem:
+    """A problem as it is searched: one that a model made says so, and its tree will."""
+    problem = types_pb2.Problem()
+    problem.CopyFrom(one.problem)
+    if one.synthetic:
+        problem.labels[SYNTHETIC] = "true"
+    return problem
+
+
+NOTHING = PastResult(right=0, answered=0)

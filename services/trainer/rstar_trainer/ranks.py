@@ -1,0 +1,97 @@
+"""The processes that train one model together: torchrun starts them, FSDP shards the model.
+
+One process is the common case, and then everything here does nothing. With several, each
+computes its part of every batch, and the parts are weighted so that the gradient is that of
+the whole batch: two processes follow the loss curve of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
+from transformers import PreTrainedModel
+
+from rstar_trainer.job import Training
+from rstar_trainer.lora import adapt
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of its job."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process tells and writes for all."""
+        return self.rank == 0
+
+    def part(self, batch: Sequence[int]) -> list[int]:
+        """This process's part of a batch; empty if there are fewer examples than processes."""
+        return list(batch[self.rank :: self.world])
+
+    def sums(self, *values: float) -> list[float]:
+        """The sum of each value over all processes."""
+        if self.world == 1:
+            return list(values)
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        total = torch.tensor(values, dtype=torch.float64, device=device)
+        dist.all_reduce(total)
+        return [float(value) for value in total.tolist()]
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in any process: what all must do together."""
+        return [value > 0 for value in self.sums(*(float(flag) for flag in flags))]
+
+    def shard(self, task: nn.Module, model: PreTrainedModel) -> nn.Module:
+        """Shard `model`, layer by layer, in place; `task` is what is called and holds it.
+
+        What lies outside of the layers (embeddings, a tied head) belongs to `task` as a whole,
+        so that it is gathered once a call, whichever part of the model uses it first.
+        """
+        if self.world > 1:
+            for layer in model.base_model.layers:
+                fully_shard(layer)
+            fully_shard(task)
+        return task
+
+    def gathered(self, model: PreTrainedModel, training: Training) -> PreTrainedModel:
+        """The model in one piece, of use in the first process alone."""
+        if self.world == 1:
+            return model
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights = get_model_state_dict(model, options=options)
+        whole = type(model)(model.config)
+        adapt(whole, training)
+        if self.first:
+            whole.load_state_dict(weights)
+        return whole
+
+
+ONE = Ranks()
+"""A process that trains alone."""
+
+
+@contextmanager
+def joined() -> Generator[Ranks]:
+    """The processes torchrun started, of which this is one; one alone if it did not."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ONE
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Ranks(rank=dist.get_rank(), world=world)
+    finally:
+        dist.destroy_process_group()
