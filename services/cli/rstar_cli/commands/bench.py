@@ -21,6 +21,7 @@ SERVICES = {
     "policy": ("rstar_policy.bench", "Proposals on the engine."),
     "scale": ("rstar_searcher.bench.scale", "Replicas, and 100,000 problems queued."),
     "ppm": ("rstar_ppm.bench", "Scores on its backends."),
+    "trainer": ("rstar_trainer.bench", "Training beside a plain loop on the same model."),
 }
 """Module and summary of each service's own bench."""
 

@@ -59,6 +59,14 @@ def evolve(
         typer.Option("--dry-run", help="Check everything, say what it would cost, do nothing."),
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not watch the run.")] = False,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential",
+            help="One rollout at a time and, with --up, one problem at a time: the same run again "
+            "gives the same models.",
+        ),
+    ] = False,
     up: Annotated[
         bool,
         typer.Option("--up", help="Start the stack first, with the recipe's settings."),
@@ -77,6 +85,7 @@ def evolve(
     file = read_recipe(recipe)
     if rounds:
         del file.recipe.rounds[rounds:]
+    file.recipe.sequential |= sequential
     if up:
         _start_stack(home, file)
     run_id = run or file.recipe.name
@@ -93,6 +102,8 @@ def _start_stack(home: Path | None, file: RecipeFile) -> None:
     from rstar_cli.commands.stack import up
 
     os.environ.update(file.recipe.resources.environment)
+    if file.recipe.sequential:
+        os.environ["RSTAR_SEARCHER_MAX_BATCH_SEARCHES"] = "1"
     up(home=home, seed_models="")
 
 
@@ -126,6 +137,11 @@ async def _evolve(
                 )
             if dry_run:
                 out.print(plan_table(reply.plan))
+                if not file.recipe.candidates_apart:
+                    out.print(
+                        "Unless the trainer has a channel for candidates, they are what everybody "
+                        "is served while the run lasts."
+                    )
             elif detach:
                 console().print(f"run {run_id}; see it with: rstar evolve status {run_id}")
         if dry_run or detach:

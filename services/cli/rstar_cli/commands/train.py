@@ -30,6 +30,10 @@ class TrainingOptions:
     max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
     batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0
+    lora_rank: Annotated[
+        int,
+        typer.Option(min=0, help="Train adapters of this rank and merge them; 0: all weights."),
+    ] = 0
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Publish the initial weights: a random baseline.")
     ] = False
@@ -49,6 +53,7 @@ class TrainingOptions:
             max_steps=self.max_steps,
             batch_tokens=self.batch_tokens,
             seed=self.seed,
+            lora_rank=self.lora_rank,
             untrained=self.untrained,
         )
 
@@ -56,6 +61,19 @@ class TrainingOptions:
 AgreementFilter = Annotated[
     bool, typer.Option("--agreement-filter", help="Prefer programs that agree across problems.")
 ]
+
+
+class Choice(StrEnum):
+    """Which right trajectories a policy learns."""
+
+    BEST_Q = "best-q"
+    RANDOM = "random"
+
+    def to_proto(self) -> trainer_pb2.SftChoice.ValueType:
+        """As sent."""
+        from rstar.v1 import trainer_pb2
+
+        return trainer_pb2.SftChoice.Value(f"SFT_CHOICE_{self.name}")
 
 
 class Objective(StrEnum):
@@ -90,6 +108,9 @@ def train_policy(
     trajectories: Annotated[
         int, typer.Option(min=0, help="Right trajectories kept a problem; 0: the default.")
     ] = 0,
+    choice: Annotated[
+        Choice, typer.Option(help="Those the search valued most, or any right ones.")
+    ] = Choice.BEST_Q,
     agreement_filter: AgreementFilter = False,
     prompt_format: Annotated[str, typer.Option(help="Empty: the default.")] = "",
     training: TrainingOptions,
@@ -108,6 +129,7 @@ def train_policy(
         trajectories_per_problem=trajectories,
         agreement_filter=agreement_filter,
         prompt_format=prompt_format,
+        choice=choice.to_proto(),
         training=training.to_proto(),
     )
     _submit(home, trainer_pb2.SubmitJobRequest(train_policy=job), training, json=json)

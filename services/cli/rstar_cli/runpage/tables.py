@@ -6,8 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
-
-NOT_MEASURED = "-"
+from rstar_cli.runpage.cells import (
+    NOT_MEASURED,
+    measured,
+    metric,
+    minutes,
+    number,
+    share,
+    title,
+    with_count,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +50,17 @@ def evaluation_names(run: evolution_pb2.Run) -> list[str]:
 def _rounds(run: evolution_pb2.Run) -> Table:
     return Table(
         "Rounds",
-        ("round", "searched by", "problems", "solved", "share", "decision"),
+        ("round", "searched by", "problems", "solved", "share", "by a second tree", "decision"),
         [
             (
-                str(report.round),
-                report.search_policy,
+                title(report),
+                report.search_policy or "given trees",
                 str(report.problems),
                 str(report.solved),
-                _share(report.solved, report.problems),
+                share(report.solved, report.problems),
+                f"{report.second_solved} of {report.second_problems}"
+                if report.second_problems
+                else NOT_MEASURED,
                 report.decision or "under way",
             )
             for report in run.rounds
@@ -63,7 +74,7 @@ def _accuracy(run: evolution_pb2.Run) -> Table:
     rows = []
     for report in run.rounds:
         by_name = {one.name: one for one in report.evaluations}
-        rows.append([str(report.round), *(_measured(by_name.get(name)) for name in names)])
+        rows.append([title(report), *(measured(by_name.get(name)) for name in names)])
     return Table(
         "Accuracy on evaluation sets",
         ("round", *names),
@@ -72,12 +83,6 @@ def _accuracy(run: evolution_pb2.Run) -> Table:
         "problems. Searched without references, graded afterwards. The models a round made, "
         "promoted or not.",
     )
-
-
-def _measured(one: evolution_pb2.EvaluationReport | None) -> str:
-    if one is None:
-        return NOT_MEASURED
-    return f"{one.accuracy:.3f} ± {one.half_interval:.3f} (n = {one.problems})"
 
 
 PPM_METRICS = (
@@ -93,8 +98,8 @@ def _ppm(run: evolution_pb2.Run) -> Table:
         ("round", *(title for title, _ in PPM_METRICS)),
         [
             [
-                str(report.round),
-                *(_of(report.ppm_metrics, name, f"{name}_pairs") for _, name in PPM_METRICS),
+                title(report),
+                *(with_count(report.ppm_metrics, name, f"{name}_pairs") for _, name in PPM_METRICS),
             ]
             for report in run.rounds
             if report.ppm_metrics
@@ -118,10 +123,10 @@ def _data(run: evolution_pb2.Run) -> Table:
         ),
         [
             [
-                str(report.round),
-                *(_metric(report.policy_metrics, name) for name in names),
-                _metric(report.ppm_metrics, "groups"),
-                _metric(report.ppm_metrics, "pairs"),
+                title(report),
+                *(metric(report.policy_metrics, name) for name in names),
+                metric(report.ppm_metrics, "groups"),
+                metric(report.ppm_metrics, "pairs"),
             ]
             for report in run.rounds
             if report.policy_metrics or report.ppm_metrics
@@ -140,12 +145,12 @@ def _cost(run: evolution_pb2.Run) -> Table:
             evaluated.sandbox_runs += one.cost.sandbox_runs
         rows.append(
             [
-                str(report.round),
+                title(report),
                 f"{report.search_cost.generated_tokens:,}",
                 f"{report.search_cost.sandbox_runs:,}",
                 f"{evaluated.generated_tokens:,}",
                 f"{evaluated.sandbox_runs:,}",
-                *(_minutes(report.seconds.get(phase)) for phase in PHASES),
+                *(minutes(report.seconds.get(phase)) for phase in PHASES),
             ]
         )
     return Table(
@@ -174,8 +179,8 @@ def _modules(run: evolution_pb2.Run) -> Table:
         [
             [
                 label,
-                *(_number(each.get(label)) for each in solved),
-                *(_number(last[name].by_label.get(label)) for name in names),
+                *(number(each.get(label)) for each in solved),
+                *(number(last[name].by_label.get(label)) for name in names),
             ]
             for label in labels
         ],
@@ -187,9 +192,9 @@ def never_solved(run: evolution_pb2.Run) -> list[str]:
     """Modules of which no round solved a problem."""
     shares: dict[str, float] = {}
     for report in run.rounds:
-        for label, share in report.solved_by_label.items():
-            shares[label] = max(shares.get(label, 0.0), share)
-    return sorted(label for label, share in shares.items() if label and share == 0.0)
+        for label, solved in report.solved_by_label.items():
+            shares[label] = max(shares.get(label, 0.0), solved)
+    return sorted(label for label, most in shares.items() if label and most == 0.0)
 
 
 def _lineage(run: evolution_pb2.Run) -> Table:
@@ -220,27 +225,3 @@ def _lineage(run: evolution_pb2.Run) -> Table:
         ],
         f"Recipe SHA-256 {run.recipe_digest}.",
     )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else NOT_MEASURED
-
-
-def _of(metrics: object, name: str, count: str) -> str:
-    values = dict(metrics)  # type: ignore[call-overload] # a map field
-    if name not in values:
-        return NOT_MEASURED
-    return f"{values[name]:.3f} (n = {values.get(count, 0):.0f})"
-
-
-def _metric(metrics: object, name: str) -> str:
-    value = dict(metrics).get(name)  # type: ignore[call-overload] # a map field
-    return NOT_MEASURED if value is None else f"{value:.4g}"
-
-
-def _number(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:.2f}"
-
-
-def _minutes(seconds: float | None) -> str:
-    return NOT_MEASURED if seconds is None else f"{seconds / 60:.1f}"
