@@ -29,6 +29,8 @@ STEPS = [
     "print(E('items'), E('f({k})'), items)",
     "d = Dummy()\nprint(d, Integer({k}).is_prime)",
     "print(integrate(x**{k}, (x, 0, 1)), nsimplify(0.{k}))",
+    "F = Lambda(x, [x, E('x + {k}')])\nG = Lambda(x, E('x**{k}'))\nprint(F, G(2), E('G(x)'))",
+    "F.args[1].append({k})\nprint(F.args[1], G(n), G == Lambda(y, y**{k}))",
     "m = Matrix([[{k}, 1], [0, 1]])\nprint(m.det())",
     "print(m.T)",
     "g = (v for v in range({k}))",

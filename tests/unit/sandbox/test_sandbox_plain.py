@@ -30,6 +30,8 @@ PLAIN = [
     "from collections import Counter\nprint(Counter('aab').most_common(1)[0][0])",
     "import re\nprint(re.sub(r'\\d', lambda m: m[0] * 2, 'a1'))",
     "from sympy import S, Matrix\nprint(S.Half, Matrix([[1, 2], [3, 4]]).det())",
+    HEADER + "\nf = Lambda(x, E('x**2 - 1'))\nprint(f(3), E('f(f(2))'))",
+    "from sympy.ntheory import digits\nprint(digits(35, 2)[1:])",
 ]
 
 NOT_PLAIN = [
@@ -142,6 +144,29 @@ def test_an_attempt_leaves_names_containers_and_generators_as_they_were(screen, 
     assert list(namespace) == names
     assert (namespace["roots_"], namespace["bag"], namespace["n"]) == ([-2, 2], {"a": [1]}, 5)
     assert (sympy.core.random.rng.getstate(), sympy.Dummy._count) == (state, dummies)
+
+
+def test_what_a_function_of_sympy_holds_is_put_back(screen, capsys):
+    stepper = Stepper({"__name__": "__main__", "__builtins__": __builtins__}, screen)
+    start = "from sympy import *\nx = Symbol('x')\nf = Lambda(x, [x, x + 1])"
+    assert stepper.run(start, "<step 1>").status == Status.UNDOABLE
+    code = "f.args[1].append(x + 2)\nf.args[1].reverse()\nprint(f.args[1])"
+    assert stepper.attempt(code, "<step 2>").status == Status.OK
+    assert stepper.attempt("print(f.args[1], f.args[0])", "<step 2>").status == Status.OK
+    assert capsys.readouterr().out == "[x + 2, x + 1, x]\n[x, x + 1] (x,)\n"
+
+
+@pytest.mark.parametrize(
+    "held", ["Matrix([[x]])", "{x}", "Symbol('x', positive=True)", "lambda v: v", "Function('g')"]
+)
+def test_what_a_function_of_sympy_holds_is_out_of_reach_or_put_back(screen, held):
+    namespace = {"__name__": "__main__", "__builtins__": __builtins__, "f": None}
+    stepper = Stepper(namespace, screen)
+    stepper.run(f"from sympy import *\nx = Symbol('x')\nf = Lambda(x, {held})", "<step 1>")
+    before = repr(namespace["f"])
+    for change in ("row_del(0)", "pop()", "clear()", "update({1})"):
+        stepper.attempt(f"f.args[1].{change}", "<step 2>")
+    assert repr(namespace["f"]) == before
 
 
 def test_an_attempt_that_raises_is_undone_too(screen):

@@ -37,11 +37,11 @@ BUILTINS = _words(
 
 SYMPY = _words(
     "Abs Add And Contains Derivative E Eq EulerGamma Expr FiniteSet Float Ge GoldenRatio Gt I"
-    " Integer Integers Integral Intersection Interval Le Limit Lt Matrix Max Min Mod Mul N"
+    " Integer Integers Integral Intersection Interval Lambda Le Limit Lt Matrix Max Min Mod Mul N"
     " Naturals Naturals0 Ne Not Number Or Order Piecewise Poly Pow Product Range Rational Reals S"
     " Sum Symbol Tuple Union Xor acos acosh acot acsc apart arg asec asin asinh atan atan2 atanh"
     " bell bernoulli beta binomial cancel catalan cbrt ceiling collect combsimp conjugate cos cosh"
-    " cot count_ops csc degree denom diff digamma diophantine discrete_log discriminant div"
+    " cot count_ops csc degree denom diff digamma digits diophantine discrete_log discriminant div"
     " divisor_count divisor_sigma divisors erf exp expand expand_func expand_log expand_mul"
     " expand_power_base expand_power_exp expand_trig eye factor factor_list factor_terms factorial"
     " factorial2 factorint false ff fibonacci floor frac fraction gamma gammasimp gcd gcd_list"
@@ -58,8 +58,8 @@ SYMPY = _words(
     " sympify tan tanh terms_gcd together totient trailing tribonacci trigsimp true trunc zeros"
     " zoo"
 )
-"""Names of sympy that act on their arguments alone. What makes classes (`Function`, `Lambda`),
-holds what it is given as it is (`Basic`), or acts at large is not among them."""
+"""Names of sympy that act on their arguments alone. What makes classes (`Function`), holds what it
+is given as it is (`Basic`), or acts at large is not among them."""
 
 LIBRARIES: dict[str, frozenset[str] | None] = {
     "sympy": SYMPY,
