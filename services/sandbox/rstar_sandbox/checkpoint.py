@@ -1,6 +1,10 @@
-"""A warm sandbox, written down before any untrusted code ran, that others go on from.
+"""A warm sandbox, written down before anything was asked of it, that all others go on from.
 
-Best effort: without it a sandbox starts from nothing, which takes some times longer.
+The sandbox it is taken of ends with that, so all that are used have the same past. Interpreters are
+forked ahead only after the first sign of life, for each would add 37 MB to the 54 MB of the image,
+all of which is read before the first answer.
+
+Best effort: where no checkpoint can be taken, sandboxes start from nothing.
 """
 
 from __future__ import annotations
@@ -13,13 +17,10 @@ from pathlib import Path
 from typing import Protocol
 
 from rstar_common.errors import Unavailable
-from rstar_sandbox.container import Container, SandboxDied
+from rstar_sandbox.container import Container
 from rstar_sandbox.runsc import Runsc
 
 logger = logging.getLogger(__name__)
-
-SETTLE_SECONDS = 20.0
-"""For the first interpreters to be forked ahead."""
 
 
 class Opening(Protocol):
@@ -29,7 +30,7 @@ class Opening(Protocol):
 
 
 class Checkpoint:
-    """Taken of the first sandbox that starts; the ones after it are restored."""
+    """Taken of the first sandbox that starts; those that are used are restored."""
 
     def __init__(self, runsc: Runsc, directory: Path) -> None:
         self._runsc = runsc
@@ -46,6 +47,10 @@ class Checkpoint:
         Raises:
             Unavailable: it does not start either way.
         """
+        async with self._turn:
+            if not self._tried:
+                self.image = await self._take(opening)
+                self._tried = True
         async with AsyncExitStack() as stack:
             box = None
             if self.image:
@@ -54,22 +59,11 @@ class Checkpoint:
                 except Unavailable as error:
                     logger.warning("starting from nothing: %s", error)
                     self.image = None
-            if box is None:
-                box = await stack.enter_async_context(opening(None))
-                await self._take(box)
-            yield box
+            yield box or await stack.enter_async_context(opening(None))
 
-    async def _take(self, box: Container) -> None:
-        async with self._turn:
-            if self._tried:
-                return
-            self._tried = True
-            try:
-                await box.ask({"op": "settle"}, timeout_seconds=SETTLE_SECONDS)
-            except (SandboxDied, TimeoutError) as error:
-                logger.warning("no checkpoint: %r", error)
-                return
+    async def _take(self, opening: Opening) -> Path | None:
+        async with opening(None) as box:
             if await self._runsc.checkpoint(box.id, self._directory):
-                self.image = self._directory
-            else:
-                logger.warning("no checkpoint: runsc cannot take one here")
+                return self._directory
+        logger.warning("no checkpoint: runsc cannot take one here")
+        return None

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 START_SECONDS = 60.0
 """A sandbox that is not ready by then has a fault that waiting will not cure."""
 
-RESTORE_SECONDS = 10.0
+REVIVAL_SECONDS = 10.0
 """One restored is up in a fraction of a second, or never."""
 
 FAREWELL_SECONDS = 3.0
@@ -131,14 +131,14 @@ class Container:
             raise SandboxDied(f"it did not become ready: {error!r}") from error
         raise SandboxDied("it ended while starting")
 
-    async def revived(self) -> None:
-        """Wait for a sign of life of one that was restored.
+    async def sign_of_life(self) -> None:
+        """Wait for one of a sandbox that was restored; from then on it forks interpreters ahead.
 
         Raises:
             SandboxDied: there is none.
         """
         try:
-            await self.ask({"op": "ping"}, timeout_seconds=RESTORE_SECONDS)
+            await self.ask({"op": "ping"}, timeout_seconds=REVIVAL_SECONDS)
         except TimeoutError as error:
             raise SandboxDied("it did not come back to life") from error
 
@@ -203,7 +203,7 @@ async def container(
                 await box.ready()
             tasks.append(asyncio.create_task(box.serve()))
             if image:
-                await box.revived()
+                await box.sign_of_life()
         except SandboxDied as error:
             box.end()
             await runsc.destroy(sandbox_id)

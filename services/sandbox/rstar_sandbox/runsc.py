@@ -50,8 +50,8 @@ class Runsc:
         return self.command(*words, options=options)
 
     async def checkpoint(self, sandbox_id: str, image: Path) -> bool:
-        """Write the state of a sandbox, which goes on running; whether that worked."""
-        words = ("checkpoint", "-image-path", str(image), "-leave-running", "-compression", "none")
+        """Write the state of a sandbox and end it; whether that worked."""
+        words = ("checkpoint", "-image-path", str(image), "-compression", "none")
         return await _quietly(self.command(*words, sandbox_id)) == 0
 
     async def destroy(self, sandbox_id: str) -> None:

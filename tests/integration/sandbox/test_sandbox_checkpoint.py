@@ -38,14 +38,16 @@ async def answers(box: Container, session: str) -> list[tuple[object, object]]:
     return [(item["stdout"], item.get("exception")) for item in answer["outcomes"]]
 
 
-async def test_a_restored_sandbox_answers_like_the_one_it_was_taken_of(environment: Environment):
+async def test_a_restored_sandbox_answers_like_one_that_started_from_nothing(
+    environment: Environment,
+):
     checkpoint = Checkpoint(environment.runsc, environment.bundles.parent / "image")
     opening = partial(new_container, SETTINGS, environment)
-    async with checkpoint.sandbox(opening) as first:
-        assert checkpoint.image
-        expected = await answers(first, "one")
+    async with new_container(SETTINGS, environment) as fresh:
+        expected = await answers(fresh, "one")
     assert expected[1] == ("kept\n", None)
-    async with new_container(SETTINGS, environment, checkpoint.image) as restored:
+    async with checkpoint.sandbox(opening) as restored:
+        assert checkpoint.image
         assert await answers(restored, "two") == expected
         async with checkpoint.sandbox(opening) as another:
             assert await answers(another, "one") == expected
@@ -56,6 +58,9 @@ async def test_a_checkpoint_that_is_of_no_use_costs_nothing_but_time(
     environment: Environment, tmp_path: Path
 ):
     checkpoint = Checkpoint(environment.runsc, environment.bundles.parent / "image")
-    checkpoint.image = tmp_path
-    async with checkpoint.sandbox(partial(new_container, SETTINGS, environment)) as box:
+    opening = partial(new_container, SETTINGS, environment)
+    async with checkpoint.sandbox(opening):
+        checkpoint.image = tmp_path  # as if it had been damaged
+    async with checkpoint.sandbox(opening) as box:
+        assert not checkpoint.image
         assert (await answers(box, "one"))[2][1] == ["ZeroDivisionError", "division by zero", 1]

@@ -34,14 +34,9 @@ class Nursery:
         self.address_space = kernel.address_space()
         """What an interpreter maps before any step has run."""
 
-    @property
-    def is_grown(self) -> bool:
-        """As many are waiting as shall be."""
-        return len(self._waiting) >= self._target
-
     def grow(self) -> bool:
         """Fork one more if there are too few."""
-        if self.is_grown:
+        if len(self._waiting) >= self._target:
             return False
         self._waiting.append(self._start())
         return True

@@ -34,9 +34,6 @@ PRELOADED = (
 SWEEP_SECONDS = 1.0
 """How often parked interpreters are looked at."""
 
-SETTLE_CHECK_SECONDS = 0.02
-"""Between two looks at whether all interpreters that are kept ready have been forked."""
-
 MAX_OPEN_FILES = 8192
 
 HOST_IN, HOST_OUT = 0, 1
@@ -82,6 +79,9 @@ class Zygote:
             self._loop, screen, ready=options["prefork"], tmp_bytes=options["tmp_bytes"]
         )
         self._parking = Parking(places=options["parked"], memory_bytes=options["parked_bytes"])
+        self._asked = False
+        """Something was asked. Until then nothing is forked, so that a checkpoint is small."""
+
         self._courses: dict[int, Course] = {}
         self._jobs = Jobs(self._loop, self._nursery, self._parking, Slots(options["parallel"]))
 
@@ -89,7 +89,7 @@ class Zygote:
         self._loop.spawn(self._listen())
         self._loop.spawn(self._sweep())
         self._write({"ready": True, "python": sys.version.split()[0]})
-        self._loop.run(self._nursery.grow)
+        self._loop.run(lambda: self._asked and self._nursery.grow())
 
     async def _listen(self) -> None:
         reader = frames.Reader()
@@ -100,6 +100,7 @@ class Zygote:
             if not data:
                 os._exit(0)
             for message in reader.feed(data):
+                self._asked = True
                 self._loop.spawn(self._answer(message))
 
     async def _answer(self, message: frames.Message) -> None:
@@ -131,9 +132,6 @@ class Zygote:
                 answer["verdict"] = [
                     outcome.report.status, outcome.report.type, outcome.report.message,
                 ]  # fmt: skip
-        elif message["op"] == "settle":
-            while not self._nursery.is_grown:
-                await self._loop.readable([], time.monotonic() + SETTLE_CHECK_SECONDS)
         elif message["op"] == "ping":
             answer["parked"] = len(self._parking)
             answer["zygote_cpu"] = time.process_time()
