@@ -14,8 +14,9 @@ from nats.aio.client import Client
 from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc
 from rstar_common import streams
 from rstar_common.artifacts import ObjectStore
-from rstar_common.bus import Consumer, Route, connected, publish_once
+from rstar_common.bus import connected, publish_once
 from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.consumer import Consumer, Route
 from rstar_searcher.batch_servicer import BatchServicer
 from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake

@@ -47,7 +47,8 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar.v1 import searcher_pb2_grpc
     from rstar_common import streams
     from rstar_common.artifacts import ObjectStore
-    from rstar_common.bus import Consumer, Route, connected
+    from rstar_common.bus import connected
+    from rstar_common.consumer import Consumer, Route
     from rstar_common.lifecycle import run_service
     from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 
 from rstar.v1 import events_pb2, searcher_pb2, tree_pb2
-from rstar_common.bus import NotYet
+from rstar_common.consumer import NotYet
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
 from rstar_common.rpc import failure_of
 from rstar_searcher import wire

@@ -13,12 +13,11 @@ import pytest_asyncio
 from rstar.v1 import events_pb2
 from rstar_cli.local.credentials import nats_of
 from rstar_common import streams
-from rstar_common.bus import Consumer, Route, publish_once
+from rstar_common.bus import publish_once
 from rstar_common.checkpoints import Manifest, Pointers
+from rstar_common.consumer import Consumer, Route
 from rstar_common.nats_roles import USERS, inbox, role_of
 from tests.support.servers import nats_server
-
-pytestmark = pytest.mark.timeout(60)
 
 PUBLISHERS = {
     "rstar.batches.submit": {"publisher", "trainer"},

@@ -9,8 +9,6 @@ from rstar_common.artifacts import INBOX, PROBE, ObjectStore
 from rstar_common.errors import NotFound, RstarError
 from rstar_common.store_roles import IDENTITIES
 
-pytestmark = pytest.mark.timeout(60)
-
 READERS = {
     "trees/security/": {"searcher", "trainer", "observer"},
     "checkpoints/policy/security/": {"trainer", "policy"},

@@ -6,7 +6,8 @@ import asyncio
 
 from nats.js.api import KeyValueConfig
 
-from rstar_common.bus import Consumer, NotYet, Route, connected
+from rstar_common.bus import connected
+from rstar_common.consumer import Consumer, NotYet, Route
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id
 
