@@ -1,16 +1,17 @@
-"""Two processes that train one sharded model, beside one that trains it alone."""
+"""Two processes that train sharded models, beside one that trains them alone."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from rstar_trainer.child import run_worker
 from rstar_trainer.job import (
     CHECKPOINT,
     ORDER_FILE,
@@ -22,10 +23,29 @@ from rstar_trainer.job import (
     WorkOrder,
 )
 from rstar_trainer.lessons import CURVE, LESSONS
+from rstar_trainer.ranks import ONE
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE, write_policy
+from tests.support.shared_training import carry_out
 
 FEW = {"max_steps": 12, "batch_tokens": 512}
+ROOT = Path(__file__).parents[3]
+
+
+def orders(base: str) -> dict[str, WorkOrder]:
+    """A policy, a PPM, and adapters beside a policy."""
+    policy = PolicySpec(
+        batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW)
+    )
+    ppm = PpmSpec(batch_ids=("b",), training=PPM_TRAINING.model_copy(update=FEW), min_margin=0.1)
+    adapters = policy.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.01})
+    return {
+        "policy": WorkOrder(spec=policy, precision="float32"),
+        "ppm": WorkOrder(spec=ppm, base=base, precision="float32"),
+        "adapters": WorkOrder(
+            spec=policy.model_copy(update={"training": adapters}), base=base, precision="float32"
+        ),
+    }
 
 
 def order_directory(directory: Path, order: WorkOrder) -> Path:
@@ -38,46 +58,32 @@ def order_directory(directory: Path, order: WorkOrder) -> Path:
     return directory
 
 
-async def trained(directory: Path, order: WorkOrder, processes: int) -> Path:
-    order = order.model_copy(update={"processes": processes})
-    made = order_directory(directory, order)
-    end = await run_worker(made, threads=1, processes=processes, on_progress=lambda event: None)
-    assert end.event is not None, end
-    assert end.event.event == "done", end
-    return made
-
-
 def losses(directory: Path) -> list[float]:
     lines = (directory / LESSONS / CURVE).read_text().splitlines()
     return [json.loads(line)["loss"] for line in lines]
 
 
-@pytest.mark.parametrize("model", ["policy", "ppm", "lora"])
-async def test_two_processes_follow_the_loss_curve_of_one(tmp_path, model):
+async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weights(tmp_path):
     write_policy(tmp_path / "base")
-    policy = PolicySpec(
-        batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW)
+    made = orders(str(tmp_path / "base"))
+    alone = [order_directory(tmp_path / "one" / name, order) for name, order in made.items()]
+    shared = [order_directory(tmp_path / "two" / name, order) for name, order in made.items()]
+    torchrun = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "tests.support.shared_training", *map(str, shared)),
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=asyncio.subprocess.DEVNULL,
     )
-    ppm = PpmSpec(batch_ids=("b",), training=PPM_TRAINING.model_copy(update=FEW), min_margin=0.1)
-    adapters = policy.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.01})
-    order = {
-        "policy": WorkOrder(spec=policy, precision="float32"),
-        "ppm": WorkOrder(spec=ppm, base=str(tmp_path / "base"), precision="float32"),
-        "lora": WorkOrder(
-            spec=policy.model_copy(update={"training": adapters}),
-            base=str(tmp_path / "base"),
-            precision="float32",
-        ),
-    }[model]
-    one, two = await asyncio.gather(
-        trained(tmp_path / "one", order, 1), trained(tmp_path / "two", order, 2)
-    )
-    alone, together = losses(one), losses(two)
-    assert len(alone) == len(together) == FEW["max_steps"]
-    assert alone[-1] < alone[0]
-    assert together == pytest.approx(alone, abs=1e-4)
-    weights = [load_file(made / CHECKPOINT / "model.safetensors") for made in (one, two)]
-    assert weights[0].keys() == weights[1].keys()
-    for name, tensor in weights[0].items():
-        # Saved as bf16: neighbours at most.
-        torch.testing.assert_close(tensor, weights[1][name], atol=2e-3, rtol=2e-2)
+    await asyncio.to_thread(carry_out, alone, ONE)
+    assert await torchrun.wait() == 0
+    for one, two in zip(alone, shared, strict=True):
+        curve = losses(one)
+        assert len(curve) == FEW["max_steps"]
+        assert curve[-1] < curve[0]
+        assert losses(two) == pytest.approx(curve, abs=1e-4)
+        weights = [load_file(each / CHECKPOINT / "model.safetensors") for each in (one, two)]
+        assert weights[0].keys() == weights[1].keys()
+        for name, tensor in weights[0].items():
+            # Saved as bf16: neighbours at most.
+            torch.testing.assert_close(tensor, weights[1][name], atol=2e-3, rtol=2e-2)

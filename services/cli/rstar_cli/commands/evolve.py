@@ -35,6 +35,7 @@ def app() -> typer.Typer:
         cls=RecipeFirst,
     )
     group.command("run")(evolve)
+    group.command("resume")(resume)
     group.command("status")(runs.status)
     group.command("list")(runs.list_runs)
     group.command("cancel")(runs.cancel)
@@ -93,6 +94,46 @@ def evolve(
         carry_out(_evolve(home, file, run_id, dry_run=dry_run, detach=detach, json=json))
     except InvalidInput as error:
         raise file.located(error) from error
+
+
+def resume(
+    run_id: runs.RunId,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not watch the run.")] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Let a run that failed go on from the phase it failed in; watch one that is under way.
+
+    Example: rstar evolve resume smoke
+    """
+    from rstar_cli.output import run as carry_out
+
+    carry_out(_resume(home, run_id, detach=detach, json=json))
+
+
+async def _resume(home: Path | None, run_id: str, *, detach: bool, json: bool) -> None:
+    from rstar.v1 import evolution_pb2
+    from rstar_cli.evolution import evolution_stub
+    from rstar_cli.output import as_json, console, emit_json
+    from rstar_common.errors import Conflict
+    from rstar_common.rpc import call
+
+    async with evolution_stub(home) as stub:
+        found = (
+            await call(stub.GetRun(evolution_pb2.GetRunRequest(run_id=run_id), timeout=30))
+        ).run
+        if found.state == evolution_pb2.RUN_STATE_CANCELLED:
+            raise Conflict(
+                f"run {run_id} was cancelled; begin another: rstar evolve FILE --run NAME"
+            )
+        request = evolution_pb2.StartRunRequest(run_id=run_id, recipe=found.recipe)
+        found = (await call(stub.StartRun(request, timeout=300))).run
+        if not detach:
+            await _watch(stub, run_id, json=json)
+        elif json:
+            emit_json(as_json(found))
+        else:
+            console().print(f"run {run_id}; see it with: rstar evolve status {run_id}")
 
 
 def _start_stack(home: Path | None, file: RecipeFile) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from rstar.v1 import evolution_pb2
 from rstar_cli.output import console, one_line
+from rstar_cli.runpage.cells import title
 from rstar_cli.views.search import enum_name
 
 ROUND_COLUMNS = (
@@ -106,7 +107,7 @@ def rounds_table(run: evolution_pb2.Run) -> Table:
         measured = ", ".join(f"{one.name} {one.accuracy:.3f}" for one in report.evaluations)
         solved = f"{report.solved / report.problems:.1%}" if report.problems else ""
         table.add_row(
-            str(report.round),
+            title(report),
             enum_name(evolution_pb2.RoundPhase.Name(report.phase), "ROUND_PHASE_"),
             str(report.problems),
             solved,
