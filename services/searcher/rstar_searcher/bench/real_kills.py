@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from rstar_common.errors import Unavailable
 from rstar_searcher.bench.machine import machine
@@ -38,17 +39,17 @@ POLL_SECONDS = 5.0
 
 async def searched(
     problems: Path, *, settings: Sequence[str], limit: float
-) -> tuple[str, Mapping[str, int], float]:
+) -> tuple[str, Mapping[str, Any], float]:
     """Search a batch to its end; its id, its counts and how long it took."""
     batch_id = f"real-{secrets.token_hex(4)}"
     started = time.perf_counter()
     await rstar("submit", str(problems), "--batch", batch_id, *settings)
-    counts: Mapping[str, int] = {}
+    counts: Mapping[str, Any] = {}
     while time.perf_counter() - started < limit:
         with suppress(Unavailable, ValueError):  # what would tell is dead now
             batches = json.loads(await rstar("batches", "--json"))
             counts = next(batch for batch in batches if batch["batch_id"] == batch_id)
-            if counts.get("done", 0) + counts.get("dead", 0) >= counts["total"]:
+            if counts["state"] == "BATCH_STATE_DONE":
                 break
         await asyncio.sleep(POLL_SECONDS)
     return batch_id, counts, time.perf_counter() - started
@@ -82,6 +83,8 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             killing.cancel()
             await asyncio.wait([killing])
         results = await _results(batch_id)
+        by_problem = Counter(each["problem_id"] for each in results)
+        whole = len(results) == len(by_problem) == len(problems)
         report: dict[str, object] = {
             "problems": len(problems),
             "rollouts": options.rollouts,
@@ -90,26 +93,26 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             "kill_every_seconds": options.every,
             "kills": sum(kills.values()),
             "killed": dict(kills),
-            "results": sum(results.values()) if results else 0,
-            "problems_with_exactly_one_result": sum(n == 1 for n in results.values()),
+            "results": len(results),
+            "problems_with_exactly_one_result": sum(n == 1 for n in by_problem.values()),
+            "endings": dict(Counter(each["ended_by"] for each in results)),
             "dead_letters": counts.get("dead", 0),
-            "expansions": await _expansions(batch_id),
+            "expansions": _expansions(results),
+            "goal_met": whole,
         }
-        report["goal_met"] = (
-            report["problems_with_exactly_one_result"] == report["results"] == len(problems)
-        )
         if options.undisturbed:
             again, _, seconds = await searched(file, settings=settings, limit=options.limit)
-            first, second = await _answers(batch_id), await _answers(again)
+            peaceful = await _results(again)
+            first, second = _outcomes(results), _outcomes(peaceful)
             report["undisturbed"] = {
                 "seconds": round(seconds, 1),
-                "expansions": await _expansions(again),
+                "expansions": _expansions(peaceful),
                 "same_answer_and_tokens": sum(second.get(key) == of for key, of in first.items()),
             }
     return report
 
 
-async def _lines(batch_id: str) -> list[dict[str, object]]:
+async def _results(batch_id: str) -> list[dict[str, Any]]:
     while True:
         try:
             return [json.loads(line) for line in (await rstar("results", batch_id)).splitlines()]
@@ -117,27 +120,15 @@ async def _lines(batch_id: str) -> list[dict[str, object]]:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _results(batch_id: str) -> Counter[str]:
-    return Counter(str(line["problem_id"]) for line in await _lines(batch_id))
+def _expansions(results: Sequence[Mapping[str, Any]]) -> int:
+    return sum(int(each["cost"].get("expansions", 0)) for each in results)
 
 
-async def _answers(batch_id: str) -> dict[str, object]:
-    return {str(line["problem_id"]): _outcome(line) for line in await _lines(batch_id)}
-
-
-def _outcome(line: Mapping[str, object]) -> object:
-    result = line["result"]
-    assert isinstance(result, dict)
-    return result.get("answer"), result.get("cost", {}).get("generated_tokens")
-
-
-async def _expansions(batch_id: str) -> int:
-    total = 0
-    for line in await _lines(batch_id):
-        result = line["result"]
-        assert isinstance(result, dict)
-        total += int(result.get("cost", {}).get("expansions", 0))
-    return total
+def _outcomes(results: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    return {
+        each["problem_id"]: (each["answer"], each["cost"].get("generated_tokens"))
+        for each in results
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
