@@ -234,18 +234,14 @@ async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_se
     line = MessageToJson(problem, indent=None) + "\n"
     await store.put("evolution/problems/harder.jsonl", pool + line.encode())
     made.pools[0].problems_key = "evolution/problems/harder.jsonl"
-    # An arm of an ablation: the trees that are there already, measured and never kept.
+    made.rounds[0].ClearField("ppm")
+    # An arm of an ablation, the dull one: it searches nothing and trains nothing.
     await store.put(tree_key("given", "s"), TREES["arithmetic-0"].SerializeToString())
     arm = made.rounds.add(name="one tree", batch_ids=["given"], trial=True)
-    arm.policy.CopyFrom(made.rounds[0].policy)
     arm.evaluations.add(name="greedy", set="held")
     start = evolution_pb2.StartRunRequest(run_id="again", recipe=made)
     channel = {"RSTAR_TRAINER_CHANNEL": "candidates"}
     async with evolution_world(nats, store, trees, channel="candidates") as (world, address):
-        async with trainer(tmp_path, nats, object_store_settings, address) as running:
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await running.runs.StartRun(start)
-            assert refused.value.details().startswith("candidates_apart: ")
         world.cancelled.add("again/r0/search")
         async with trainer(tmp_path, nats, object_store_settings, address, **channel) as running:
             await running.runs.StartRun(start)
@@ -272,14 +268,10 @@ async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_se
         assert (first.problems, first.solved) == (len(trees), len(TREES))
         # Candidates were measured while everybody else was served what they were served before.
         measured = [f"again/r{number}/eval/greedy" for number in range(2)]
-        assert [world.served[name] for name in measured] == [
-            first.policy_version,
-            trial.policy_version,
-        ]
+        assert [world.served[name] for name in measured] == [first.policy_version] * 2
         assert [world.promoted[name] for name in measured] == ["bootstrap", first.policy_version]
         assert world.everybody is not None
         assert (await world.everybody.current("policy")).version == first.policy_version
-        assert first.policy_version != trial.policy_version
         assert (first.promoted, trial.promoted) == (True, False)
         assert (trial.name, trial.batch_id, trial.decision) == ("one tree", "", "a trial")
 
@@ -335,6 +327,14 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
         change(made)
         return made
 
+    def given(made):
+        made.rounds[1].ClearField("problems")
+        made.rounds[1].ClearField("prefer_new")
+        made.rounds[1].batch_ids.append("never-searched")
+
+    def unseen(made):
+        made.candidates_apart = True
+
     def same_set(made):
         made.evaluation_sets[0].problems_key = made.pools[0].problems_key
 
@@ -346,6 +346,11 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
         "rounds[1].gates[0].min_accuracy": recipe(min_accuracy=2.0),
         "rounds[0].pools[0]": bad(lambda r: r.rounds[0].pools.append("elsewhere")),
         "evaluation_sets[0].path": bad(same_set),
+        "candidates_apart": bad(unseen),
+        "rounds[1].batch_ids[0]": bad(given),
+        "rounds[1].ppm_version": bad(
+            lambda r: setattr(r.rounds[1], "ppm_version", "ppm-of-nobody")
+        ),
         "rounds[0].search.mode": bad(
             lambda r: setattr(r.rounds[0].search, "mode", types_pb2.SEARCH_MODE_PPM_AUGMENTED)
         ),
