@@ -48,6 +48,7 @@ def run_tool(name: str, *arguments: str | Path, **options: Any) -> subprocess.Co
     )
 
 
+@functools.cache
 def template(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`helm template` of the chart."""
     return run_tool("helm", "template", "rstar", CHART, "--namespace", "math", *arguments)

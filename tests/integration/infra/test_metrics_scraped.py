@@ -49,7 +49,7 @@ declares them is checked all the same; their labels are a unit test's business."
 
 async def comes_true(condition: Callable[[], Awaitable[bool]]) -> None:
     """Neither Prometheus nor a batch has an event to wait on."""
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
@@ -130,12 +130,17 @@ async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wat
                 )
             )
 
-        policy = await start("policy", ENGINE="bootstrap")
-        ppm = await start("ppm", MODEL=str(ROOT / "models" / "ppm"))
-        sandbox = await start("sandbox", needs_both=False, SANDBOX__SANDBOXES="1")
-        trainer = await start(
-            "trainer", WORK_DIR=str(directory / "work"), SEED_MODELS=str(directory)
-        )
+        async with asyncio.TaskGroup() as group:
+            starting = [
+                group.create_task(each)
+                for each in (
+                    start("policy", ENGINE="bootstrap"),
+                    start("ppm", MODEL=str(ROOT / "models" / "ppm")),
+                    start("sandbox", needs_both=False, SANDBOX__SANDBOXES="1"),
+                    start("trainer", WORK_DIR=str(directory / "work"), SEED_MODELS=str(directory)),
+                )
+            ]
+        policy, ppm, sandbox, trainer = (each.result() for each in starting)
         searcher = await start(
             "searcher",
             POLICY_ADDRESS=policy.address,

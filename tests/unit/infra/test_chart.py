@@ -31,7 +31,7 @@ SETTINGS = {
 Documents = list[dict[str, Any]]
 
 
-@pytest.fixture(params=VALUES)
+@pytest.fixture(scope="module", params=VALUES)
 def resources(request: pytest.FixtureRequest) -> Documents:
     return rendered(request.param)
 
