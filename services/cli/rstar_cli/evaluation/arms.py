@@ -8,12 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rstar.v1 import types_pb2
 from rstar_common.errors import InvalidInput
 
 SAMPLING = (types_pb2.STRATEGY_BEST_OF_N, types_pb2.STRATEGY_MAJORITY, types_pb2.STRATEGY_GREEDY)
 """Strategies whose trajectories are independent."""
+
+OfTheTree = Literal[
+    "trees",
+    "parallel_rollouts",
+    "exploration",
+    "unvisited_rule",
+    "answer_selection",
+    "candidates",
+]
+_OF_THE_TREE: Sequence[OfTheTree] = (
+    "trees",
+    "parallel_rollouts",
+    "exploration",
+    "unvisited_rule",
+    "answer_selection",
+)
+"""Settings that mean nothing to a baseline."""
 
 MAX_TREES = 128
 MAX_TRAJECTORIES = 1024
@@ -98,14 +116,11 @@ def step_beam_arm(arm: Arm, width: int, *, pilot: bool = False) -> Arm:
     return _in_the_place_of(arm, "step-beam", types_pb2.STRATEGY_STEP_BEAM, (), width, pilot=pilot)
 
 
-_OF_THE_TREE = ("trees", "parallel_rollouts", "exploration", "unvisited_rule", "answer_selection")
-
-
 def _in_the_place_of(
     arm: Arm,
     what: str,
     strategy: types_pb2.Strategy.ValueType,
-    cleared: Sequence[str],
+    cleared: Sequence[OfTheTree],
     trajectories: int,
     *,
     pilot: bool,
