@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from rstar.v1 import events_pb2, trainer_pb2, trainer_pb2_grpc
 from rstar_common.artifacts import ObjectStore, tree_key
@@ -17,7 +19,7 @@ from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
 from tests.support.arithmetic_trees import arithmetic_trees
-from tests.support.servers import nats_server, service
+from tests.support.servers import Service, nats_server, service
 
 TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
@@ -25,37 +27,53 @@ TINY = trainer_pb2.ModelShape(
 BATCH = "trainer-tests"
 
 
-@pytest.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[NatsSettings]:
-    """A nats-server of this test's own: pointers and jobs are global to one."""
-    async with nats_server(tmp_path / "nats") as settings:
-        yield settings
-
-
-@pytest.fixture
-async def store(object_store_settings: ObjectStoreSettings) -> ObjectStore:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(object_store_settings: ObjectStoreSettings) -> ObjectStoreSettings:
     """The store, with the trees of one batch."""
     store = ObjectStore(object_store_settings)
     await store.ready()
     for tree in arithmetic_trees(60):
         await store.put(tree_key(BATCH, tree.search_id), tree.SerializeToString())
-    return store
+    return object_store_settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """A trainer with a nats-server of its own: pointers and jobs are global to one."""
+
+    nats: NatsSettings
+    service: Service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(
+    tmp_path_factory: pytest.TempPathFactory, store: ObjectStoreSettings
+) -> AsyncIterator[Trainer]:
+    """One for the tests that leave it alive."""
+    directory = tmp_path_factory.mktemp("trainer")
+    async with nats_server(directory / "nats") as nats, trainer(directory, nats, store) as running:
+        yield Trainer(nats=nats, service=running)
 
 
 @asynccontextmanager
 async def trainer(
     directory: Path, nats: NatsSettings, store: ObjectStoreSettings
-) -> AsyncIterator[tuple[trainer_pb2_grpc.TrainerServiceAsyncStub, object]]:
+) -> AsyncIterator[Service]:
     environment = {
         "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
         "RSTAR_TRAINER_THREADS": "1",
         "RSTAR_TRAINER_SEED_MODELS": str(directory),
     }
-    async with (
-        service("trainer", directory, environment, nats=nats, store=store) as running,
-        channel(running.address) as wire,
-    ):
-        yield trainer_pb2_grpc.TrainerServiceStub(wire), running
+    async with service("trainer", directory, environment, nats=nats, store=store) as running:
+        yield running
+
+
+@asynccontextmanager
+async def asking(
+    running: Service,
+) -> AsyncIterator[trainer_pb2_grpc.TrainerServiceAsyncStub]:
+    async with channel(running.address) as wire:
+        yield trainer_pb2_grpc.TrainerServiceStub(wire)
 
 
 def policy_job(job_id: str, *, steps: int = 3, promote: bool = True, **fields: object):
@@ -78,10 +96,8 @@ async def ended(stub, job_id: str) -> trainer_pb2.Job:
     return job
 
 
-async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(
-    tmp_path, nats, store, object_store_settings
-):
-    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(shared: Trainer):
+    async with asking(shared.service) as stub:
         await stub.SubmitJob(policy_job("first"))
         policy = await ended(stub, "first")
         assert policy.state == trainer_pb2.JOB_STATE_SUCCEEDED, policy
@@ -106,7 +122,7 @@ async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(
             ("policy", policy.checkpoint_version, True),
         ]
         assert list(newest[0].parents) == [policy.checkpoint_version]
-    async with connected(nats, name="test") as client:
+    async with connected(shared.nats, name="test") as client:
         jetstream = client.jetstream()
         pointers = Pointers(await key_value(jetstream, POINTERS))
         assert (await pointers.current("ppm")).version == ppm.checkpoint_version
@@ -116,11 +132,11 @@ async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(
 
 
 async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refused(
-    tmp_path, nats, store, object_store_settings
+    shared: Trainer,
 ):
-    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
-        first = await stub.SubmitJob(policy_job("twice"))
-        again = await stub.SubmitJob(policy_job("twice"))
+    async with asking(shared.service) as stub:
+        first = await stub.SubmitJob(policy_job("twice", steps=10**6))
+        again = await stub.SubmitJob(policy_job("twice", steps=10**6))
         assert again.job.created_at == first.job.created_at
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SubmitJob(policy_job("twice", steps=4))
@@ -130,24 +146,24 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
         assert (await ended(stub, "twice")).state == trainer_pb2.JOB_STATE_CANCELLED
 
 
-async def test_a_killed_trainer_goes_on_with_its_job(tmp_path, nats, store, object_store_settings):
-    async with trainer(tmp_path, nats, object_store_settings) as (stub, running):
-        await stub.SubmitJob(policy_job("long", steps=400))
-        async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
-            if reply.job.stage == "training":
-                break
-        running.process.kill()
-        await running.process.wait()
-    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
-        job = await ended(stub, "long")
+@pytest.mark.timeout(400)
+async def test_a_killed_trainer_goes_on_with_its_job(tmp_path, store: ObjectStoreSettings):
+    async with nats_server(tmp_path / "nats") as nats:
+        async with trainer(tmp_path, nats, store) as running, asking(running) as stub:
+            await stub.SubmitJob(policy_job("long", steps=400))
+            async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
+                if reply.job.stage == "training":
+                    break
+            running.process.kill()
+            await running.process.wait()
+        async with trainer(tmp_path, nats, store) as running, asking(running) as stub:
+            job = await ended(stub, "long")
         assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
         assert job.metrics["steps"] == 400
 
 
-async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(
-    tmp_path, nats, store, object_store_settings
-):
-    async with trainer(tmp_path, nats, object_store_settings) as (stub, _):
+async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(shared: Trainer):
+    async with asking(shared.service) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.SubmitJob(policy_job("bad", prompt_format="no-such"))
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
