@@ -23,6 +23,8 @@ from tests.support.eventually import eventually
 from tests.support.models import write_ppm
 from tests.support.servers import Service, nats_server, service
 
+pytestmark = pytest.mark.timeout(300)  # a service loads torch
+
 CODE = types_pb2.STEP_KIND_CODE
 FINAL = types_pb2.STEP_KIND_FINAL_CODE
 

@@ -21,6 +21,8 @@ from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_valu
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.servers import Service, nats_server, service
 
+pytestmark = pytest.mark.timeout(400)  # jobs load torch, each in a process of its own
+
 TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
 )
@@ -146,7 +148,6 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
         assert (await ended(stub, "twice")).state == trainer_pb2.JOB_STATE_CANCELLED
 
 
-@pytest.mark.timeout(400)
 async def test_a_killed_trainer_goes_on_with_its_job(tmp_path, store: ObjectStoreSettings):
     async with nats_server(tmp_path / "nats") as nats:
         async with trainer(tmp_path, nats, store) as running, asking(running) as stub:
