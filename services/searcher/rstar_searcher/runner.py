@@ -127,8 +127,8 @@ class Runner:
         except BaseException as error:
             self._interactive -= not request.batch_id
             del self._live[request.search_id]
-            known = isinstance(error, RstarError)  # others may have joined it meanwhile
-            search.fail(error if known else Unavailable("the search could not begin"))
+            known = error if isinstance(error, RstarError) else None
+            search.fail(known or Unavailable("the search could not begin"))  # to who joined it
             raise
         self._remote.add(search)
         self._group.create_task(
@@ -204,17 +204,16 @@ class Runner:
             # One search's failure, a bug of ours included, must not end its neighbours.
             error = _leaf(failures)
             ENDED.labels(origin, "FAILED", type(error).__name__).inc()
-            await self._failed(request, lease, error)
+            await self._failed(lease, error)
             search.fail(error)
 
-    async def _failed(self, request: SearchRequest, lease: Lease, error: Exception) -> None:
-        extra = {"search_id": request.search_id}
+    async def _failed(self, lease: Lease, error: Exception) -> None:
         if isinstance(error, Conflict):
             # Another searcher has it: record and journal are no longer ours to write.
-            logger.warning("search left to another: %s", error, extra=extra)
+            logger.warning("search left to another: %s", error)
             return
         trace = None if isinstance(error, RstarError) else error
-        logger.warning("search failed: %s", error, extra=extra, exc_info=trace)
+        logger.warning("search failed: %s", error, exc_info=trace)
         lease.record.state.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.ended_by = tree_pb2.ENDED_BY_FAILURE
