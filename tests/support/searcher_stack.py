@@ -148,6 +148,7 @@ async def searcher_stack(
                 ack_wait_seconds=ack_wait_seconds,
                 fetch_seconds=0.2,  # a stack ends when its consumers have waited for nothing
                 max_attempts=max_attempts,
+                max_outages=max_attempts,
             )
             return Consumer(jetstream, attempts, route, handler, bury, concurrency=2)
 

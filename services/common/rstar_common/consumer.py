@@ -8,6 +8,7 @@ What the handler does decides what happens to the message:
     Overloaded             hold the message, wait as told, call again
     InvalidInput           dead letter: it will never succeed
     NotYet                 give it back, ask again later; not an attempt
+    Unavailable            give it back with backoff; dead letter after `max_outages` of them
     any other exception    give it back with backoff; dead letter on attempt `max_attempts`
     cancellation           give it back at once, so another replica need not wait
 
@@ -32,13 +33,17 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError, KeyNotFoundError
 from nats.js.kv import KeyValue
 
-from rstar_common.errors import Conflict, InvalidInput, Overloaded, RstarError
+from rstar_common.errors import Conflict, InvalidInput, Overloaded, RstarError, Unavailable
 from rstar_common.tracing import Span, continued, waited
 
 logger = logging.getLogger(__name__)
 
 FETCH_SECONDS = 1.0
 """Longest a worker waits on an empty stream before it looks at `stop` again."""
+
+
+LONGEST_PAUSE_SECONDS = 30.0
+"""Between two attempts."""
 
 
 class NotYet(RstarError):
@@ -62,6 +67,10 @@ class Route:
     ack_wait_seconds: float = 30.0
     fetch_seconds: float = FETCH_SECONDS
     max_attempts: int = 5
+    max_outages: int = 12
+    """Failures because something was away: no fault of the message. With the pauses between them
+    some minutes of an outage pass; a message that makes a service fail each time must end too."""
+
     max_deliveries: int = 40
 
 
@@ -157,15 +166,18 @@ class Consumer:
             await self._give_up(msg, error, await self._count(key))
         except Exception as error:
             span.fail(type(error).__name__)
-            attempt = await self._count(key, add=1)
+            if isinstance(error, Unavailable):
+                attempt, most = await self._count(f"{key}.outages", add=1), route.max_outages
+            else:
+                attempt, most = await self._count(key, add=1), route.max_attempts
             if isinstance(error, RstarError):
                 logger.warning("attempt %d at %s: %s", attempt, msg.subject, error)
             else:
                 logger.exception("attempt %d at %s", attempt, msg.subject)
-            if attempt >= route.max_attempts:
+            if attempt >= most:
                 await self._give_up(msg, error, attempt)
             else:
-                await _quietly(msg.nak(delay=2.0 ** (attempt - 1)))
+                await _quietly(msg.nak(delay=min(LONGEST_PAUSE_SECONDS, 2.0 ** (attempt - 1))))
         else:
             await _quietly(msg.ack_sync())
 
