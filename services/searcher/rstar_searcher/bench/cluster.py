@@ -25,7 +25,7 @@ from statistics import median
 
 import nats.errors
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from rstar.v1 import searcher_pb2
 from rstar_common import streams
@@ -140,7 +140,10 @@ async def measure_cluster(
             await _ended(jetstream, problems)
         took = time.perf_counter() - started
         stored = await _stored(jetstream)
-        dead = (await jetstream.stream_info(streams.DEAD)).state.messages
+        dead = [
+            searcher_pb2.DeadLetter.FromString(data).failure.message
+            for _, data in await _messages(jetstream, streams.DEAD)
+        ]
         results = [result for _, result in stored]
         store = ObjectStore(_store_settings(settings))
         trees = await same_trees(store, results, submission.settings, BASE)
@@ -237,13 +240,21 @@ async def _ended(jetstream: JetStreamContext, problems: int) -> None:
 
 async def _stored(jetstream: JetStreamContext) -> list[tuple[float, searcher_pb2.BatchResult]]:
     """Every result and when it was stored."""
-    info = await jetstream.stream_info(streams.RESULTS)
+    return [
+        (at, searcher_pb2.BatchResult.FromString(data))
+        for at, data in await _messages(jetstream, streams.RESULTS)
+    ]
+
+
+async def _messages(jetstream: JetStreamContext, stream: str) -> list[tuple[float, bytes]]:
+    """What a stream holds, in order, and when it was stored."""
+    info = await jetstream.stream_info(stream)
     found = []
     for sequence in range(info.state.first_seq, info.state.last_seq + 1):
-        message = await jetstream.get_msg(streams.RESULTS, sequence)
-        assert message.time is not None
-        result = searcher_pb2.BatchResult.FromString(message.data or b"")
-        found.append((message.time.timestamp(), result))
+        with suppress(NotFoundError):  # replaced by a later message of its subject
+            message = await jetstream.get_msg(stream, sequence)
+            assert message.time is not None
+            found.append((message.time.timestamp(), message.data or b""))
     return found
 
 
