@@ -3,22 +3,27 @@
     python infra/recipes/kills.py infra/recipes/kills.toml --work /tmp/kills
 
 The second run's trainer and searchers are killed in every phase of every round. Both runs must
-give the same checkpoints, the same figures and the same number of results, and each batch one
-result a problem. Prints one JSON line; the exit status is 1 if they differ.
+give the same trees, node for node, the same checkpoints and the same figures, and each problem one
+tree a batch. Prints one JSON line; the exit status is 1 if they differ.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
+from rstar.v1 import tree_pb2
+
+ARCHIVE = "run.tar"
 POLL_SECONDS = 0.5
 RSTAR = str(Path(sys.executable).with_name("rstar"))
 COMPARED = (
@@ -58,8 +63,26 @@ def kill(home: Path) -> list[str]:
     return victims
 
 
+def trees_of(archive: Path) -> dict[str, list[str]]:
+    """Digests of every tree of a run, clocks left out, by batch and problem."""
+    found: dict[str, list[str]] = {}
+    with tarfile.open(archive) as entries:
+        for entry in entries:
+            content = entries.extractfile(entry) if entry.name.startswith("trees/") else None
+            if content is None or not entry.name.endswith(".pb"):
+                continue
+            tree = tree_pb2.Tree.FromString(content.read())
+            nodes = [
+                (node.parent, node.candidate.step.text, node.visits, node.value_sum, node.verdict)
+                for node in tree.nodes
+            ]
+            name = f"{entry.name.split('/')[1]} {tree.problem.problem_id}"
+            found.setdefault(name, []).append(hashlib.sha256(repr(nodes).encode()).hexdigest())
+    return found
+
+
 def carried_out(recipe: Path, home: Path, *, kills: bool) -> tuple[dict[str, Any], list[str]]:
-    """The run's record, and the phases in which something was killed."""
+    """The run, whose archive is left in `home`, and the phases in which something was killed."""
     struck: list[str] = []
     try:
         rstar(home, "evolve", str(recipe), "--sequential", "--up", "--detach")
@@ -70,6 +93,7 @@ def carried_out(recipe: Path, home: Path, *, kills: bool) -> tuple[dict[str, Any
             except subprocess.CalledProcessError:  # the trainer is coming back
                 continue
             if run["state"] != "RUN_STATE_RUNNING":
+                rstar(home, "evolve", "export", recipe.stem, "-o", str(home / ARCHIVE))
                 return run, struck
             phase = phase_of(run)
             if kills and phase and phase not in struck:
@@ -100,16 +124,21 @@ def main() -> int:
     quiet, _ = carried_out(options.recipe, options.work / "quiet", kills=False)
     killed, struck = carried_out(options.recipe, options.work / "killed", kills=True)
     first, second = compared(quiet), compared(killed)
+    trees = [trees_of(options.work / name / ARCHIVE) for name in ("quiet", "killed")]
+    equal = first == second and trees[0] == trees[1]
+    once = all(len(each) == 1 for found in trees for each in found.values())
     line = {
         "benchmark": "evolution under kills",
         "states": [quiet["state"], killed["state"]],
         "killed_in": struck,
-        "equal": first == second,
+        "equal": equal,
+        "trees": len(trees[0]),
+        "one_tree_a_problem": once,
         "rounds": first if first == second else [first, second],
         "seconds": round(time.monotonic() - began, 1),
     }
     sys.stdout.write(json.dumps(line) + "\n")
-    return 0 if first == second else 1
+    return 0 if equal and once else 1
 
 
 if __name__ == "__main__":
