@@ -94,6 +94,9 @@ def test_figures_of_an_arm_are_counted_by_hand():
     # 1 of 4 samples of a was right, and a fourth one came to nothing; all 4 of b.
     assert summary["pass_at"]["1"]["value"] == pytest.approx((0.25 + 1 + 0 + 0) / 4)
     assert summary["pass_at"]["4"]["value"] == pytest.approx(0.5)
+    # Of a's two answers the right one is liked better; c's undecided one is no pair's.
+    assert summary["ppm_pairs"] == {"pairs": 1, "right_preferred": 1}
+    assert summary["ended_by"] == {"": 1, "ROLLOUTS": 3}
     assert summary["generated_tokens"] == 300
     assert summary["cost_a_problem"]["generated_tokens"] == 75
     assert summary["wall_seconds"] == 5.0

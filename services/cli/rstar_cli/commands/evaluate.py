@@ -86,9 +86,11 @@ def evaluate(
     if json:
         emit_json(summary)
         return
-    from rstar_cli.views.evaluation import evaluation_table
+    from rstar_cli.views.evaluation import equal_tokens_table, evaluation_table
 
     console().print(evaluation_table(summary))
+    for table in summary["equal_tokens"]:
+        console().print(equal_tokens_table(table))
     console().print(f"report: {out / asked.name / 'report.md'}")
 
 

@@ -25,7 +25,7 @@ from rstar_cli.problems import FileProblem, spread
 
 Searched = tuple[Arm, list[Record]]
 
-PILOT_PROBLEMS = 24
+PILOT_PROBLEMS = 40
 PILOT_SIZE = 8
 
 PILOTS = {sampling_arm: 1, step_beam_arm: 2}

@@ -93,6 +93,18 @@ def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
                 f"`{arm['arm']}`: size {arm['trajectories']}, "
                 f"{100 * arm['token_ratio']:.1f} % of the tokens of `{arm['baseline_of']}`."
             )
+        if pairs := arm["ppm_pairs"]["pairs"]:
+            preferred = arm["ppm_pairs"]["right_preferred"]
+            lines.append(
+                f"`{arm['arm']}`: of {pairs} pairs of a right and a wrong answer to one problem "
+                f"the PPM prefers the right one in {preferred} ({100 * preferred / pairs:.0f} %; "
+                "50 is chance)."
+            )
+        if exhausted := arm["ended_by"].get("EXHAUSTED", 0):
+            lines.append(
+                f"`{arm['arm']}`: {exhausted} of {arm['problems']} searches ended because "
+                "nothing was left to expand, before their rollouts were used."
+            )
         if arm["undecided"] or arm["dead"]:
             lines.append(
                 f"`{arm['arm']}`: {arm['undecided']} answers undecided, "

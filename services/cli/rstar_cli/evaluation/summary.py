@@ -6,6 +6,7 @@ right. A problem without a result is unsolved, and stays in every denominator.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
             str(k): mean([_pass(record, arm, k, verdicts) for record in records]).to_json()
             for k in sorted({1, arm.trajectories})
         },
+        "ppm_pairs": _ppm_pairs(records, verdicts),
+        "ended_by": dict(sorted(Counter(record.ended_by for record in records).items())),
         "finished_tries": sum(record.finished_tries for record in records),
         "generated_tokens": int(cost["generated_tokens"]),
         "wall_seconds": round(max(seconds, default=0.0) - min(began, default=0.0), 2),
@@ -75,6 +78,22 @@ def _pass(record: Record, arm: Arm, k: int, verdicts: Verdicts) -> float:
     right = sum(one.count for one in record.tries if is_right(record, one.answer, verdicts))
     # A sample whose code failed was a try as well.
     return pass_at_k(max(arm.samples, record.finished_tries), right, k)
+
+
+def _ppm_pairs(records: Sequence[Record], verdicts: Verdicts) -> dict[str, int]:
+    """How often the PPM prefers a right answer to a wrong one of the same problem.
+
+    By the best trajectory of each answer, which is what best-of-n and the searcher choose by.
+    """
+    pairs = preferred = 0
+    for record in records:
+        scores: dict[bool, list[float]] = {True: [], False: []}
+        for one in record.tries:
+            if one.score is not None and _verdict(record, one.answer, verdicts) != UNDECIDED:
+                scores[is_right(record, one.answer, verdicts)].append(one.score)
+        pairs += len(scores[True]) * len(scores[False])
+        preferred += sum(right > wrong for right in scores[True] for wrong in scores[False])
+    return {"pairs": pairs, "right_preferred": preferred}
 
 
 def _by(records: Sequence[Record], label: str, verdicts: Verdicts) -> dict[str, Any]:

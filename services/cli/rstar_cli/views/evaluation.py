@@ -31,3 +31,23 @@ def evaluation_table(summary: Mapping[str, Any]) -> Table:
                 f"{cost.get('wall_seconds', 0):.1f}",
             )
     return table
+
+
+def equal_tokens_table(compared: Mapping[str, Any]) -> Table:
+    """Every strategy beside one tree search, at the tokens that it generated."""
+    table = Table(title=f"at equal tokens: {compared['of']}", header_style="bold", box=None)
+    table.add_column("strategy")
+    for name in ("size", "accuracy", "95 %", "against the tree", "95 %", "tokens"):
+        table.add_column(name, justify="right")
+    for row in compared["rows"]:
+        accuracy, gap = row["accuracy"], row["against_tree"]
+        table.add_row(
+            Text(row["strategy"]),
+            str(row["size"]),
+            f"{100 * accuracy['value']:.1f}",
+            f"{100 * accuracy['low']:.1f} to {100 * accuracy['high']:.1f}",
+            f"{100 * gap['value']:+.1f}",
+            f"{100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}",
+            f"{row['tokens_a_problem']:,.0f}",
+        )
+    return table
