@@ -74,6 +74,7 @@ class ScriptedGenerator:
         self.gate.set()
         self.entered = asyncio.Event()
         self.down = asyncio.Event()
+        self.hangs = False
         self.calls: list[tuple[list[int], Sampling]] = []
         self.updates: list[str] = []
         self.running = 0
@@ -116,7 +117,7 @@ class ScriptedGenerator:
         self.version = version
 
     async def check_health(self, timeout_seconds: float) -> None:
-        if self.down.is_set():
+        if self.down.is_set() or self.hangs:
             raise Unavailable("the generator is down")
 
 

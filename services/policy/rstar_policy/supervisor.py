@@ -59,8 +59,10 @@ class Supervisor:
         readiness: Readiness,
         swap_drain_seconds: float,
         restart_seconds: Sequence[float] = RESTART_SECONDS,
+        health_seconds: float = HEALTH_SECONDS,
     ) -> None:
         """A swap waits `swap_drain_seconds` for running samples."""
+        self._health_seconds = health_seconds
         self._launcher = launcher
         self._readiness = readiness
         self._swap_drain_seconds = swap_drain_seconds
@@ -178,7 +180,7 @@ class Supervisor:
         missed = 0
         while missed < MAX_MISSED_CHECKS:
             # A poll: an engine that hangs tells nobody.
-            await asyncio.sleep(HEALTH_SECONDS)
+            await asyncio.sleep(self._health_seconds)
             if self._gate.closed:
                 continue
             try:

@@ -43,6 +43,7 @@ class World:
             readiness=self.readiness,
             swap_drain_seconds=drain_seconds,
             restart_seconds=[0.01],
+            health_seconds=0.01,
         )
         self.engine = SglangEngine(self.supervisor)
 
@@ -149,6 +150,18 @@ async def test_a_dead_server_fails_its_calls_and_is_started_again():
             await call
         await eventually(lambda: one.generator is not dead and one.readiness.ready)
         assert (await one.engine.propose(query())).candidates[0].complete
+
+
+async def test_a_server_that_hangs_without_dying_is_replaced():
+    async with world() as one:
+        stuck = one.generator
+        stuck.gate.clear()
+        call = asyncio.ensure_future(one.engine.propose(query()))
+        await stuck.entered.wait()
+        stuck.hangs = True
+        await eventually(lambda: one.generator is not stuck and one.readiness.ready)
+        assert (await one.engine.propose(query())).candidates[0].complete
+        call.cancel()
 
 
 async def test_a_checkpoint_that_never_starts_gives_way_to_the_last_good_one():
