@@ -91,7 +91,9 @@ _BY_STATUS: dict[grpc.StatusCode, type[RstarError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-    grpc.StatusCode.CANCELLED: Cancelled,
+    # Without our detail: a server that was leaving dropped it unread. Who cancels a call of his
+    # own gets CancelledError.
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.ALREADY_EXISTS: Conflict,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
     grpc.StatusCode.PERMISSION_DENIED: Forbidden,

@@ -128,6 +128,10 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> RstarError:
                 failure = types_pb2.Failure()
                 if detail.Unpack(failure):
                     return error_from(failure)
+    if error.code() is grpc.StatusCode.CANCELLED:
+        # Who cancels a call of his own gets CancelledError. This one was dropped unread, by a
+        # server that was leaving.
+        return Unavailable("the server left before it read the call")
     for cls, (code, _) in STATUS_BY_ERROR.items():
         if code is error.code():
             return cls(error.details() or code.name)
