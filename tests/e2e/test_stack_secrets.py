@@ -9,7 +9,7 @@ from rstar_cli.local.process import program
 from rstar_cli.local.procfs import marked
 from rstar_cli.local.state import load
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 
 def test_no_secret_is_in_an_argument_a_log_a_metric_or_another_service_s_environment(rstar):

@@ -107,7 +107,7 @@ async def searcher_stack(
     consume: bool = True,
     ack_wait_seconds: float = 2.0,
     max_attempts: int = 2,
-    lease_seconds: float = 2.0,
+    lease_seconds: float = 6.0,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncGenerator[Stack]:
     """Serve until the block ends."""

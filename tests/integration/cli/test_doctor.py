@@ -14,13 +14,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import pytest
-
 from rstar_cli.doctor import engine, versions
 from rstar_cli.doctor.finding import CHECKS
 from rstar_cli.local.state import StackOptions, create, load
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def test_a_machine_without_faults_has_none(tmp_path):

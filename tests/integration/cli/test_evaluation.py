@@ -22,8 +22,6 @@ from tests.support.eventually import eventually
 from tests.support.searcher_stack import Stack, new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
 
-pytestmark = pytest.mark.timeout(90)
-
 REFERENCE = "the-reference-of-problem"
 
 

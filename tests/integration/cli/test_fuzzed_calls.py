@@ -20,8 +20,6 @@ from rstar_cli.fuzz.system import peer
 from rstar_common.config import GrpcServerSettings, PeerSettings
 from rstar_common.rpc import channel, grpc_server
 
-pytestmark = pytest.mark.timeout(120)
-
 INPUTS = 2_000
 
 

@@ -7,14 +7,10 @@ import json
 import os
 import sys
 
-import pytest
-
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc
 from rstar_cli.authority import Authority
 from rstar_common.config import GrpcServerSettings
 from rstar_common.rpc import grpc_server
-
-pytestmark = pytest.mark.timeout(60)
 
 
 class Searcher(searcher_pb2_grpc.SearcherServiceServicer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from rstar.v1 import tree_pb2
 from rstar_common.errors import NotFound
 from rstar_searcher.journal_wire import History
@@ -11,8 +9,6 @@ from rstar_searcher.model import Candidate, Expanded, StepKind
 from rstar_searcher.strategies import Told
 from tests.support.searcher_stack import new_id, searcher_stack, submission
 from tests.support.toy_world import ToyWorld
-
-pytestmark = pytest.mark.timeout(90)
 
 
 async def test_a_search_whose_ppm_version_is_gone_begins_anew(nats_settings, object_store_settings):
