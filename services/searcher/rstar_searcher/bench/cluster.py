@@ -250,7 +250,7 @@ async def _messages(jetstream: JetStreamContext, stream: str) -> list[tuple[floa
     """What a stream holds, in order, and when it was stored."""
     info = await jetstream.stream_info(stream)
     found = []
-    for sequence in range(info.state.first_seq, info.state.last_seq + 1):
+    for sequence in range(max(1, info.state.first_seq), info.state.last_seq + 1):
         with suppress(NotFoundError):  # replaced by a later message of its subject
             message = await jetstream.get_msg(stream, sequence)
             assert message.time is not None
