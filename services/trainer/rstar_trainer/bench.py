@@ -99,9 +99,9 @@ def plainly(
 
 def first_batches(sizes: Sequence[int], training: Training) -> list[list[int]]:
     """The batches our loop will take."""
-    tokens, seed = training.batch_tokens, training.seed
+    at_most = training.batch_tokens
     source = endless(
-        lambda number: epoch_batches(sizes, batch_tokens=tokens, seed=seed, epoch=number), start=0
+        lambda number: epoch_batches(sizes, batch_tokens=at_most, seed=0, epoch=number), start=0
     )
     return [next(source) for _ in range(training.max_steps)]
 
@@ -186,9 +186,9 @@ def quiet() -> dict[str, Any]:
 def measured(
     task: Task, new_model: Callable[[], PreTrainedModel], repeats: int
 ) -> dict[str, float]:
-    """Rates of both loops, in turns; medians."""
+    """Rates of both loops, in turns; medians. The first turn warms up and does not count."""
     rates: dict[str, list[float]] = {}
-    for turn in range(repeats):
+    for turn in range(repeats + 1):
         arms = [("ours", task.ours), ("plain", task.plain)]
         for name, train in arms if turn % 2 == 0 else arms[::-1]:
             model = new_model()
@@ -198,23 +198,24 @@ def measured(
             rates.setdefault(f"{name}_a_cpu_second", []).append(
                 task.units / (time.process_time() - cpu)
             )
-    found = {name: round(median(each), 1) for name, each in rates.items()}
-    pairs = zip(rates["ours_a_cpu_second"], rates["plain_a_cpu_second"], strict=True)
+    counted = {name: each[1:] for name, each in rates.items()}
+    found = {name: round(median(each), 1) for name, each in counted.items()}
+    pairs = zip(counted["ours_a_cpu_second"], counted["plain_a_cpu_second"], strict=True)
     return found | {"ratio": round(median(ours / plain for ours, plain in pairs), 3)}
 
 
 def processor() -> str:
     """The processor's name."""
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return found[1] if found else platform.machine()
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return (names or [platform.machine()])[0]
 
 
-def main() -> int:
+def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
     parser.add_argument("--steps", type=int, default=8, help="training steps of a turn")
     parser.add_argument("--repeats", type=int, default=4, help="turns of each loop")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     corpus = [text for n in range(QUESTIONS) for text in (question(n)[0], *question(n)[1])]
@@ -243,8 +244,7 @@ def main() -> int:
         ),
     }
     sys.stdout.write(json.dumps(line) + "\n")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
