@@ -4,7 +4,7 @@ killed, stopped    SIGKILL, SIGTERM; started again as a platform would
 paused             SIGSTOP for longer than a lease, then SIGCONT
 cut, silent, …     forgotten, slow: on every way to and from the unit; see `proxy`
 full disk          no room for a while (NATS, the store)
-ahead, behind      a searcher whose clock is an hour wrong is killed
+ahead, behind      a searcher whose clock is ten minutes wrong is killed
 swapped            the PPM takes another version; `swapped and killed`: only that is left
 poison             bad problems among the good, and a message that is no batch
 """
@@ -27,7 +27,9 @@ RESTART_SECONDS = 0.25
 """Between a program's end and its next start: the supervisor's first pause."""
 
 SLOW_SECONDS = 0.2
-WRONG_SECONDS = 3600
+WRONG_SECONDS = 600
+"""S3 refuses whom it finds wrong by a quarter of an hour: such a searcher does not even start."""
+
 
 Inject = Callable[[System, Random], Awaitable[float]]
 

@@ -37,20 +37,22 @@ class Proxy:
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[Proxy]:
         """Listen on a free port for the length of the block."""
-        async with asyncio.TaskGroup() as group:
+        carrying: set[asyncio.Task[None]] = set()
 
-            def accept(reader: StreamReader, writer: StreamWriter) -> None:
-                group.create_task(self._carry(reader, writer))
+        def accept(reader: StreamReader, writer: StreamWriter) -> None:
+            task = asyncio.create_task(self._carry(reader, writer))
+            carrying.add(task)
+            task.add_done_callback(carrying.discard)
 
-            server = await asyncio.start_server(accept, HOST, 0)
-            self.port = server.sockets[0].getsockname()[1]
-            try:
-                yield self
-            finally:
-                server.close()
-                self.heal()
-                self._refusing = True
-                self._reset()
+        server = await asyncio.start_server(accept, HOST, 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            self.heal()
+            self.cut()
+            await asyncio.gather(*carrying, return_exceptions=True)
 
     def cut(self) -> None:
         """Reset every connection and refuse new ones."""
