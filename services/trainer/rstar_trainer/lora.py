@@ -42,7 +42,9 @@ class LoraLinear(nn.Module):
 def adapt(model: PreTrainedModel, training: Training) -> None:
     """Freeze `model` and put adapters beside every linear map of its layers.
 
-    What is new since the base stays trainable: the scalar head of a PPM.
+    What lies outside of the body stays trainable: a head that is not tied to the embeddings. Where
+    it is tied, the markers that a stock model was just given keep their first values: such a model
+    wants one training of all weights before it is adapted.
     """
     if not training.lora_rank:
         return
