@@ -186,14 +186,18 @@ def _full(target: str) -> Inject:
 def _skewed(seconds: int) -> Inject:
     async def inject(system: System, rng: Random) -> float:
         assert system.wrong_clock is not None
-        unit = system.units[rng.choice(SEARCHERS)]
-        right = unit.command
-        await unit.kill()
-        await unit.begin(with_wrong_clock(right, system.wrong_clock, seconds))
-        await asyncio.sleep(system.held_seconds / 2)  # it takes problems
-        await unit.kill()
+        wrong, other = (system.units[name] for name in rng.sample(SEARCHERS, 2))
+        right = wrong.command
+        other.freeze()  # so that all that is left falls to the one with the wrong clock
+        try:
+            await wrong.kill()
+            await wrong.begin(with_wrong_clock(right, system.wrong_clock, seconds))
+            await asyncio.sleep(system.held_seconds)
+            await wrong.kill()
+        finally:
+            other.thaw()
         over = time.time()
-        await unit.begin(right)
+        await wrong.begin(right)
         return over
 
     return inject
