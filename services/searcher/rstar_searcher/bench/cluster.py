@@ -12,8 +12,6 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
-import signal
 import sys
 import tempfile
 import time
@@ -32,16 +30,16 @@ from rstar_common import streams
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import connected
 from rstar_common.config import NatsSettings, ObjectStoreSettings
-from rstar_common.processes import HOST, free_ports, installed_program, process, service
+from rstar_common.processes import service
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.grpc_part import searcher_settings
 from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.nats_cluster import NODES, Cluster
 from rstar_searcher.bench.parameters import BASE
 from rstar_searcher.bench.processes import infrastructure, simulated_servers
 from rstar_searcher.bench.scale import submission_of, submit
 from rstar_searcher.bench.undisturbed import same_trees
 
-NODES = ("n1", "n2", "n3")
 COPIES = 3
 LED = (streams.WORK, streams.RESULTS, streams.JOURNAL)
 """Whose leaders are killed, in turn."""
@@ -52,48 +50,6 @@ LEASE = {"LEASE_SECONDS": "2", "NATS__ACK_WAIT_SECONDS": "3"}
 DOWN_SECONDS = 2.0
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.2
-
-
-class Cluster:
-    """Servers that can be killed and begun again."""
-
-    def __init__(self, directory: Path, over: AsyncExitStack) -> None:
-        """`over` ends those that live when it ends."""
-        self._directory = directory
-        self._over = over
-        ports = free_ports(2 * len(NODES))
-        self._clients = dict(zip(NODES, ports[: len(NODES)], strict=True))
-        self._routes = dict(zip(NODES, ports[len(NODES) :], strict=True))
-        self._living: dict[str, tuple[int, AsyncExitStack]] = {}
-
-    @property
-    def urls(self) -> list[str]:
-        """Of all servers."""
-        return [f"nats://{HOST}:{port}" for port in self._clients.values()]
-
-    async def begin(self, name: str) -> None:
-        """Start one."""
-        life = await self._over.enter_async_context(AsyncExitStack())
-        routes = ",".join(f"nats://{HOST}:{port}" for port in self._routes.values())
-        child = await life.enter_async_context(
-            process(
-                [
-                    *(installed_program("nats-server"), "-a", HOST, "-n", name),
-                    *("-p", str(self._clients[name]), "-js"),
-                    *("-sd", str(self._directory / name), "--cluster_name", "rstar"),
-                    *("--cluster", f"nats://{HOST}:{self._routes[name]}", "--routes", routes),
-                ],
-                log=self._directory / f"{name}.log",
-                environment={},
-            )
-        )
-        self._living[name] = (child.pid, life)
-
-    async def kill(self, name: str) -> None:
-        """SIGKILL to one."""
-        pid, life = self._living.pop(name)
-        os.kill(pid, signal.SIGKILL)
-        await life.aclose()
 
 
 @dataclass(slots=True)
