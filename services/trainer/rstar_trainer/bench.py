@@ -206,8 +206,8 @@ def measured(
 
 def processor() -> str:
     """The processor's name."""
-    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    return (names or [platform.machine()])[0]
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return found[1] if found else platform.machine()
 
 
 def main() -> None:
