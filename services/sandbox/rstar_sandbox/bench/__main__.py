@@ -118,12 +118,9 @@ def _ratios(figures: dict[str, Any]) -> dict[str, float]:
         ratios[f"{name}_forked_throughput_to_process"] = round(
             rates["gvisor_forked"] / rates["process"], 2
         )
-    alone = figures["fork_alone"]
-    for child in ("empty", "step"):
-        cost = f"{child}_ms"
-        ratios[f"fork_alone_{child}_to_bare"] = round(
-            alone["gvisor"][cost] / alone["bare"][cost], 2
-        )
+    inside, outside = (figures["fork_alone"][name] for name in ("gvisor", "bare"))
+    for child in inside:
+        ratios[f"fork_alone_{child}_to_bare"] = round(inside[child] / outside[child], 2)
     for way in ("kept", "forked"):
         ratios[f"chain_{way}_to_replayed"] = ratio(
             "chain_of_six", f"gvisor_{way}", "gvisor_replayed"
