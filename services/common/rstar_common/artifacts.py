@@ -132,6 +132,7 @@ class ObjectStore:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: the key holds what no key can.
             Unavailable: the store did not answer.
         """
         try:
@@ -141,6 +142,8 @@ class ObjectStore:
             raise NotFound(f"object store: no {key}") from error
         except BaseError as error:
             raise Unavailable(f"object store: get {key}: {error}") from error
+        except ValueError as error:
+            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
 
     async def size(self, key: str) -> int:
         """Bytes of an object. Raises as `get`."""
@@ -150,6 +153,8 @@ class ObjectStore:
             raise NotFound(f"object store: no {key}") from error
         except BaseError as error:
             raise Unavailable(f"object store: head {key}: {error}") from error
+        except ValueError as error:
+            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under `prefix`, in the store's order. Raises `Unavailable`."""

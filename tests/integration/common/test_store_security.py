@@ -6,7 +6,7 @@ import pytest
 
 from rstar_cli.local.credentials import store_of
 from rstar_common.artifacts import INBOX, PROBE, ObjectStore
-from rstar_common.errors import NotFound, RstarError
+from rstar_common.errors import InvalidInput, NotFound, RstarError
 from rstar_common.store_roles import IDENTITIES
 
 READERS = {
@@ -80,6 +80,15 @@ async def test_keys_that_do_not_fit_open_nothing(object_store_settings, access, 
     store = ObjectStore(type(object_store_settings).model_validate(raw))
     assert not await done(store.get(f"{PROBE}ready"))
     assert not await done(store.put("trees/security/forged", b"1"))
+
+
+@pytest.mark.parametrize("key", ["inbox/\x01", "inbox/../trees/x", "inbox/a\\u0007\x7f"])
+async def test_a_key_that_can_be_none_is_the_fault_of_who_named_it(object_store_settings, key):
+    store = ObjectStore(object_store_settings)
+    with pytest.raises(InvalidInput):
+        await store.size(key)
+    with pytest.raises(InvalidInput):
+        await store.get(key)
 
 
 async def test_the_sandbox_has_no_identity():
