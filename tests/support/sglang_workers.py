@@ -30,9 +30,9 @@ class ScriptedWorker:
 
     async def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/generate":
-            self.asked += body["rid"]
+            self.asked.append(body["rid"])
             await self.gate.wait()
-            return 200, [self._sample(rid) for rid in body["rid"]]
+            return 200, self._sample(body["rid"])
         if path == "/abort_request":
             self.aborted.add(body["rid"])
         if path == "/update_weights_from_disk":
@@ -60,6 +60,8 @@ class ScriptedRouter:
 
     async def answer(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/generate":
+            if not isinstance(body["rid"], str):
+                return 422, "rid: invalid type: sequence, expected a string"
             self._turn += 1
             return await self.workers[self._turn % len(self.workers)].answer(path, body)
         if path != "/health":

@@ -1,9 +1,9 @@
 """SGLang over HTTP: generate, abort, change weights. One place translates its failures.
 
-The n candidates of a query travel as one HTTP call that holds n requests, each with an id
-and a seed of its own; SGLang schedules them separately on the prefix they share. A call
-that is cancelled aborts each of them by name, because SGLang notices a closed connection
-only after seconds.
+The n candidates of a query travel as one HTTP call that holds n requests (to a router as n
+calls), each with an id and a seed of its own; SGLang schedules them separately on the prefix
+they share. A call that is cancelled aborts each of them by name, because SGLang notices a
+closed connection only after seconds.
 """
 
 from __future__ import annotations
@@ -71,32 +71,58 @@ class SglangClient:
         """
         call_id = uuid.uuid4().hex
         request_ids = [f"{call_id}-{index}" for index in range(len(sampling.seeds))]
-        body = {
-            "input_ids": [list(prompt_ids)] * len(request_ids),
-            "rid": request_ids,
-            "sampling_params": [
-                {
-                    "max_new_tokens": sampling.max_new_tokens,
-                    "temperature": sampling.temperature,
-                    "top_p": sampling.top_p,
-                    "sampling_seed": seed,
-                    "stop_token_ids": list(sampling.stop_token_ids),
-                    "stop": list(sampling.stop_texts),
-                    "no_stop_trim": True,
-                    "skip_special_tokens": False,
-                }
-                for seed in sampling.seeds
-            ],
-            "return_logprob": True,
-        }
+        parameters = [
+            {
+                "max_new_tokens": sampling.max_new_tokens,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "sampling_seed": seed,
+                "stop_token_ids": list(sampling.stop_token_ids),
+                "stop": list(sampling.stop_texts),
+                "no_stop_trim": True,
+                "skip_special_tokens": False,
+            }
+            for seed in sampling.seeds
+        ]
         try:
-            outputs = await self._post("/generate", body)
+            if self._workers:
+                outputs = await self._one_by_one(prompt_ids, request_ids, parameters)
+            else:
+                outputs = await self._sample(
+                    [list(prompt_ids)] * len(parameters), request_ids, parameters
+                )
         except asyncio.CancelledError:
             self._to_abort.put_nowait(request_ids)
             raise
         if not isinstance(outputs, list) or len(outputs) != len(request_ids):
             raise Unavailable("engine: an answer of another form than the request's")
         return [_generation(output) for output in outputs]
+
+    async def _one_by_one(
+        self, prompt_ids: Sequence[int], request_ids: Sequence[str], parameters: Sequence[object]
+    ) -> list[Any]:
+        # A router's own schema knows one request a call, and refuses a list of ids with 422.
+        outputs = await asyncio.gather(
+            *(
+                self._sample(list(prompt_ids), request_id, each)
+                for request_id, each in zip(request_ids, parameters, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        for output in outputs:
+            if isinstance(output, BaseException):
+                self._to_abort.put_nowait(request_ids)
+                raise output
+        return outputs
+
+    async def _sample(self, input_ids: object, rid: object, sampling_params: object) -> Any:
+        body = {
+            "input_ids": input_ids,
+            "rid": rid,
+            "sampling_params": sampling_params,
+            "return_logprob": True,
+        }
+        return await self._post("/generate", body)
 
     async def abort_cancelled(self) -> None:
         while True:
