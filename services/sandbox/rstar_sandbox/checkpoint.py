@@ -52,14 +52,16 @@ class Checkpoint:
                 self.image = await self._take(opening)
                 self._tried = True
         async with AsyncExitStack() as stack:
-            box = None
+            box: Container | None = None
             if self.image:
                 try:
                     box = await stack.enter_async_context(opening(self.image))
                 except Unavailable as error:
                     logger.warning("starting from nothing: %s", error)
                     self.image = None
-            yield box or await stack.enter_async_context(opening(None))
+            if box is None:
+                box = await stack.enter_async_context(opening(None))
+            yield box
 
     async def _take(self, opening: Opening) -> Path | None:
         async with opening(None) as box:
