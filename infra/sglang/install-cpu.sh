@@ -51,7 +51,8 @@ fi
 "${pip[@]}" ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch==$torch"
 # Without dependencies: theirs are CUDA libraries of several gigabytes.
 "${pip[@]}" --no-deps "sglang==$sglang" triton==3.7.1
-"${pip[@]}" \
+# It would name each of them as missing.
+"${pip[@]}" --no-warn-conflicts \
     "transformers==$transformers" tokenizers==0.22.2 numpy \
     aiohttp fastapi uvicorn uvloop orjson msgspec 'pyzmq>=25.1.2' psutil setproctitle pydantic \
     requests tqdm pillow partial_json_parser einops prometheus-client pybase64 python-multipart \
