@@ -45,7 +45,7 @@ def grown(states: list[dict[str, int]]) -> list[str]:
 
 async def soak(arguments: argparse.Namespace) -> dict[str, Any]:
     """Both parts, on a server of their own."""
-    async with server(arguments.platform) as running:
+    async with server(arguments.platform, parked=arguments.parked) as running:
         mixed = await _mixed(running, arguments)
         many = await _many(running, arguments)
         last = Tally()
@@ -108,6 +108,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long the clients call")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--platform", default="", help="systrap or ptrace; empty measures")
+    parser.add_argument(
+        "--parked",
+        type=int,
+        default=2,
+        help="interpreters each sandbox keeps: with few, what they hold hides no leak; "
+        "0: the service's default",
+    )
     report = asyncio.run(soak(parser.parse_args()))
     sys.stdout.write(json.dumps(report) + "\n")
     parts = report["snippets"], report["clients"]

@@ -42,8 +42,10 @@ class Server:
 
 
 @asynccontextmanager
-async def server(platform: str) -> AsyncGenerator[Server]:
+async def server(platform: str, *, parked: int = 0) -> AsyncGenerator[Server]:
     """`rstar-sandbox` on a free port of the loopback while the block lasts.
+
+    `parked` bounds the interpreters that each sandbox keeps; 0 leaves that to the service.
 
     Raises:
         Unavailable: it does not start, or does not end as it should.
@@ -58,6 +60,8 @@ async def server(platform: str) -> AsyncGenerator[Server]:
         "RSTAR_SANDBOX_TELEMETRY__METRICS_ADDRESS": metrics,
         "RSTAR_SANDBOX_SANDBOX__PLATFORM": platform,
     }
+    if parked:
+        environment["RSTAR_SANDBOX_SANDBOX__PARKED"] = str(parked)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rstar_sandbox.main"), env=environment
     )
