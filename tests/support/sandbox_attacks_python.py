@@ -15,11 +15,11 @@ def _python(
 
 PYTHON = (
     _python(
-        "bad-bytecode",
-        "a crash is an exception of the step",
+        "bad-bytecode",  # reads beyond its constants: what it finds there differs from run to run
+        "what it does to its interpreter ends with the step",
         "import types\ncode = (lambda: 0).__code__.replace(co_code=bytes([100, 255] * 40))\n"
         "types.FunctionType(code, {})()\nprint('HELD')",
-        "ProcessKilled",
+        "*",
     ),
     _python(
         "null-pointer",
