@@ -26,6 +26,11 @@ rm -rf "$out.new"
 mkdir -p "$out.new"
 zcat data/dm_math/train.jsonl.gz > "$out.new/train.jsonl"
 rstar promote policy bootstrap
+# The pointer moves at once, the policy service follows it.
+for _ in {1..120}; do
+  if rstar status --json | grep -q '"policy_version": "bootstrap'; then break; fi
+  sleep 1
+done
 rstar submit "$out.new/train.jsonl" --limit "${CONTRAST:-700}" --batch contrast --watch --with-references \
   --mode terminal-guided --strategy best-of-n --rollouts 12 --parallel 3 --stop-after-right 3 --max-depth 16 --seed 11
 rstar promote policy "$policy"

@@ -164,7 +164,8 @@ async def _deadline(stub: Stub, watch: Watch, rng: Random) -> Freed:
 def _request(rng: Random, key: str = "") -> searcher_pb2.SolveRequest:
     request = searcher_pb2.SolveRequest(idempotency_key=key)
     request.problem.question = QUESTION.format(rng.randrange(2, 10_000))
-    request.settings.rollouts, request.settings.candidates = 256, 16
+    # Many trees: one alone runs dry within seconds where a policy has little to say.
+    request.settings.trees, request.settings.rollouts, request.settings.candidates = 64, 16, 16
     request.settings.seed = rng.randrange(10**6)
     return request
 
