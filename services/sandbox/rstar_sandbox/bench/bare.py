@@ -13,7 +13,9 @@ import os
 from rstar_sandbox.guest import kernel, zygote
 from rstar_sandbox.guest.parking import Users
 
-TAKEN_OUT = ("close_devices", "own_mounts", "become", "set_filter", "kill", "kill_user")
+TAKEN_OUT = (
+    "close_devices", "forgetful_proc", "own_mounts", "become", "set_filter", "kill", "kill_user",
+)  # fmt: skip
 """Functions of `kernel` that change more than the process they are called in."""
 
 

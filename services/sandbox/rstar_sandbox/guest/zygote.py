@@ -45,6 +45,7 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(MAX_OPEN_FILES, hard), hard))
     kernel.close_devices()
+    kernel.forgetful_proc()
     gc.disable()
     _load()
     screen = Screen()
