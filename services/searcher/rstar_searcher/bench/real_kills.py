@@ -2,11 +2,11 @@
 
     rstar up --searchers 2 && python -m rstar_searcher.bench.real_kills; rstar down
 
-Problems of a file are one batch of the running stack, several trees each so that it lasts for
-some kills, one rollout of a tree at a time, one seed. Every 90 s one searcher, policy (its engine dies with it), PPM, sandbox or NATS, by
-chance, gets SIGKILL; the stack's supervisor starts it again. One JSON line tells whether every
-problem has exactly one result; a run that fewer than three kills fell into shows nothing and
-fails. With `--undisturbed` the batch is then searched again and
+Problems of a file are one batch of the running stack, several trees each so that it lasts,
+one rollout of a tree at a time, one seed. Every 90 s one searcher, policy (its engine dies
+with it), PPM, sandbox or NATS, by chance, gets SIGKILL; the stack's supervisor starts it
+again. One JSON line tells whether every problem has exactly one result; a run that fewer
+than three kills fell into shows nothing and fails. With `--undisturbed` the batch is then searched again and
 nobody dies: how many answers and costs are equal. Sampling on an engine that batches is not
 promised to repeat itself bit by bit, so that figure is told and is no goal.
 """
@@ -73,7 +73,8 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
     """Search under fire; see the module."""
     kills: Counter[str] = Counter()
     settings = ["--rollouts", str(options.rollouts), "--candidates", str(options.candidates)]
-    settings += ["--trees", str(options.trees), "--parallel", "1", "--seed", "7", "--timeout", str(options.limit)]
+    settings += ["--trees", str(options.trees), "--parallel", "1"]
+    settings += ["--seed", "7", "--timeout", str(options.limit)]
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as directory:
         file = Path(directory) / "problems.jsonl"
         problems = problems_at(options.problems_file, options.problems)
