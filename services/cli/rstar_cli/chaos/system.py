@@ -166,9 +166,12 @@ async def _run(stack: AsyncExitStack, units: Sequence[Unit], mark: str) -> None:
     for unit in units:
         unit.command = _with(unit.command, {STACK_MARK: mark, UNIT_MARK: unit.name})
         stack.push_async_callback(unit.end)
-    async with asyncio.TaskGroup() as group:
-        for unit in units:
-            group.create_task(unit.begin())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for unit in units:
+                group.create_task(unit.begin())
+    except ExceptionGroup as failed:  # the first that does not serve is enough to know
+        raise failed.exceptions[0] from failed
 
 
 def _with(command: Command, environment: Mapping[str, str]) -> Command:

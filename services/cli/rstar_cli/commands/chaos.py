@@ -80,9 +80,9 @@ def chaos(
 
 def _tiers(kind: TierKind) -> MakeTiers:
     from rstar_cli.chaos.tiers import local_tiers, simulated_tiers
-    from rstar_cli.local.checkout import default_options
+    from rstar_cli.local.checkout import required
 
     if kind is TierKind.SIMULATED:
         return lambda directory: simulated_tiers(directory, apart=True)
-    model = default_options().ppm_model
+    model = str(required("models/ppm", field="--tiers"))
     return lambda directory: local_tiers(directory, ppm_model=model)
