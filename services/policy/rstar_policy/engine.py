@@ -32,6 +32,10 @@ class Query:
     max_tokens: int
     """Longest step in tokens."""
 
+    enough: int = 0
+    """Candidates longer than this many of their siblings are cut off at the length of the
+    longest of those; 0: none is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:

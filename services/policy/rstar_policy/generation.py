@@ -22,6 +22,8 @@ class Sampling:
     max_new_tokens: int
     stop_token_ids: Sequence[int]
     stop_texts: Sequence[str] = ()
+    enough: int = 0
+    """Once so many sequences have ended the others are aborted; 0: all are waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Generation:
     """As the generator calls its weights."""
 
     aborted: bool = False
-    """Somebody ended it from outside; what there is of it means nothing."""
+    """It was ended from outside: by `enough`, or by somebody else."""
 
 
 class Generator(Protocol):

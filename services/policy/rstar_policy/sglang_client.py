@@ -1,9 +1,9 @@
 """SGLang over HTTP: generate, abort, change weights. One place translates its failures.
 
-The n candidates of a query travel as one HTTP call that holds n requests (to a router as n
-calls), each with an id and a seed of its own; SGLang schedules them separately on the prefix
-they share. A call that is cancelled aborts each of them by name, because SGLang notices a
-closed connection only after seconds.
+The n candidates of a query travel as one HTTP call that holds n requests (n calls to a
+router, and where the slowest are not waited for), each with an id and a seed of its own; SGLang
+schedules them separately on the prefix they share. A call that is cancelled aborts each of
+them by name, because SGLang notices a closed connection only after seconds.
 """
 
 from __future__ import annotations
@@ -85,8 +85,10 @@ class SglangClient:
             for seed in sampling.seeds
         ]
         try:
-            if self._workers:
-                outputs = await self._one_by_one(prompt_ids, request_ids, parameters)
+            if self._workers or sampling.enough:
+                outputs = await self._one_by_one(
+                    prompt_ids, request_ids, parameters, sampling.enough
+                )
             else:
                 outputs = await self._sample(
                     [list(prompt_ids)] * len(parameters), request_ids, parameters
@@ -99,15 +101,25 @@ class SglangClient:
         return [_generation(output) for output in outputs]
 
     async def _one_by_one(
-        self, prompt_ids: Sequence[int], request_ids: Sequence[str], parameters: Sequence[object]
+        self,
+        prompt_ids: Sequence[int],
+        request_ids: Sequence[str],
+        parameters: Sequence[object],
+        enough: int,
     ) -> list[Any]:
         # A router's own schema knows one request a call, and refuses a list of ids with 422.
+        running = set(request_ids)
+
+        async def sample(request_id: str, each: object) -> Any:
+            output = await self._sample(list(prompt_ids), request_id, each)
+            running.discard(request_id)
+            if enough and len(request_ids) - len(running) == enough and running:
+                # They answer at once, with what there is of them.
+                self._to_abort.put_nowait([*running])
+            return output
+
         outputs = await asyncio.gather(
-            *(
-                self._sample(list(prompt_ids), request_id, each)
-                for request_id, each in zip(request_ids, parameters, strict=True)
-            ),
-            return_exceptions=True,
+            *map(sample, request_ids, parameters), return_exceptions=True
         )
         for output in outputs:
             if isinstance(output, BaseException):
@@ -125,11 +137,10 @@ class SglangClient:
         return await self._post("/generate", body)
 
     async def abort_cancelled(self) -> None:
-        while True:
-            request_ids = await self._to_abort.get()
-            async with asyncio.TaskGroup() as group:
-                for server in self.servers:
-                    for request_id in request_ids:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for request_id in await self._to_abort.get():
+                    for server in self.servers:
                         group.create_task(server.abort(request_id))
 
     async def abort(self, request_id: str) -> None:

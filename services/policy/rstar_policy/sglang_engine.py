@@ -1,17 +1,20 @@
 """Queries answered by a model on a token generator.
 
 Each query becomes one prompt and n samples of it. A sample that a swap of weights ended is
-sampled anew with the weights that came; the rest of its query keeps what it has.
+sampled anew with the weights that came; the rest of its query keeps what it has. Where a
+query says how many candidates are enough, `siblings` tells which are cut off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rstar_common.errors import InvalidInput, Unavailable
 from rstar_policy.engine import Candidate, EngineInfo, Proposal, Query, Usage, candidate_seed
 from rstar_policy.generation import Generation, Sampling
 from rstar_policy.loaded import Checkpoint
+from rstar_policy.siblings import Siblings
 from rstar_policy.supervisor import Serving, Supervisor
 
 MAX_SAMPLES = 5
@@ -42,20 +45,25 @@ class SglangEngine:
 
     async def propose(self, query: Query) -> Proposal:
         seeds = [candidate_seed(query.seed, index) for index in range(query.num_candidates)]
-        candidates: dict[int, Candidate] = {}
+        siblings = Siblings(query.num_candidates, enough=query.enough)
+        checkpoints: dict[int, Checkpoint] = {}
         usage = Usage()
         for _ in range(MAX_SAMPLES):
-            missing = [index for index in range(len(seeds)) if index not in candidates]
+            missing = siblings.missing()
+            limited = replace(query, max_tokens=min(query.max_tokens, siblings.limit))
             async with self._supervisor.held() as serving:
-                generations = await self._generate(serving, query, [seeds[i] for i in missing])
+                generations = await self._generate(
+                    serving, limited, [seeds[i] for i in missing], enough=siblings.wanted
+                )
             for index, generation in zip(missing, generations, strict=True):
                 usage += _usage_of(generation)
-                if not generation.aborted:
-                    candidates[index] = _candidate(
-                        generation, serving.checkpoint, query, seeds[index]
-                    )
-            if len(candidates) == len(seeds):
-                ordered = [candidates[index] for index in range(len(seeds))]
+                siblings.add(index, generation)
+                checkpoints[index] = serving.checkpoint
+            if not siblings.missing():
+                ordered = [
+                    _candidate(generation, checkpoints[index], query, seeds[index])
+                    for index, generation in enumerate(siblings.cut())
+                ]
                 return Proposal(candidates=ordered, usage=usage)
             usage += Usage(retries=1)
         raise Unavailable("the engine keeps aborting these samples")
@@ -64,7 +72,7 @@ class SglangEngine:
         return min(self._context_limit or checkpoint.context_tokens, checkpoint.context_tokens)
 
     async def _generate(
-        self, serving: Serving, query: Query, seeds: Sequence[int]
+        self, serving: Serving, query: Query, seeds: Sequence[int], *, enough: int
     ) -> Sequence[Generation]:
         checkpoint = serving.checkpoint
         prompt_ids = checkpoint.prompter.prompt_ids(query.question, query.path)
@@ -87,6 +95,7 @@ class SglangEngine:
                 max_new_tokens=min(query.max_tokens, room),
                 stop_token_ids=checkpoint.prompter.stop_token_ids,
                 stop_texts=checkpoint.prompter.stop_texts,
+                enough=enough if enough < len(seeds) else 0,
             ),
         )
 

@@ -43,6 +43,8 @@ def query_of(request: policy_pb2.ProposeRequest, *, max_step_tokens: int) -> Que
         raise InvalidInput(f"must be 0 to {MAX_TEMPERATURE:g}", field="temperature")
     if not 0 <= request.top_p <= 1:
         raise InvalidInput("must be in (0, 1], or 0 for 1", field="top_p")
+    if request.enough_candidates > MAX_CANDIDATES:
+        raise InvalidInput(f"must be at most {MAX_CANDIDATES}", field="enough_candidates")
     if len(request.path) > MAX_PATH_STEPS:
         raise InvalidInput(f"has more than {MAX_PATH_STEPS} steps", field="path")
     return Query(
@@ -53,6 +55,7 @@ def query_of(request: policy_pb2.ProposeRequest, *, max_step_tokens: int) -> Que
         top_p=request.top_p or 1.0,
         seed=request.seed,
         max_tokens=min(request.max_tokens or max_step_tokens, max_step_tokens),
+        enough=request.enough_candidates,
     )
 
 

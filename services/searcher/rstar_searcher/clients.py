@@ -124,6 +124,7 @@ class GrpcServices:
             top_p=options.top_p,
             seed=options.seed,
             max_tokens=options.max_tokens,
+            enough_candidates=options.enough,
             search_id=self._search_id,
         )
         with span("propose", candidates=options.num_candidates) as traced:

@@ -1,8 +1,9 @@
 """One expansion: propose, merge, execute and score at once, judge.
 
-Candidates with the same text are merged before anything is spent on them. Steps that
-print no answer are scored while they execute; steps whose output is the answer are scored
-with it, for the output is the best hint at a wrong program.
+Candidates with the same text are merged before anything is spent on them; where a search
+says how many siblings are enough, the longer ones come back cut off and are dropped. Steps
+that print no answer are scored while they execute; steps whose output is the answer are
+scored with it, for the output is the best hint at a wrong program.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ async def _propose(
                         temperature=settings.temperature,
                         top_p=settings.top_p,
                         max_tokens=settings.max_step_tokens,
+                        enough=settings.enough_candidates,
                         seed=seed_of(settings.seed, f"{key}/{first}"),
                     ),
                 )

@@ -33,6 +33,8 @@ class ProposeOptions:
     top_p: float
     max_tokens: int
     seed: int
+    enough: int = 0
+    """So many are waited for, the shortest; the others come back incomplete. 0: all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +51,7 @@ class Services(Protocol):
     async def propose(
         self, question: str, path: Sequence[Expanded], options: ProposeOptions
     ) -> list[Candidate]:
-        """Samples in order; fewer than asked for only if the service has no more."""
+        """Samples in order, incomplete ones included."""
 
     async def execute(
         self, path: Sequence[str], siblings: Sequence[str], *, seed: int

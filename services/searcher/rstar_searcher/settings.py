@@ -74,6 +74,9 @@ class SearchSettings:
     trees: int = 1
     extra_rollouts: tuple[int, ...] = ()
     stop_after_right: int = 0
+    enough_candidates: int = 0
+    """So many of an expansion's candidates are waited for, the shortest; 0: all."""
+
     max_generated_tokens: int = 1_000_000
     max_sandbox_seconds: float = 600.0
     max_wall_seconds: float = 300.0
@@ -97,6 +100,10 @@ class SearchSettings:
         if self.stop_after_right and not self.mode.uses_reference:
             raise InvalidInput(
                 "needs a mode that knows the reference", field="settings.stop_after_right"
+            )
+        if self.enough_candidates and self.strategy not in (Strategy.MCTS, Strategy.STEP_BEAM):
+            raise InvalidInput(
+                "only siblings of a tree are cut off", field="settings.enough_candidates"
             )
         self._check_extra_rollouts()
         return self
@@ -155,6 +162,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_step_tokens": (1, 8192),
     "max_trajectory_tokens": (1, 65536),
     "stop_after_right": (0, 1024),
+    "enough_candidates": (0, 64),
     "trees": (1, 128),
     "max_generated_tokens": (1, 100_000_000),
     "max_sandbox_seconds": (0.001, 86_400),

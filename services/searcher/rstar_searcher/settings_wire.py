@@ -48,6 +48,7 @@ _PLAIN_FIELDS = (
     "max_trajectory_tokens",
     "seed",
     "stop_after_right",
+    "enough_candidates",
     "trees",
 )
 

@@ -31,6 +31,7 @@ class ProposeRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MAX_TOKENS_FIELD_NUMBER: _builtins.int
     SEARCH_ID_FIELD_NUMBER: _builtins.int
+    ENOUGH_CANDIDATES_FIELD_NUMBER: _builtins.int
     question: _builtins.str
     """The problem's question."""
     num_candidates: _builtins.int
@@ -45,6 +46,11 @@ class ProposeRequest(_message.Message):
     """Longest step in tokens; 0 means the service's limit."""
     search_id: _builtins.str
     """The search this belongs to: for routing, logs and traces."""
+    enough_candidates: _builtins.int
+    """Answer as soon as this many candidates are known to be the shortest: each longer one is cut off at
+    the length of the longest of these and is not complete. Decided by lengths, not by time, so the
+    same seed gives the same candidates. 0 waits for all, as does an engine that takes no time.
+    """
     @_builtins.property
     def path(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Step]:
         """Steps already accepted, root first."""
@@ -60,10 +66,11 @@ class ProposeRequest(_message.Message):
         seed: _builtins.int = ...,
         max_tokens: _builtins.int = ...,
         search_id: _builtins.str = ...,
+        enough_candidates: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_tokens", b"max_tokens", "num_candidates", b"num_candidates", "path", b"path", "question", b"question", "search_id", b"search_id", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enough_candidates", b"enough_candidates", "max_tokens", b"max_tokens", "num_candidates", b"num_candidates", "path", b"path", "question", b"question", "search_id", b"search_id", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -606,6 +606,7 @@ class SearchSettings(_message.Message):
     BUDGET_FIELD_NUMBER: _builtins.int
     TREES_FIELD_NUMBER: _builtins.int
     EXTRA_ROLLOUTS_FIELD_NUMBER: _builtins.int
+    ENOUGH_CANDIDATES_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     mode: Global___SearchMode.ValueType
     rollouts: _builtins.int
@@ -637,6 +638,11 @@ class SearchSettings(_message.Message):
     """Independent trees, each with `rollouts` and a seed of its own, whose trajectories are pooled before
     the answer is selected: "64 trajectories" of the paper are 64 trees of one request. 1 to 128.
     """
+    enough_candidates: _builtins.int
+    """MCTS and STEP_BEAM: an expansion goes on with this many of its candidates, the shortest ones; the
+    rest are cut off at the length of the longest of these and dropped. A slow tail then holds nothing
+    up, and costs as many tokens as its siblings. 0 waits for all. At most 64.
+    """
     @_builtins.property
     def budget(self) -> Global___Budget: ...
     @_builtins.property
@@ -667,10 +673,11 @@ class SearchSettings(_message.Message):
         budget: Global___Budget | None = ...,
         trees: _builtins.int | None = ...,
         extra_rollouts: _abc.Iterable[_builtins.int] | None = ...,
+        enough_candidates: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "_trees", b"_trees", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "trees", b"trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "_trees", b"_trees", "answer_selection", b"answer_selection", "budget", b"budget", "candidates", b"candidates", "exploration", b"exploration", "extra_rollouts", b"extra_rollouts", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "mode", b"mode", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "trees", b"trees", "unvisited_rule", b"unvisited_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_candidates", b"_candidates", "_exploration", b"_exploration", "_max_depth", b"_max_depth", "_max_step_tokens", b"_max_step_tokens", "_max_trajectory_tokens", b"_max_trajectory_tokens", "_parallel_rollouts", b"_parallel_rollouts", "_rollouts", b"_rollouts", "_seed", b"_seed", "_stop_after_right", b"_stop_after_right", "_temperature", b"_temperature", "_top_k", b"_top_k", "_top_p", b"_top_p", "_trees", b"_trees", "answer_selection", b"answer_selection", "budget", b"budget", "candidates", b"candidates", "enough_candidates", b"enough_candidates", "exploration", b"exploration", "extra_rollouts", b"extra_rollouts", "max_depth", b"max_depth", "max_step_tokens", b"max_step_tokens", "max_trajectory_tokens", b"max_trajectory_tokens", "mode", b"mode", "parallel_rollouts", b"parallel_rollouts", "rollouts", b"rollouts", "seed", b"seed", "stop_after_right", b"stop_after_right", "strategy", b"strategy", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p", "trees", b"trees", "unvisited_rule", b"unvisited_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__candidates: _TypeAlias = _typing.Literal["candidates"]  # noqa: Y015
     _WhichOneofArgType__candidates: _TypeAlias = _typing.Literal["_candidates", b"_candidates"]  # noqa: Y015

@@ -6,9 +6,9 @@ Problems of a file are one batch of the running stack, several trees each so tha
 one rollout of a tree at a time, one seed. Every 90 s one searcher, policy (its engine dies
 with it), PPM, sandbox or NATS, by chance, gets SIGKILL; the stack's supervisor starts it
 again. One JSON line tells whether every problem has exactly one result; a run that fewer
-than three kills fell into shows nothing and fails. With `--undisturbed` the batch is then searched again and
-nobody dies: how many answers and costs are equal. Sampling on an engine that batches is not
-promised to repeat itself bit by bit, so that figure is told and is no goal.
+than three kills fell into shows nothing and fails. With `--undisturbed` the batch is then
+searched again and nobody dies: how many answers and costs are equal. Sampling on an engine
+that batches is not promised to repeat itself bit by bit, so that figure is told and is no goal.
 """
 
 from __future__ import annotations
