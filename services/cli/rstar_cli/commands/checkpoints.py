@@ -78,7 +78,8 @@ def promote(model: Model, version: Version, json: Json = False, home: Home = Non
         emit_json(as_json(reply))
     else:
         instead = f" instead of {reply.previous}" if reply.previous else ""
-        console().print(f"{reply.checkpoint.version} is served now{instead}")
+        version = reply.checkpoint.version
+        console().print(f"{version} is promoted{instead}; the services load it now")
 
 
 async def _promote(
