@@ -38,13 +38,17 @@ def cpu_seconds(pid: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def memory_bytes(pids: set[int]) -> int:
-    """Proportional share of the memory of these processes."""
-    total = 0
+def memory_bytes(pids: set[int], *, private: bool = False) -> int:
+    """Proportional share of the memory of these processes.
+
+    With `private`, of what no file stands behind: of gVisor's processes their own memory, without
+    that of the programs inside, all of which is in one file.
+    """
+    total, wanted = 0, "Pss_Anon:" if private else "Pss:"
     for pid in pids:
         try:
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         except OSError:
             continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(wanted))
     return total * KIB

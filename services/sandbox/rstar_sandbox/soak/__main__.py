@@ -21,11 +21,16 @@ from rstar_sandbox.soak.snippets import Snippet, printed
 CHUNK = 500
 """Snippets between two looks at what the server holds."""
 
-GROWTH = 1.15
+SETTLE_SECONDS = 2.0
+"""Before each look: sandboxes sweep once a second, and what has ended takes a moment to be gone."""
+
+GROWTH = 1.1
 """More than this, and `SLACK` besides, is a leak: medians of the last quarter of the looks and the
 first, which begins after the first `CHUNK`. Parked interpreters vary from look to look."""
 
-SLACK = 20
+SLACK = 16
+"""MiB, processes, open files."""
+
 FINAL_CALLS = 16
 
 
@@ -69,7 +74,9 @@ async def _mixed(running: Server, arguments: argparse.Namespace) -> dict[str, An
     while left > 0:
         await snippets(running.address, rng, min(CHUNK, left), tally)
         left -= CHUNK
+        await asyncio.sleep(SETTLE_SECONDS)
         states.append(running.state())
+        sys.stderr.write(f"{arguments.snippets - max(left, 0)} steps: {states[-1]}\n")
     return {
         "seconds": round(time.monotonic() - started, 1),
         "counts": dict(tally.counts),

@@ -37,6 +37,7 @@ class Server:
         return {
             "processes": len(pids),
             "memory_mib": memory_bytes(pids) // 2**20,
+            "private_mib": memory_bytes(pids, private=True) // 2**20,
             "open_files": sum(_open_files(pid) for pid in pids),
         }
 
