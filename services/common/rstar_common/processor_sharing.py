@@ -37,7 +37,9 @@ class ProcessorSharing:
         self._ends: list[tuple[float, int]] = []
         """Heap of what `_served` will be when a sequence ends."""
 
-        self._running: set[int] = set()
+        self._running: dict[int, float] = {}
+        """What `_served` was when each began."""
+
         self._served = 0.0
         """Tokens that a sequence running from the beginning would have by `_now`."""
 
@@ -61,12 +63,13 @@ class ProcessorSharing:
         self._admit()
         return ticket
 
-    def abort(self, now: float, ticket: int) -> None:
-        """Free the place of a sequence; one that has ended is left alone."""
+    def abort(self, now: float, ticket: int) -> float:
+        """Free the place of a sequence and return how far it came; one that ended is left alone."""
         self.advance(now)
         self._waiting.pop(ticket, None)
-        self._running.discard(ticket)
+        came = self._served - self._running.pop(ticket, self._served)
         self._admit()
+        return came
 
     def completed(self, now: float) -> list[int]:
         """Tickets that ended since the last call, in the order of their ends."""
@@ -92,7 +95,7 @@ class ProcessorSharing:
             self.tokens += (self._ends[0][0] - self._served) * len(self._running)
             self._served, ticket = heapq.heappop(self._ends)
             self._now = max(self._now, end)
-            self._running.discard(ticket)
+            self._running.pop(ticket)
             self._done.append(ticket)
             self._admit()
         if self._running and now > self._now:
@@ -114,5 +117,5 @@ class ProcessorSharing:
     def _admit(self) -> None:
         while self._waiting and len(self._running) < self._speed.running:
             ticket, tokens = self._waiting.popitem(last=False)
-            self._running.add(ticket)
+            self._running[ticket] = self._served
             heapq.heappush(self._ends, (self._served + tokens, ticket))

@@ -106,6 +106,22 @@ async def test_logprobs_are_those_of_temperature_one_whatever_is_sampled_at(
         assert list(candidate.token_logprobs) == pytest.approx(chosen, abs=1e-3)
 
 
+async def test_candidates_longer_than_enough_of_their_siblings_are_cut_off_at_one_token(
+    policy_under_test: PolicyService,
+):
+    asked = {"num_candidates": 8, "max_tokens": 200, "temperature": 1.0, "seed": 11}
+    whole = await propose(policy_under_test, **asked)
+    ids = [list(candidate.step.token_ids) for candidate in whole.candidates]
+    limit = sorted(map(len, ids))[4]
+    cut = await propose(policy_under_test, enough_candidates=5, **asked)
+    assert [list(candidate.step.token_ids) for candidate in cut.candidates] == [
+        each[:limit] for each in ids
+    ]
+    longer = [len(each) > limit for each in ids]
+    assert any(longer)
+    assert not any(c.complete for c, cut_off in zip(cut.candidates, longer, strict=True) if cut_off)
+
+
 async def test_children_of_different_nodes_in_one_batch_keep_their_logprobs(
     policy_under_test: PolicyService, policy_models: Models
 ):

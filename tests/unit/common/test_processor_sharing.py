@@ -48,10 +48,10 @@ def test_asking_late_changes_no_end_and_loses_no_speed():
 def test_an_aborted_sequence_frees_its_place_and_its_share():
     engine = ProcessorSharing(EngineSpeed(running=2, per_sequence=10.0, total=10.0))
     first, second, third = (engine.submit(0.0, 50) for _ in range(3))
-    engine.abort(2.0, first)  # ten tokens were done of each of the two that run
-    engine.abort(2.0, third)
+    assert engine.abort(2.0, first) == pytest.approx(10)  # as of each of the two that run
+    assert engine.abort(2.0, third) == 0
     assert ends(engine) == {second: pytest.approx(6.0)}
-    engine.abort(7.0, second)  # ended: nothing happens
+    assert engine.abort(7.0, second) == 0  # ended: nothing happens
     assert engine.idle
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from xml.etree import ElementTree
 
 import pytest
 
-from rstar_searcher.bench.driven import comparison_settings, run_driver
-from rstar_searcher.bench.parameters import BASE, PROBLEMS, ROLLOUTS
+from rstar_searcher.bench.driven import comparison_settings, run_driver, search_all
+from rstar_searcher.bench.early_part import measure_early
+from rstar_searcher.bench.parameters import BASE, HEAVY_TAIL, PROBLEMS, ROLLOUTS
 from rstar_searcher.bench.schedules import ideal, lock_step
 from rstar_searcher.bench.solved_part import measure_solved, wilson
 from rstar_searcher.bench.virtual_time import run_in_virtual_time
@@ -57,6 +59,39 @@ def test_parallel_rollouts_expand_no_node_twice_and_take_less_time(parallel):
     assert many.schedule.answers == one.schedule.answers == 8
     assert many.schedule.expansions == many.schedule.sequences // 8
     assert many.schedule.seconds < one.schedule.seconds
+
+
+def test_with_enough_candidates_the_same_tree_comes_whatever_else_the_engine_does():
+    def trees(pids):
+        settings = comparison_settings(rollouts=3, enough=5)
+        return run_in_virtual_time(search_all(HEAVY_TAIL, settings, pids))
+
+    [alone] = trees([1])
+    # Sixty others: candidates of one node begin at different times now, as places get free.
+    beside = trees(range(60))[1]
+    told = [
+        [
+            (node.key, node.visits, node.value_sum)
+            for node in map(one.tree.__getitem__, one.tree.ids())
+        ]
+        for one in (alone, beside)
+    ]
+    assert told[0] == told[1]
+    dropped = [(node, each.candidate.text) for node, each in alone.tree.dropped]
+    assert dropped
+    assert dropped == [(node, each.candidate.text) for node, each in beside.tree.dropped]
+
+
+def test_early_ends_of_siblings_find_the_same_right_answers_in_less_time(tmp_path):
+    figure = tmp_path / "curve.svg"
+    report = measure_early(HEAVY_TAIL, problems=2, rollouts=3, curve=figure)
+    rows = {(row["candidates"], row["parallel_rollouts"]): row for row in report["rows"]}
+    for parallel in (1, 2, 4, 8):
+        assert rows["6 of 8", parallel]["seconds"] < rows["all of 8", parallel]["seconds"]
+        assert rows["6 of 8", parallel]["tokens"] < rows["all of 8", parallel]["tokens"]
+    assert rows["all of 8", 1]["times_as_fast"] == 1.0
+    lines = ElementTree.fromstring(figure.read_text()).findall("{*}polyline")
+    assert len(lines) == 8
 
 
 def test_the_solved_share_is_compared_on_the_same_problems_with_its_uncertainty():

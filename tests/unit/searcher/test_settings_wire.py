@@ -27,3 +27,13 @@ def test_extra_rollouts_at_test_time_are_refused():
     with pytest.raises(InvalidInput) as error:
         settings_from(types_pb2.SearchSettings(extra_rollouts=[16]), SearchSettings())
     assert error.value.field == "settings.extra_rollouts"
+
+
+def test_how_many_candidates_are_enough_is_a_tree_searchs_to_say():
+    wire = types_pb2.SearchSettings(enough_candidates=6)
+    settings = settings_from(wire, SearchSettings())
+    assert settings_to(settings).enough_candidates == settings.enough_candidates == 6
+    wire.strategy = types_pb2.STRATEGY_MAJORITY
+    with pytest.raises(InvalidInput) as error:
+        settings_from(wire, SearchSettings())
+    assert error.value.field == "settings.enough_candidates"

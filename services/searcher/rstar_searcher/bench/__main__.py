@@ -4,14 +4,15 @@
     grpc       a searcher process with real NATS and S3 against instant services over gRPC
     schedule   wall-clock on the simulated engine beside ideal and lock-step schedules
     parallel   time against right answers as rollouts of one tree run at once
+    early      the same as hopeless siblings are ended early, and the curve
     solved     the share of problems solved as rollouts of one tree run at once
     trees      1,000 trees at once: from a reply to the next request
     wire       the same in a searcher process, gRPC on both sides
     cancel     from a cancel, a caller's leaving, a deadline until engine and sandbox are free
     ppm        tokens the real PPM computes against distinct tokens in the trees
 
-Without --part or --full `core`, `grpc`, `schedule`, `parallel` and `trees` run, in about two
-minutes: simulated time passes ten times faster than the clock while our own overhead does not
+Without --part or --full `core`, `grpc`, `schedule`, `parallel`, `early` and `trees` run, in about
+two minutes: simulated time passes ten times faster than the clock while our own overhead does not
 shrink, so its ratios are worse than those of the full form, never better.
 """
 
@@ -22,11 +23,13 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rstar_searcher.bench.core_part import measure_core
+from rstar_searcher.bench.early_part import measure_early
 from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.many_part import TREES, measure_many
-from rstar_searcher.bench.parameters import BASE, H100, PROBLEMS, ROLLOUTS, SETS
+from rstar_searcher.bench.parameters import BASE, H100, HEAVY_TAIL, PROBLEMS, ROLLOUTS, SETS
 from rstar_searcher.bench.schedule_part import measure_parallel, measure_schedule
 from rstar_searcher.bench.solved_part import measure_solved
 
@@ -66,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--problems", type=int, default=PROBLEMS)
     parser.add_argument("--rollouts", type=int, default=ROLLOUTS)
     parser.add_argument("--solved-problems", type=int, default=400, help="of the part `solved`")
+    parser.add_argument(
+        "--curve", type=Path, help="of the part `early`: write the figure of the heavy tail"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate")
     return parser
 
@@ -96,6 +102,19 @@ def _parallel(options: argparse.Namespace) -> object:
         "problems": problems,
         "virtual_time": True,
         "rows": measure_parallel(BASE, problems=problems, rollouts=options.rollouts),
+    }
+
+
+def _early(options: argparse.Namespace) -> object:
+    problems = min(PARALLEL_PROBLEMS, options.problems)
+    return {
+        parameters.name: measure_early(
+            parameters,
+            problems=problems,
+            rollouts=options.rollouts,
+            curve=options.curve if parameters is HEAVY_TAIL else None,
+        )
+        for parameters in (BASE, HEAVY_TAIL)
     }
 
 
@@ -136,6 +155,7 @@ PARTS: dict[str, Part] = {
     "grpc": _grpc,
     "schedule": _schedule,
     "parallel": _parallel,
+    "early": _early,
     "solved": _solved,
     "trees": _trees,
     "wire": _wire,
@@ -143,7 +163,7 @@ PARTS: dict[str, Part] = {
     "ppm": _ppm,
 }
 
-SHORT_PARTS = ("core", "grpc", "schedule", "parallel", "trees")
+SHORT_PARTS = ("core", "grpc", "schedule", "parallel", "early", "trees")
 """What runs when neither a part nor `--full` is asked for: about two minutes."""
 
 

@@ -12,14 +12,14 @@ from rstar_searcher.bench.schedules import Schedule
 from rstar_searcher.bench.services import SimulatedServices, Stopwatch, problem_of
 from rstar_searcher.bench.simulation import Simulation
 from rstar_searcher.bench.world import work_digest
-from rstar_searcher.driver import drive
+from rstar_searcher.driver import Progress, drive
 from rstar_searcher.meter import Meter
 from rstar_searcher.settings import Mode, SearchSettings
 from rstar_searcher.strategies import Strategy, make_strategy
 
 
 def comparison_settings(
-    *, rollouts: int, parallel: int = 1, stop_after_right: int = 0
+    *, rollouts: int, parallel: int = 1, stop_after_right: int = 0, enough: int = 0
 ) -> SearchSettings:
     """The comparison search: PPM-augmented MCTS with no budget but its rollouts."""
     return SearchSettings(
@@ -28,6 +28,7 @@ def comparison_settings(
         candidates=CANDIDATES,
         parallel_rollouts=parallel,
         stop_after_right=stop_after_right,
+        enough_candidates=enough,
         max_trajectory_tokens=65_536,
         max_generated_tokens=100_000_000,
         max_sandbox_seconds=86_400.0,
@@ -42,6 +43,9 @@ class Driven:
     schedule: Schedule
     solved: int
     """Problems with a right answer."""
+
+    right_at: Sequence[float]
+    """Simulated seconds until each right answer, ascending."""
 
     nodes: int
     resident_bytes: int
@@ -63,10 +67,12 @@ async def run_driver(
     `start_interval_seconds`, on the clock, is between two starts.
     """
     simulation = Simulation(parameters, scale=scale)
+    right_at: list[float] = []
     strategies = await _searched(
         simulation,
         settings,
         pids,
+        right_at=right_at,
         start_interval_seconds=start_interval_seconds,
         provenance=provenance,
         stopwatch=stopwatch,
@@ -84,6 +90,7 @@ async def run_driver(
             digest=work_digest(simulation.expanded),
         ),
         solved=sum(count > 0 for count in right),
+        right_at=right_at,
         nodes=sum(len(strategy.tree) for strategy in strategies),
         resident_bytes=resident_bytes(),
     )
@@ -101,11 +108,16 @@ async def _searched(
     settings: SearchSettings,
     pids: Sequence[int],
     *,
+    right_at: list[float] | None = None,
     start_interval_seconds: float = 0.0,
     provenance: bool = False,
     stopwatch: Stopwatch | None = None,
 ) -> list[Strategy]:
     strategies: list[Strategy] = []
+
+    def on_progress(progress: Progress) -> None:
+        if right_at is not None:
+            right_at.extend(simulation.now for b in progress.backups if b.value == 1.0)
 
     async def search(pid: int) -> None:
         strategy = make_strategy(settings)
@@ -119,7 +131,7 @@ async def _searched(
             services,
             meter,
             cancel=asyncio.Event(),
-            on_progress=lambda _: None,
+            on_progress=on_progress,
         )
 
     async with asyncio.TaskGroup() as group:

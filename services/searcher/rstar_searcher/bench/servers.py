@@ -47,7 +47,7 @@ class SimulatedServers:
         self._simulation = simulation
         self._on_expansion = on_expansion
         self._world = simulation.world
-        self._ready: dict[tuple[int, str, int], bytes] = {}
+        self._ready: dict[tuple[int, str, int, int], bytes] = {}
         self.stopwatch = Stopwatch()
         """From a reply's sending to the next request of its search, the wire included."""
 
@@ -58,8 +58,10 @@ class SimulatedServers:
         self._requested(request.search_id)
         if self._on_expansion is not None:
             self._on_expansion(f"{pid}|{place}\n")
-        lengths, _ = await self._simulation.generate(pid, place, request.num_candidates)
-        key = (pid, place, request.num_candidates)
+        lengths, _ = await self._simulation.generate(
+            pid, place, request.num_candidates, enough=request.enough_candidates
+        )
+        key = (pid, place, request.num_candidates, request.enough_candidates)
         answer = self._ready.get(key)
         if answer is None:
             answer = self._proposal(pid, place, lengths).SerializeToString()
@@ -114,7 +116,7 @@ class SimulatedServers:
         candidates = proposed(self._simulation, pid, place, lengths, provenance=True)
         return policy_pb2.ProposeResponse(
             candidates=[wire.candidate_to(candidate, "") for candidate in candidates],
-            cost=types_pb2.Cost(generated_tokens=sum(lengths)),
+            cost=types_pb2.Cost(generated_tokens=sum(map(abs, lengths))),
         )
 
     def _requested(self, search_id: str) -> None:

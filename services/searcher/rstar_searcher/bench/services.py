@@ -69,9 +69,11 @@ class SimulatedServices:
     ) -> list[Candidate]:
         pid, place = texts.place_below(question, [step.candidate.text for step in path])
         self._requested(pid)
-        lengths, due = await self._simulation.generate(pid, place, options.num_candidates)
+        lengths, due = await self._simulation.generate(
+            pid, place, options.num_candidates, enough=options.enough
+        )
         self._meter.policy_calls += 1
-        self._meter.generated_tokens += sum(lengths)
+        self._meter.generated_tokens += sum(map(abs, lengths))
         candidates = proposed(self._simulation, pid, place, lengths, provenance=self._provenance)
         self._replied(pid, due)
         return candidates
@@ -118,12 +120,16 @@ class SimulatedServices:
 def proposed(
     simulation: Simulation, pid: int, place: str, lengths: Sequence[int], *, provenance: bool
 ) -> list[Candidate]:
-    """The candidates below a node; of a final step's answers only the first is kept."""
+    """The candidates below a node; of a final step's answers only the first is kept.
+
+    One of negative length was cut off there.
+    """
     world = simulation.world
     answers = texts.is_answer(world, pid, f"{place}.0")
+    whole = next(j for j, length in enumerate(lengths) if length > 0)
     candidates = []
-    for j, length in enumerate(lengths[:1] if answers else lengths):
-        path = f"{place}.{j}"
+    for j, signed in enumerate(lengths[: whole + 1] if answers else lengths):
+        path, length = f"{place}.{j}", abs(signed)
         if answers:
             kind = StepKind.ANSWER
         else:
@@ -137,6 +143,7 @@ def proposed(
                 tokenizer="simulated",
                 policy_version="simulated",
                 answer=str(world.answer(pid, path)) if answers else None,
+                complete=signed > 0,
             )
         )
     return candidates

@@ -74,19 +74,31 @@ class Simulation:
         """When the last of both went, on the loop's clock, if there is none."""
         return max(self._engine.free_since, self._sandbox.free_since)
 
-    async def generate(self, pid: int, path: str, count: int) -> tuple[list[int], float]:
-        """Lengths of the candidates below `path`, once the last of them is generated."""
+    async def generate(
+        self, pid: int, path: str, count: int, *, enough: int = 0
+    ) -> tuple[list[int], float]:
+        """Lengths of the candidates below `path`, once the last of them is generated.
+
+        With `enough`, those longer than so many of their siblings are cut off as the policy
+        service does it, and their lengths are negative.
+        """
         self.expanded.append((pid, path))
         lengths = [self.world.tokens(pid, f"{path}.{j}") for j in range(count)]
         self.sequences += count
-        self.tokens += sum(lengths)
+        cuts = 0 < enough < count and not self._instant
+        self.tokens += 0 if cuts else sum(lengths)
         if self._instant:
             return lengths, self._loop.time()
         try:
-            return lengths, await self._engine.work(lengths)
+            if not cuts:
+                return lengths, await self._engine.work(lengths)
+            done, due = await self._engine.work_until(enough, lengths)
         except asyncio.CancelledError:
             self.aborted += 1
             raise
+        self.tokens += round(done)
+        limit = sorted(lengths)[enough - 1]
+        return [length if length <= limit else -limit for length in lengths], due
 
     async def execute(self, seconds: Sequence[float]) -> float:
         """Run programs of these durations, first come first served, and wait for all."""

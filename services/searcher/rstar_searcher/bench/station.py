@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rstar_common.processor_sharing import EngineSpeed, ProcessorSharing
@@ -48,20 +48,52 @@ class Station:
 
         Whoever is cancelled while it waits takes its jobs with it.
         """
+        jobs = self._submit(sizes)
+        try:
+            return max(await asyncio.gather(*jobs.values()))
+        except asyncio.CancelledError:
+            self._give_up(jobs)
+            raise
+
+    async def work_until(self, enough: int, sizes: Sequence[float]) -> tuple[float, float]:
+        """Do jobs until it is sure which `enough` of them are the smallest; give up the others.
+
+        Jobs that were behind the largest of those, having begun later, are begun anew and go
+        on to its size. Returns what was done of all, and when it was due.
+        """
+        jobs = self._submit(sizes)
+        size_of = dict(zip(jobs, sizes, strict=True))
+        running = set(jobs.values())
+        try:
+            while len(jobs) - len(running) < enough:
+                _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._give_up(jobs)
+            raise
+        ended = {ticket: job.result() for ticket, job in jobs.items() if job.done()}
+        came = self._give_up([ticket for ticket in jobs if ticket not in ended])
+        limit = sorted(size_of[ticket] for ticket in ended)[enough - 1]
+        behind = [min(size_of[ticket], limit) for ticket, far in came.items() if far < limit]
+        done = sum(size_of[ticket] for ticket in ended) + sum(came.values()) + sum(behind)
+        return done, await self.work(behind) if behind else max(ended.values())
+
+    def _submit(self, sizes: Sequence[float]) -> dict[int, asyncio.Future[float]]:
         jobs: dict[int, asyncio.Future[float]] = {}
         for size in sizes:
             done: asyncio.Future[float] = self._loop.create_future()
             jobs[self._sharing.submit(self._clock.now, size)] = done
         self._jobs |= jobs
         self._wake()
-        try:
-            return max(await asyncio.gather(*jobs.values()))
-        except asyncio.CancelledError:
-            for ticket in jobs:
-                self._jobs.pop(ticket, None)
-                self._sharing.abort(self._clock.now, ticket)
-            self._wake()
-            raise
+        return jobs
+
+    def _give_up(self, tickets: Iterable[int]) -> dict[int, float]:
+        """How far each had come."""
+        came = {}
+        for ticket in tickets:
+            self._jobs.pop(ticket, None)
+            came[ticket] = self._sharing.abort(self._clock.now, ticket)
+        self._wake()
+        return came
 
     def _wake(self) -> None:
         if not self._jobs:
