@@ -30,8 +30,9 @@ from rstar_common.formats import MINI, Encoder, PromptStep, StepKind
 from rstar_trainer import checkpoint
 from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, Shape, Training
-from rstar_trainer.loop import BETAS, LARGEST_GRADIENT
+from rstar_trainer.loop import LARGEST_GRADIENT
 from rstar_trainer.losses import pairwise_ranking_loss
+from rstar_trainer.optimizers import BETAS
 from rstar_trainer.pairs import PreferenceGroup
 from rstar_trainer.ppm_training import TokenGroup, arrange, tokenize_group, train_ppm
 from rstar_trainer.selection import Example

@@ -41,6 +41,14 @@ class Shape(_Frozen):
     max_positions: int = Field(default=1024, ge=64, le=131072)
 
 
+class OptimizerKind(StrEnum):
+    """How gradients become steps."""
+
+    ADAMW = "adamw"
+    MUON = "muon"
+    """For the matrices of the layers, AdamW for the rest; for small models, in one process."""
+
+
 class Training(_Frozen):
     """Settings of one training run."""
 
@@ -56,6 +64,7 @@ class Training(_Frozen):
 
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0, le=10)
+    optimizer: OptimizerKind = OptimizerKind.ADAMW
     seed: int = Field(default=0, ge=0, lt=2**63)
     max_length: int = Field(ge=16, le=131072)
     """Longer examples are left out."""

@@ -1,4 +1,4 @@
-"""The training loop of both models: AdamW, warm-up, linear decay, resumable.
+"""The training loop of both models: warm-up, linear decay, resumable.
 
 What is trained on at step i is a function of the seed and i alone, so a loop that goes on
 from its saved state ends with the same weights as one that was never stopped (on a CPU,
@@ -21,14 +21,15 @@ from torch.distributed.checkpoint.state_dict import (
     get_state_dict,
     set_state_dict,
 )
+from torch.optim import Optimizer
 
 from rstar_common.errors import Cancelled
 from rstar_trainer.job import Training
+from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.ranks import Ranks
 
 logger = logging.getLogger(__name__)
 
-BETAS = (0.9, 0.95)
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients are cut."""
 
@@ -79,8 +80,8 @@ class TrainingLoop:
         Raises:
             Cancelled: `should_stop` said so; the state is saved.
         """
-        optimizer = _optimizer(self.model, self.training, fused=self.ranks.world == 1)
-        start = self._restore(optimizer)
+        optimizers = optimizers_of(self.model, self.training, processes=self.ranks.world)
+        start = self._restore(optimizers)
         batches = self.batches(start)
         self.model.train()
         every = max(1, self.total_steps // CURVE_POINTS)
@@ -90,16 +91,16 @@ class TrainingLoop:
             due = time.monotonic() - saved > STATE_SECONDS
             stop, save = self.ranks.any(self.should_stop(), due)
             if stop or save:
-                self._save(optimizer, step)
+                self._save(optimizers, step)
                 saved = time.monotonic()
             if stop:
                 raise Cancelled(f"stopped at step {step}")
             rate = self.training.learning_rate * schedule(
                 step, self.total_steps, self.training.warmup_share
             )
-            for group in optimizer.param_groups:
+            for group in (group for one in optimizers for group in one.param_groups):
                 group["lr"] = rate
-            loss, counted = self._learn(optimizer, next(batches))
+            loss, counted = self._learn(optimizers, next(batches))
             tokens += counted
             if step % every == 0 or step + 1 == self.total_steps:
                 [whole] = self.ranks.sums(float(loss.detach()))
@@ -120,7 +121,7 @@ class TrainingLoop:
             "trained_tokens": tokens,
         }
 
-    def _learn(self, optimizer: torch.optim.Optimizer, batch: list[int]) -> tuple[Tensor, float]:
+    def _learn(self, optimizers: list[Optimizer], batch: list[int]) -> tuple[Tensor, float]:
         """One step; returns the loss, whose mean over the processes is the batch's, and tokens."""
         mine = self.ranks.part(batch)
         kind = next(self.model.parameters()).device.type
@@ -133,29 +134,31 @@ class TrainingLoop:
             total, tokens = self.ranks.sums(weight, tokens if mine else 0.0)
             # Gradients are averaged over the processes; the loss is a mean over the batch.
             loss = loss * (weight * self.ranks.world / total)
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call] # torch
         nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         return loss, tokens
 
-    def _save(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+    def _save(self, optimizers: list[Optimizer], step: int) -> None:
         if self.state_file is None:
             return
-        model, state = get_state_dict(self.model, optimizer, options=_WHOLE)
+        model, state = get_state_dict(self.model, optimizers, options=_WHOLE)
         if not self.ranks.first:
             return
         staging = self.state_file.with_suffix(".new")
         torch.save({"step": step, "model": model, "optimizer": state}, staging)
         os.replace(staging, self.state_file)  # noqa: PTH105 -- atomic; Path.replace is the same call
 
-    def _restore(self, optimizer: torch.optim.Optimizer) -> int:
+    def _restore(self, optimizers: list[Optimizer]) -> int:
         if self.state_file is None or not self.state_file.exists():
             return 0
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         set_state_dict(
             self.model,
-            optimizer,
+            optimizers,
             model_state_dict=state["model"],
             optim_state_dict=state["optimizer"],
             options=_WHOLE,
@@ -177,17 +180,3 @@ def schedule(step: int, total_steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return (total_steps - step) / max(1, total_steps - warmup)
-
-
-def _optimizer(model: nn.Module, training: Training, *, fused: bool) -> torch.optim.AdamW:
-    matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
-    return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": training.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=training.learning_rate,
-        betas=BETAS,
-        fused=fused,
-    )

@@ -2,7 +2,8 @@
 
 Byte-level BPE, so that any text encodes. A digit is always a token of its own: numbers of
 any length are spelled alike, which is what lets a small model copy them. Lines that many
-solutions share, such as imports, are one token each: half of a short program is such lines.
+solutions share, such as imports and comments, are one token each: half of a short program
+is such lines.
 Markers, padding and end of text are special tokens; text that spells one stays text
 (`Encoder` sees to it). The result depends on the corpus and the size alone.
 """
@@ -29,12 +30,15 @@ MOST_LINES = 64
 SHARED_LINE_SHARE = 0.01
 """Share of the texts a line must occur in."""
 
+COMMENT = "#"
+"""Begins a line whose digits number a step; nobody copies them."""
+
 SHORTEST_LINE = 8
 """Characters; shorter lines are cheap anyway."""
 
 
 def shared_lines(texts: Sequence[str], *, at_most: int) -> list[str]:
-    """The lines without digits that most of the texts have, the most saving first.
+    """The lines without digits, comments apart, that most texts have, the most saving first.
 
     A line that is not the first of its text brings its line break along.
     """
@@ -46,7 +50,9 @@ def shared_lines(texts: Sequence[str], *, at_most: int) -> list[str]:
     shared = [
         line
         for line, count in counts.items()
-        if count >= least and len(line) >= SHORTEST_LINE and not any(c.isdigit() for c in line)
+        if count >= least
+        and len(line) >= SHORTEST_LINE
+        and (line.startswith(COMMENT) or not any(c.isdigit() for c in line))
     ]
     shared.sort(key=lambda line: (-counts[line] * len(line), line))
     return shared[:at_most]

@@ -8,13 +8,14 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
-from rstar_common.errors import Cancelled
+from rstar_common.errors import Cancelled, InvalidInput
 from rstar_common.formats import MINI, Encoder, Marker
 from rstar_trainer import checkpoint
 from rstar_trainer.batches import epoch_batches
 from rstar_trainer.dataset import parse_tree
-from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
 from rstar_trainer.loop import schedule
+from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.pairs import preference_groups
 from rstar_trainer.ppm_training import TokenGroup, evaluate_ppm, rewards, tokenize_group, train_ppm
 from rstar_trainer.selection import select_examples
@@ -88,15 +89,40 @@ def test_the_same_seed_gives_the_same_weights(encoder, examples):
     assert not same(trained(encoder, examples), trained(encoder, examples, training=other))
 
 
+@pytest.mark.parametrize("optimizer", OptimizerKind)
 def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
-    encoder, examples, tmp_path
+    encoder, examples, tmp_path, optimizer
 ):
+    training = TRAINING.model_copy(update={"optimizer": optimizer})
     state_file = tmp_path / "state.pt"
     asked = iter([False, False, False, True])
     with pytest.raises(Cancelled):
-        trained(encoder, examples, state_file=state_file, should_stop=lambda: next(asked))
-    resumed = trained(encoder, examples, state_file=state_file)
-    assert same(resumed, trained(encoder, examples))
+        trained(
+            encoder,
+            examples,
+            training=training,
+            state_file=state_file,
+            should_stop=lambda: next(asked),
+        )
+    resumed = trained(encoder, examples, training=training, state_file=state_file)
+    assert same(resumed, trained(encoder, examples, training=training))
+
+
+def test_muon_steps_the_layers_matrices_and_nothing_else(encoder):
+    model = new_model(encoder)
+    training = TRAINING.model_copy(update={"optimizer": OptimizerKind.MUON})
+    muon, adamw = optimizers_of(model, training, processes=1)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+
+    def trained_by(optimizer):
+        return {names[id(p)] for group in optimizer.param_groups for p in group["params"]}
+
+    layers = {name for name, p in model.named_parameters() if p.dim() == 2 and ".layers." in name}
+    assert trained_by(muon) == layers
+    assert trained_by(muon) | trained_by(adamw) == set(names.values())
+    with pytest.raises(InvalidInput, match="one process") as caught:
+        optimizers_of(model, training, processes=2)
+    assert caught.value.field == "training.optimizer"
 
 
 def test_training_lowers_the_loss_on_unseen_questions(encoder, examples):

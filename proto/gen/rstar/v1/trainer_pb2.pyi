@@ -186,6 +186,7 @@ class TrainingSettings(_message.Message):
     UNTRAINED_FIELD_NUMBER: _builtins.int
     LORA_RANK_FIELD_NUMBER: _builtins.int
     LORA_ALPHA_FIELD_NUMBER: _builtins.int
+    OPTIMIZER_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
     epochs: _builtins.float
     batch_tokens: _builtins.int
@@ -201,6 +202,8 @@ class TrainingSettings(_message.Message):
     """Train low-rank adapters of this rank and merge them when done; needs weights to start from."""
     lora_alpha: _builtins.float
     """The adapters' weight is `lora_alpha / lora_rank`; 0 means twice the rank."""
+    optimizer: _builtins.str
+    """Empty for "adamw", or "muon": fewer tokens for a small model from random weights; one process."""
     def __init__(
         self,
         *,
@@ -215,10 +218,11 @@ class TrainingSettings(_message.Message):
         untrained: _builtins.bool = ...,
         lora_rank: _builtins.int = ...,
         lora_alpha: _builtins.float = ...,
+        optimizer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "optimizer", b"optimizer", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,9 @@ class TrainingOptions:
     epochs: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
     max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
     batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
+    optimizer: Annotated[str, typer.Option(help="adamw or muon; empty: the service's default.")] = (
+        ""
+    )
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0
     lora_rank: Annotated[
         int,
@@ -52,6 +55,7 @@ class TrainingOptions:
             epochs=self.epochs,
             max_steps=self.max_steps,
             batch_tokens=self.batch_tokens,
+            optimizer=self.optimizer,
             seed=self.seed,
             lora_rank=self.lora_rank,
             untrained=self.untrained,
