@@ -21,11 +21,15 @@ from rstar_searcher.batch_servicer import BatchServicer
 from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake
 from rstar_searcher.meter import Meter
+from rstar_searcher.quota import Quotas
 from rstar_searcher.records import SearchRecords
 from rstar_searcher.request import SearchRequest
 from rstar_searcher.runner import Runner
 from rstar_searcher.servicer import SearcherServicer
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.taking import Taker
+from rstar_searcher.tenants import Tenant, Tenants
+from rstar_searcher.turns import Turns
 from rstar_searcher.work import Work
 from tests.support.toy_world import ToyWorld
 
@@ -48,11 +52,13 @@ class Stack:
     searcher: searcher_pb2_grpc.SearcherServiceAsyncStub
     batch: searcher_pb2_grpc.BatchServiceAsyncStub
 
-    async def publish(self, payload: bytes, content_type: str = "application/json") -> None:
+    async def publish(
+        self, payload: bytes, content_type: str = "application/json", *, tenant: str = ""
+    ) -> None:
         """As any NATS client would."""
         await publish_once(
             self.bus.jetstream(),
-            streams.BATCH_SUBMIT,
+            streams.submit_subject(tenant),
             payload,
             headers={"Content-Type": content_type},
         )
@@ -109,6 +115,8 @@ async def searcher_stack(
     max_attempts: int = 2,
     lease_seconds: float = 6.0,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    tenants: Sequence[Tenant] = (),
+    places: int = 2,
 ) -> AsyncGenerator[Stack]:
     """Serve until the block ends."""
     stop = asyncio.Event()
@@ -123,24 +131,33 @@ async def searcher_stack(
         await streams.ensure_topology(jetstream)
         store = make_store(store_settings)
         await store.ready()
-        batches = Batches(jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS))
+        everybody = Tenants(tenants)
+        batches = Batches(
+            jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS), everybody
+        )
+        quotas = Quotas(everybody, jetstream, await streams.key_value(jetstream, streams.USAGE))
         records = SearchRecords(
             await streams.key_value(jetstream, streams.SEARCH_RECORDS), lease_seconds=lease_seconds
         )
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS)
         runner = Runner(make_services, records, store, bus, max_interactive=max_interactive)
-        intake = Intake(batches, store, DEFAULTS)
-        work = Work(batches, records, runner, DEFAULTS)
+
+        async def spend(batch_id: str, tokens: int) -> None:
+            await quotas.spend(everybody.of_batch(batch_id), tokens)
+
+        work = Work(batches, records, runner, DEFAULTS, spend=spend)
         server = grpc.aio.server(interceptors=interceptors)
         searcher_pb2_grpc.add_SearcherServiceServicer_to_server(
-            SearcherServicer(runner, records, store, bus, DEFAULTS), server
+            SearcherServicer(runner, records, store, bus, DEFAULTS, quotas), server
         )
         searcher_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
         port = server.add_insecure_port("127.0.0.1:0")
         runner.address = f"127.0.0.1:{port}"
         await server.start()
 
-        def consumer(stream: str, durable: str, subject: str, handler, bury) -> Consumer:
+        def consumer(
+            stream: str, durable: str, subject: str, handler, bury, max_held: int
+        ) -> tuple[Route, Consumer]:
             route = Route(
                 stream=stream,
                 durable=durable,
@@ -149,8 +166,32 @@ async def searcher_stack(
                 fetch_seconds=0.2,  # a stack ends when its consumers have waited for nothing
                 max_attempts=max_attempts,
                 max_outages=max_attempts,
+                max_held=max_held or 1000,
             )
-            return Consumer(jetstream, attempts, route, handler, bury, concurrency=2)
+            return route, Consumer(jetstream, attempts, route, handler, bury, concurrency=2)
+
+        def intake_for(tenant: Tenant) -> Consumer:
+            intake = Intake(batches, store, DEFAULTS, everybody, tenant=tenant, admit=quotas.admit)
+            durable, subject = streams.intake_of(tenant.name), streams.submit_subject(tenant.name)
+            return consumer(streams.BATCHES, durable, subject, intake.handle, intake.bury, 0)[1]
+
+        taker = Taker(
+            bus,
+            {
+                tenant.name: consumer(
+                    streams.WORK,
+                    streams.searchers_of(tenant.name),
+                    streams.work_subjects(tenant.name),
+                    work.handle,
+                    work.bury,
+                    tenant.max_searches,
+                )
+                for tenant in everybody
+            },
+            Turns({tenant.name: tenant.weight for tenant in everybody}),
+            places=places,
+            spent=quotas.exhausted,
+        )
 
         async with (
             asyncio.TaskGroup() as group,
@@ -158,12 +199,7 @@ async def searcher_stack(
         ):
             running = group.create_task(runner.run(stop))
             if consume:
-                for one in (
-                    consumer(
-                        streams.BATCHES, "intake", streams.BATCH_SUBMIT, intake.handle, intake.bury
-                    ),
-                    consumer(streams.WORK, "searchers", streams.WORK_ALL, work.handle, work.bury),
-                ):
+                for one in (taker, *map(intake_for, everybody)):
                     group.create_task(one.run(stop))
             try:
                 yield Stack(

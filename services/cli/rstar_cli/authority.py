@@ -88,7 +88,13 @@ class Authority:
         return self.path(name, "pem")
 
     def token(
-        self, subject: str, scopes: Sequence[str], *, seconds: float, bound_to: str = ""
+        self,
+        subject: str,
+        scopes: Sequence[str],
+        *,
+        seconds: float,
+        bound_to: str = "",
+        tenant: str = "",
     ) -> str:
         """A token; with `bound_to`, of use only beside that name's certificate.
 
@@ -103,6 +109,7 @@ class Authority:
             scopes=scopes,
             seconds=seconds,
             certificate_pem=certificate,
+            tenant=tenant,
         )
 
     def path(self, name: str, kind: str) -> Path:

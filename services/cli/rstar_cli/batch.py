@@ -17,8 +17,9 @@ from rstar_common.artifacts import INBOX, ObjectStore
 from rstar_common.bus import publish_once
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import NotFound, Unavailable
+from rstar_common.nats_roles import tenant_of
 from rstar_common.rpc import call
-from rstar_common.streams import BATCH_SUBMIT, token
+from rstar_common.streams import submit_subject, token
 
 INLINE_BYTES = 900_000
 """Above this a batch goes through the store: NATS takes 1 MiB, headers included."""
@@ -61,14 +62,17 @@ async def publish(
 ) -> None:
     """Publish a batch, through the store if it is large. Publishing it again is harmless.
 
+    The user says whose it is: `publisher-TENANT` submits as that tenant.
+
     Raises:
         Unavailable: the queue or the store did not take it.
     """
+    tenant = tenant_of(nats.user)
     payload = encode(submission, wire_format)
     if len(payload) > INLINE_BYTES:
         lines = "".join(f"{_json(problem)}\n" for problem in submission.problems).encode()
         digest = hashlib.sha256(lines).hexdigest()[:16]
-        key = f"{INBOX}{token(submission.batch_id)}/{digest}.jsonl"
+        key = f"{_inbox(tenant)}{token(submission.batch_id)}/{digest}.jsonl"
         await ObjectStore(store).put(key, lines)
         by_key = events_pb2.BatchSubmission(
             batch_id=submission.batch_id, settings=submission.settings, problems_key=key
@@ -77,7 +81,11 @@ async def publish(
     async with nats_client(nats) as client:
         jetstream = client.jetstream()
         headers = {"Content-Type": _CONTENT_TYPES[wire_format]}
-        await publish_once(jetstream, BATCH_SUBMIT, payload, headers=headers)
+        await publish_once(jetstream, submit_subject(tenant), payload, headers=headers)
+
+
+def _inbox(tenant: str) -> str:
+    return f"{INBOX}{tenant}/" if tenant else INBOX
 
 
 async def follow(

@@ -30,7 +30,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import APIError, KeyNotFoundError
+from nats.js.errors import APIError, BadRequestError, KeyNotFoundError, NotFoundError
 from nats.js.kv import KeyValue
 
 from rstar_common.errors import Conflict, InvalidInput, Overloaded, RstarError, Unavailable
@@ -72,6 +72,8 @@ class Route:
     some minutes of an outage pass; a message that makes a service fail each time must end too."""
 
     max_deliveries: int = 40
+    max_held: int = 100_000
+    """Messages that all who share the durable may hold at once, those put aside included."""
 
 
 class Consumer:
@@ -105,21 +107,37 @@ class Consumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set; messages already held are finished."""
-        route = self._route
-        subscription = await self._jetstream.pull_subscribe(
-            route.filter_subject,
-            durable=route.durable,
-            stream=route.stream,
-            config=ConsumerConfig(
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=route.ack_wait_seconds,
-                max_deliver=-1,
-                max_ack_pending=100_000,
-            ),
-        )
+        subscription = await self.open()
         async with asyncio.TaskGroup() as group:
             for _ in range(self._concurrency):
                 group.create_task(self._work(subscription, stop))
+
+    async def open(self) -> JetStreamContext.PullSubscription:
+        """Make the durable consumer, or change how much of it may be held, and subscribe to it."""
+        route = self._route
+        config = ConsumerConfig(
+            name=route.durable,
+            durable_name=route.durable,
+            filter_subject=route.filter_subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=route.ack_wait_seconds,
+            max_deliver=-1,
+            max_ack_pending=route.max_held,
+        )
+        try:
+            known = (await self._jetstream.consumer_info(route.stream, route.durable)).config
+        except NotFoundError:
+            known = None
+        if known is None or known.max_ack_pending != route.max_held:
+            try:
+                await self._jetstream.add_consumer(route.stream, config)
+            except BadRequestError as error:
+                raise InvalidInput(
+                    f"{route.stream} of an older release? `python -m rstar_common.prepare` gives it"
+                    f" what it lacks: {error.description}",
+                    field=route.filter_subject,
+                ) from error
+        return await self._jetstream.pull_subscribe_bind(route.durable, stream=route.stream)
 
     async def _work(
         self, subscription: JetStreamContext.PullSubscription, stop: asyncio.Event
@@ -134,9 +152,10 @@ class Consumer:
                 # The client reconnects by itself; a short pause keeps this from spinning.
                 await asyncio.sleep(FETCH_SECONDS)
                 continue
-            await self._settle(msg)
+            await self.settle(msg)
 
-    async def _settle(self, msg: Msg) -> None:
+    async def settle(self, msg: Msg) -> None:
+        """Handle a message and acknowledge it as the table says."""
         delivery = msg.metadata.num_delivered
         with continued(self._route.traced_as, msg.headers or {}, delivery=delivery) as span:
             if delivery == 1:
@@ -180,6 +199,11 @@ class Consumer:
                 await _quietly(msg.nak(delay=min(LONGEST_PAUSE_SECONDS, 2.0 ** (attempt - 1))))
         else:
             await _quietly(msg.ack_sync())
+
+    async def put_back(self, msg: Msg) -> None:
+        """Give a message back unopened, at once; not an attempt."""
+        await self._count(f"{self._route.stream}.{msg.metadata.sequence.stream}.waits", add=1)
+        await _quietly(msg.nak())
 
     async def _kills_its_workers(self, msg: Msg, waits: str) -> bool:
         deliveries, most = msg.metadata.num_delivered, self._route.max_deliveries

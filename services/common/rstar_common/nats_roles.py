@@ -1,22 +1,25 @@
 """Who may say and hear what on NATS: one table, from which every server's users are written.
 
     python -m rstar_common.nats_roles > infra/compose/nats-users.conf
+    python -m rstar_common.nats_roles --tenant team-a --tenant team-b > nats-users.conf
 
 A role names the streams, subjects and buckets of `streams` that a service needs; its
 permissions follow from that, and everything else is refused by the server. Nobody but the
 operator may delete a stream, change one, or read what another service keeps.
 
 Replies to a service come back on `_REPLY.USER.>`, which only that user may hear. Publishers and
-observers share `_INBOX.>`, the place of every client library; what comes there are receipts. The
+observers share `_INBOX.>`, the place of every client library; what comes there are receipts. A
+tenant's user, `publisher-TENANT`, submits as that tenant and has an inbox of its own. The
 sandbox has no role: it never speaks to NATS. What the table cannot say: whoever may make a
 consumer on a stream names the subject to which the server then copies that stream's messages.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar_common.streams import (
@@ -28,7 +31,6 @@ from rstar_common.streams import (
     DEAD,
     DEAD_ALL,
     EVENTS,
-    INTAKE,
     JOB_RECORDS,
     JOURNAL,
     JOURNAL_ALL,
@@ -41,14 +43,20 @@ from rstar_common.streams import (
     SEARCH_COMPLETED,
     SEARCH_EVENTS_ALL,
     SEARCH_RECORDS,
-    SEARCHERS,
     STREAMS,
+    USAGE,
     WORK,
     WORK_ALL,
+    WORK_OF_TENANTS,
+    check_tenant,
+    submit_subject,
 )
 
 OPERATOR = "rstar"
 """May do everything: sets up, backs up, repairs. No service uses it."""
+
+TENANT_PREFIX = "publisher-"
+"""Of the users and identities of tenants."""
 
 _HAVE_REPLIES = frozenset({OPERATOR, "searcher", "trainer", "policy", "ppm"})
 
@@ -77,7 +85,7 @@ class Role:
     """Streams on which it makes consumers of its own, gone with it."""
 
     pulls: tuple[tuple[str, str], ...] = ()
-    """Streams and the durable consumers it shares with its like."""
+    """Streams and the durable consumers it shares with its like; `*`: any of that stream."""
 
     purges: tuple[str, ...] = ()
     """Streams of which it removes all messages on a subject that is done with."""
@@ -132,15 +140,23 @@ class Role:
 ROLES = (
     Role(
         user="searcher",
-        publishes=(WORK_ALL, RESULTS_ALL, DEAD_ALL, JOURNAL_ALL, SEARCH_ALL, SEARCH_COMPLETED),
+        publishes=(
+            WORK_ALL,
+            WORK_OF_TENANTS,
+            RESULTS_ALL,
+            DEAD_ALL,
+            JOURNAL_ALL,
+            SEARCH_ALL,
+            SEARCH_COMPLETED,
+        ),
         hears=(SEARCH_ALL,),
         makes=(BATCHES, WORK, RESULTS, DEAD, EVENTS, JOURNAL),
         reads=(RESULTS, DEAD, JOURNAL),
         counts=(RESULTS, DEAD),
-        pulls=((BATCHES, INTAKE), (WORK, SEARCHERS)),
+        pulls=((BATCHES, "*"), (WORK, "*")),  # one of each tenant
         purges=(JOURNAL,),
         removes=(DEAD,),
-        buckets=(BATCH_RECORDS, SEARCH_RECORDS, ATTEMPTS),
+        buckets=(BATCH_RECORDS, SEARCH_RECORDS, ATTEMPTS, USAGE),
     ),
     Role(
         user="trainer",
@@ -169,19 +185,32 @@ def role_of(user: str) -> Role:
     return next(role for role in ROLES if role.user == user)
 
 
+def tenant_role(tenant: str) -> Role:
+    """A publisher who is one tenant and no other."""
+    return Role(user=f"{TENANT_PREFIX}{tenant}", publishes=(submit_subject(tenant),))
+
+
+def tenant_of(user: str) -> str:
+    """As which tenant a user submits; empty for those who name none."""
+    return user.removeprefix(TENANT_PREFIX) if user.startswith(TENANT_PREFIX) else ""
+
+
 def inbox(user: str) -> str:
     """Where replies to `user` go; the client library's usual place for whoever is no service."""
-    return f"_REPLY.{user}" if user in _HAVE_REPLIES else "_INBOX"
+    own = user in _HAVE_REPLIES or tenant_of(user)
+    return f"_REPLY.{user}" if own else "_INBOX"
 
 
-def authorization(passwords: Mapping[str, str], *, operator: str = OPERATOR) -> str:
+def authorization(
+    passwords: Mapping[str, str], *, operator: str = OPERATOR, tenants: Sequence[str] = ()
+) -> str:
     """The `authorization` block of a server's configuration, `operator` being OPERATOR's name.
 
     A password that begins with `$` names a variable of the server's environment.
     """
     lines = ["authorization {", "  users: ["]
     lines.append(f"    {{user: {json.dumps(operator)}, password: {_value(passwords[OPERATOR])}}}")
-    for role in ROLES:
+    for role in (*ROLES, *map(tenant_role, tenants)):
         lines += [
             f"    {{user: {role.user}, password: {_value(passwords[role.user])}, permissions: {{",
             f"      publish: {{allow: {_list(role.publish)}}}",
@@ -201,13 +230,18 @@ def _list(subjects: list[str]) -> str:
 
 def variable(user: str) -> str:
     """The variable that holds a user's password where the environment brings it."""
-    return "NATS_PASSWORD" if user == OPERATOR else f"NATS_{user.upper()}_PASSWORD"
+    name = user.upper().replace("-", "_")
+    return "NATS_PASSWORD" if user == OPERATOR else f"NATS_{name}_PASSWORD"
 
 
 def main() -> None:
     """Write the users of a server that has its passwords in the environment."""
+    parser = argparse.ArgumentParser(prog="python -m rstar_common.nats_roles")
+    parser.add_argument("--tenant", action="append", default=[], help="repeatable")
+    tenants = [check_tenant(name, field="--tenant") for name in parser.parse_args().tenant]
+    users = (OPERATOR, *USERS, *(tenant_role(name).user for name in tenants))
     sys.stdout.write("# Written by `python -m rstar_common.nats_roles`; do not edit.\n")
-    sys.stdout.write(authorization({user: f"${variable(user)}" for user in (OPERATOR, *USERS)}))
+    sys.stdout.write(authorization({user: f"${variable(user)}" for user in users}, tenants=tenants))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
 """Who may read and write what in the object store: one table, as `nats_roles` is for NATS.
 
     python -m rstar_common.store_roles > infra/compose/s3-identities.json.in
+    python -m rstar_common.store_roles --tenant team-a --tenant team-b > identities.json
+    python -m rstar_common.store_roles --policy publisher-team-a --bucket rstar > policy.json
 
 A role names prefixes of `artifacts`. It is written as SeaweedFS wants its identities and as
 the policy document that AWS and MinIO want; both allow what the table says and nothing else.
-The sandbox has no role: it never speaks to the store.
+The sandbox has no role: it never speaks to the store. A tenant has a place of its own in the inbox.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar_common.artifacts import INBOX, PROBE
+from rstar_common.nats_roles import TENANT_PREFIX
+from rstar_common.streams import check_tenant
 
 OPERATOR = "rstar"
 """May do everything: makes the bucket, backs up, repairs. No service uses it."""
@@ -82,9 +87,17 @@ ROLES = (
 IDENTITIES = tuple(role.identity for role in ROLES)
 
 
-def identities(keys: Mapping[str, tuple[str, str]], bucket: str) -> str:
+def tenant_role(tenant: str) -> StoreRole:
+    """A publisher who sees one tenant's part of the inbox and no other."""
+    return StoreRole(identity=f"{TENANT_PREFIX}{tenant}", writes=(f"{INBOX}{tenant}/",))
+
+
+def identities(
+    keys: Mapping[str, tuple[str, str]], bucket: str, *, tenants: Sequence[str] = ()
+) -> str:
     """SeaweedFS's `-s3.config`: everybody's keys and actions, the operator's first."""
-    actions = {OPERATOR: ["Admin"]} | {role.identity: role.actions(bucket) for role in ROLES}
+    roles = (*ROLES, *map(tenant_role, tenants))
+    actions = {OPERATOR: ["Admin"]} | {role.identity: role.actions(bucket) for role in roles}
     return json.dumps(
         {
             "identities": [
@@ -102,14 +115,27 @@ def identities(keys: Mapping[str, tuple[str, str]], bucket: str) -> str:
 
 def variables(identity: str) -> tuple[str, str]:
     """The variables that hold an identity's keys where the environment brings them."""
-    prefix = "S3" if identity == OPERATOR else f"S3_{identity.upper()}"
+    prefix = "S3" if identity == OPERATOR else f"S3_{identity.upper().replace('-', '_')}"
     return f"{prefix}_ACCESS_KEY", f"{prefix}_SECRET_KEY"
 
 
 def main() -> None:
-    """Write the identities with the name of a variable in place of each key."""
-    keys = {name: variables(name) for name in (OPERATOR, *IDENTITIES)}
-    sys.stdout.write(identities(keys, "rstar") + "\n")
+    """Write the identities with the name of a variable in place of each key, or one's policy."""
+    parser = argparse.ArgumentParser(prog="python -m rstar_common.store_roles")
+    parser.add_argument("--tenant", action="append", default=[], help="repeatable")
+    parser.add_argument("--policy", metavar="IDENTITY", help="the document for AWS and MinIO")
+    parser.add_argument("--bucket", default="rstar")
+    options = parser.parse_args()
+    if options.policy:
+        tenant = options.policy.removeprefix(TENANT_PREFIX)
+        roles = {role.identity: role for role in ROLES}
+        role = roles.get(options.policy) or tenant_role(check_tenant(tenant, field="--policy"))
+        sys.stdout.write(json.dumps(role.policy(options.bucket), indent=1) + "\n")
+        return
+    tenants = [check_tenant(name, field="--tenant") for name in options.tenant]
+    names = (OPERATOR, *IDENTITIES, *(tenant_role(tenant).identity for tenant in tenants))
+    keys = {name: variables(name) for name in names}
+    sys.stdout.write(identities(keys, options.bucket, tenants=tenants) + "\n")
 
 
 if __name__ == "__main__":

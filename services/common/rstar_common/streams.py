@@ -1,7 +1,7 @@
 """The JetStream topology as data: nobody writes a subject string elsewhere.
 
-    rstar.batches.submit            BATCHES   work queue   anyone -> intake
-    rstar.work.BATCH.PROBLEM        WORK      work queue   intake -> searchers
+    rstar.batches.submit[.TENANT]   BATCHES   work queue   anyone -> intake
+    rstar.work.[TENANT.]BATCH.PROBLEM  WORK   work queue   intake -> searchers
     rstar.results.BATCH.PROBLEM     RESULTS   one message a subject, for good
     rstar.dead.BATCH.ITEM           DEAD      dead letters, the latest a subject
     rstar.events.NAME               EVENTS    search completed, checkpoint promoted
@@ -12,7 +12,9 @@
 
 WORK and RESULTS refuse a second message on a subject: that is what makes a duplicate
 delivery, or an intake that starts again half-way, leave exactly one result a problem.
-User-given names never appear in a subject; `token` hashes them.
+User-given names never appear in a subject; `token` hashes them. Tenants are named by the operator,
+and by their plain names: each has a subject and a durable consumer of its own, so that a server
+can say who may submit as whom and searchers can take from tenants in turn.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from nats.js.kv import KeyValue
 from rstar_common.errors import InvalidInput
 
 BATCH_SUBMIT = "rstar.batches.submit"
+SUBMIT_AS_TENANT = "rstar.batches.submit.*"
 SEARCH_COMPLETED = "rstar.events.search_completed"
 CHECKPOINT_PROMOTED = "rstar.events.checkpoint_promoted"
 
@@ -52,6 +55,9 @@ SEARCHERS = "searchers"
 """Durable consumer of WORK, shared by all searchers."""
 
 WORK_ALL = "rstar.work.*.*"
+"""Of whoever names no tenant."""
+
+WORK_OF_TENANTS = "rstar.work.*.*.*"
 RESULTS_ALL = "rstar.results.*.*"
 DEAD_ALL = "rstar.dead.*.*"
 JOURNAL_ALL = "rstar.journal.*"
@@ -68,12 +74,14 @@ POINTERS = "rstar_pointers"
 JOB_RECORDS = "rstar_jobs"
 RUN_RECORDS = "rstar_runs"
 ATTEMPTS = "rstar_attempts"
+USAGE = "rstar_usage"
 
 WEEK_SECONDS = 7 * 24 * 3600.0
 DUPLICATE_WINDOW_SECONDS = 120.0
 """Saves work only: nothing relies on it."""
 
 _NAME = re.compile(r"[A-Za-z0-9._/:-]{1,128}")
+_TENANT = re.compile(r"[a-z0-9](-?[a-z0-9]){0,31}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +113,8 @@ class Stream:
 
 
 STREAMS = (
-    Stream(name=BATCHES, subjects=(BATCH_SUBMIT,), work_queue=True),
-    Stream(name=WORK, subjects=(WORK_ALL,), work_queue=True, once_per_subject=True),
+    Stream(name=BATCHES, subjects=(BATCH_SUBMIT, SUBMIT_AS_TENANT), work_queue=True),
+    Stream(name=WORK, subjects=(WORK_ALL, WORK_OF_TENANTS), work_queue=True, once_per_subject=True),
     Stream(name=RESULTS, subjects=(RESULTS_ALL,), once_per_subject=True),
     Stream(name=DEAD, subjects=(DEAD_ALL,), latest_per_subject=True),
     Stream(name=EVENTS, subjects=("rstar.events.*",), max_age_seconds=WEEK_SECONDS),
@@ -120,12 +128,20 @@ KEY_VALUES = (
     KeyValueConfig(bucket=JOB_RECORDS),
     KeyValueConfig(bucket=RUN_RECORDS),
     KeyValueConfig(bucket=ATTEMPTS, ttl=WEEK_SECONDS),
+    KeyValueConfig(bucket=USAGE, ttl=WEEK_SECONDS),
 )
 
 
 async def ensure_topology(jetstream: JetStreamContext, *, replicas: int = 1) -> None:
-    """Create what is missing. Safe to call from several places at once."""
+    """Create what is missing. Safe to call from several places at once.
+
+    A stream of an older release is given the subjects that it lacks; only the operator may.
+    """
     await ensure_streams(jetstream, *(stream.name for stream in STREAMS), replicas=replicas)
+    for stream in STREAMS:
+        known = (await jetstream.stream_info(stream.name)).config
+        if set(stream.subjects) - set(known.subjects or ()):
+            await jetstream.update_stream(known, subjects=list(stream.subjects))
     for config in KEY_VALUES:
         await key_value(jetstream, config.bucket, replicas=replicas)
 
@@ -180,9 +196,40 @@ def check_name(name: str, *, field: str) -> str:
     return name
 
 
-def work_subject(batch_id: str, problem_id: str) -> str:
+def check_tenant(name: str, *, field: str) -> str:
+    """Return `name` if it is a proper name of a tenant.
+
+    Raises:
+        InvalidInput: naming `field`.
+    """
+    if not _TENANT.fullmatch(name):
+        raise InvalidInput("must be 1 to 32 of a-z 0-9, with single - between them", field=field)
+    return name
+
+
+def submit_subject(tenant: str = "") -> str:
+    """Where a tenant's batches are published; by default, those of whoever names none."""
+    return f"{BATCH_SUBMIT}.{tenant}" if tenant else BATCH_SUBMIT
+
+
+def work_subject(batch_id: str, problem_id: str, tenant: str = "") -> str:
     """Where the work item of a problem is published."""
-    return f"rstar.work.{token(batch_id)}.{token(problem_id)}"
+    return f"{work_subjects(tenant)[:-3]}{token(batch_id)}.{token(problem_id)}"
+
+
+def work_subjects(tenant: str = "") -> str:
+    """All work of a tenant; by default, of whoever names none."""
+    return f"rstar.work.{tenant}.*.*" if tenant else WORK_ALL
+
+
+def intake_of(tenant: str) -> str:
+    """Durable consumer of a tenant's batches."""
+    return f"{INTAKE}-{tenant}" if tenant else INTAKE
+
+
+def searchers_of(tenant: str) -> str:
+    """Durable consumer of a tenant's work."""
+    return f"{SEARCHERS}-{tenant}" if tenant else SEARCHERS
 
 
 def result_subject(batch_id: str, problem_id: str = "*") -> str:

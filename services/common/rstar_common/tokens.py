@@ -9,6 +9,8 @@ bound to a client certificate (RFC 8705): replayed over another connection it pr
     train      TrainerService and EvolutionService
     service    policy, PPM and sandbox: what services ask of each other
     admin      everything, promotion included
+
+A token may name a tenant: its holder then sees that tenant's batches alone and shares its quotas.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from rstar_common.errors import Forbidden, InvalidInput, Unauthenticated
+from rstar_common.streams import check_tenant
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "rstar"
@@ -68,6 +71,8 @@ class Caller:
 
     subject: str
     scopes: frozenset[str]
+    tenant: str = ""
+    """Empty for the house's own."""
 
     def check(self, method: str) -> None:
         """Pass if the caller may call `method` (`package.Service/Method`).
@@ -100,6 +105,7 @@ def sign(
     scopes: Collection[str],
     seconds: float,
     certificate_pem: bytes = b"",
+    tenant: str = "",
 ) -> str:
     """Make a token; with a certificate, it is of use only beside that.
 
@@ -118,6 +124,8 @@ def sign(
         "iat": now,
         "exp": now + int(seconds),
     }
+    if tenant:
+        claims["tenant"] = check_tenant(tenant, field="tenant")
     if certificate_pem:
         claims["cnf"] = {"x5t#S256": thumbprint(certificate_pem)}
     return jwt.encode(claims, private_key_pem.decode(), algorithm=ALGORITHM)
@@ -162,7 +170,9 @@ class Verifier:
             if not certificate_pem or thumbprint(certificate_pem) != wanted:
                 raise Unauthenticated("the token is bound to another certificate")
         return Caller(
-            subject=str(claims["sub"]), scopes=frozenset(str(claims.get("scope", "")).split())
+            subject=str(claims["sub"]),
+            scopes=frozenset(str(claims.get("scope", "")).split()),
+            tenant=str(claims.get("tenant", "")),
         )
 
     def _claims(self, token: str) -> dict[str, object]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rstar.v1 import searcher_pb2, searcher_pb2_grpc
-from rstar_common.errors import InvalidInput
-from rstar_common.rpc import serving
+from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc
+from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.rpc import error_from, serving
 from rstar_searcher.batches import DEFAULT_PAGE, MAX_PAGE, Batches
+from rstar_searcher.tenants import check_batch, visible
 
 if TYPE_CHECKING:
     from rstar_common.rpc import ServicerContext
@@ -24,7 +25,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.GetBatchResponse:
         """See searcher.proto."""
         async with serving(context, "GetBatch"):
-            record, _ = await self._batches.record(_named(request.batch_id))
+            record = await self._record(_named(request.batch_id))
             return searcher_pb2.GetBatchResponse(batch=await self._batches.describe(record))
         raise AssertionError("unreachable")
 
@@ -39,7 +40,8 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
                 raise InvalidInput(f"at most {MAX_PAGE}", field="page_size")
             first = int(request.page_token or 0)
             after = first + (request.page_size or DEFAULT_PAGE)
-            records = await self._batches.all_records()
+            every = await self._batches.all_records()
+            records = [record for record in every if visible(record.batch_id)]
             return searcher_pb2.ListBatchesResponse(
                 batches=[await self._batches.describe(record) for record in records[first:after]],
                 next_page_token=str(after) if after < len(records) else "",
@@ -51,7 +53,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.ListBatchResultsResponse:
         """See searcher.proto."""
         async with serving(context, "ListBatchResults"):
-            record, _ = await self._batches.record(_named(request.batch_id))
+            record = await self._record(_named(request.batch_id))
             # Asked before the results are read: a page that reaches the end of a batch that was
             # done by then holds its last result.
             batch = await self._batches.describe(record)
@@ -105,6 +107,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.ListDeadLettersResponse:
         """See searcher.proto."""
         async with serving(context, "ListDeadLetters"):
+            check_batch(request.batch_id)
             letters, after = await self._batches.dead_letters(
                 request.batch_id, page_size=request.page_size, page_token=request.page_token
             )
@@ -121,6 +124,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
         async with serving(context, "RetryDeadLetters"):
             if bool(request.dead_letter_ids) == bool(request.batch_id):
                 raise InvalidInput("give either ids or a batch", field="dead_letter_ids")
+            check_batch(request.batch_id)  # ids say nothing of whose they are
             ids = list(request.dead_letter_ids)
             page = ""
             while request.batch_id:
@@ -136,8 +140,19 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
             )
         raise AssertionError("unreachable")
 
+    async def _record(self, batch_id: str) -> events_pb2.BatchRecord:
+        """The record of a batch, or why there is none: a quota refused it."""
+        try:
+            return (await self._batches.record(batch_id))[0]
+        except NotFound:
+            if letter := await self._batches.refusal(batch_id):
+                letter.failure.message += f" (at {letter.at.ToJsonString()})"
+                raise error_from(letter.failure) from None
+            raise
+
 
 def _named(batch_id: str) -> str:
     if not batch_id:
         raise InvalidInput("must not be empty", field="batch_id")
+    check_batch(batch_id)
     return batch_id

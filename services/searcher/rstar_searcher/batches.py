@@ -26,18 +26,25 @@ from rstar_common.streams import (
     token,
     work_subject,
 )
+from rstar_searcher.tenants import Tenants
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 MAX_DEAD_PAYLOAD_BYTES = 64 * 1024
+REFUSAL = "the batch itself"
+"""Item of the dead letter of a batch that was refused for a quota; no problem's id has spaces."""
 
 
 class Batches:
     """Reads and writes the state of batches. Every write may be done twice."""
 
-    def __init__(self, jetstream: JetStreamContext, bucket: KeyValue) -> None:
+    def __init__(
+        self, jetstream: JetStreamContext, bucket: KeyValue, tenants: Tenants | None = None
+    ) -> None:
+        """Without `tenants` all work is the house's."""
         self._jetstream = jetstream
         self._bucket = bucket
+        self._tenants = tenants or Tenants()
 
     async def record(self, batch_id: str) -> tuple[events_pb2.BatchRecord, int]:
         """The record of a batch and its revision.
@@ -142,10 +149,11 @@ class Batches:
     async def put_work(self, item: events_pb2.WorkItem) -> None:
         """Queue a problem; one that waits already is left as it is."""
         ids = {"batch_id": item.batch_id, "problem_id": item.problem.problem_id}
+        tenant = self._tenants.of_batch(item.batch_id).name
         with tracing.new_trace("enqueue", search_id=item.search_id, **ids), suppress(Conflict):
             await publish_once(
                 self._jetstream,
-                work_subject(item.batch_id, item.problem.problem_id),
+                work_subject(item.batch_id, item.problem.problem_id, tenant),
                 item.SerializeToString(),
             )
 
@@ -158,6 +166,20 @@ class Batches:
             letter.retryable = False
         letter.at.GetCurrentTime()
         await publish_once(self._jetstream, subject, letter.SerializeToString())
+
+    async def refusal(self, batch_id: str) -> searcher_pb2.DeadLetter | None:
+        """Why the batch as a whole was not taken in, if that is so."""
+        message = await self._next(DEAD, dead_subject(batch_id, REFUSAL), 1)
+        return searcher_pb2.DeadLetter.FromString(message.data or b"") if message else None
+
+    async def forget_refusal(self, batch_id: str) -> None:
+        """The batch was published again and is taken in now."""
+        message = await self._next(DEAD, dead_subject(batch_id, REFUSAL), 1)
+        if message and message.seq:
+            try:
+                await self._jetstream.delete_msg(DEAD, message.seq)
+            except (nats.errors.Error, APIError) as error:
+                raise Unavailable(f"{DEAD}: {error}") from error
 
     async def dead_letters(
         self, batch_id: str, *, page_size: int, page_token: str

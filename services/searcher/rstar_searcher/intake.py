@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 
 from google.protobuf import json_format
@@ -19,14 +19,15 @@ from nats.aio.msg import Msg
 
 from rstar.v1 import events_pb2, searcher_pb2, types_pb2
 from rstar_common.artifacts import INBOX, ObjectStore
-from rstar_common.errors import Conflict, InvalidInput, NotFound
+from rstar_common.errors import Conflict, InvalidInput, NotFound, Overloaded
 from rstar_common.rpc import failure_of
 from rstar_common.streams import check_name
 from rstar_searcher import wire
-from rstar_searcher.batches import Batches
+from rstar_searcher.batches import REFUSAL, Batches
 from rstar_searcher.request import batch_search_id
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.settings_wire import settings_from
+from rstar_searcher.tenants import HOUSE, Tenant, Tenants
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +40,30 @@ Line = types_pb2.Problem | InvalidInput
 """A problem, or why a line of the batch's object is none."""
 
 
-class Intake:
-    """Handles messages of the BATCHES stream."""
+Admit = Callable[[Tenant, int], Awaitable[None]]
+"""See `Quotas.admit`."""
 
-    def __init__(self, batches: Batches, store: ObjectStore, defaults: SearchSettings) -> None:
+
+class Intake:
+    """Handles one tenant's messages of the BATCHES stream."""
+
+    def __init__(
+        self,
+        batches: Batches,
+        store: ObjectStore,
+        defaults: SearchSettings,
+        tenants: Tenants | None = None,
+        *,
+        tenant: Tenant | None = None,
+        admit: Admit | None = None,
+    ) -> None:
+        """Without `tenant` those of the house; without `admit` nothing is too much."""
         self._batches = batches
         self._store = store
         self._defaults = defaults
+        self._tenants = tenants or Tenants()
+        self._tenant = tenant or self._tenants.named(HOUSE)
+        self._admit = admit
 
     async def handle(self, msg: Msg) -> None:
         """Take one submission in.
@@ -58,6 +76,12 @@ class Intake:
         settings = settings_from(submission.settings, self._defaults)
         if bool(submission.problems) == bool(submission.problems_key):
             raise InvalidInput("give either problems or problems_key", field="problems")
+        self._tenants.check_submission(self._tenant, batch_id, submission.problems_key)
+        try:
+            await self._check_quota(submission)
+        except Overloaded as error:
+            await self._refuse_batch(submission, error, msg)
+            return
         digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
         record, revision = await self._record(batch_id, digest, submission)
         if record.state != searcher_pb2.BATCH_STATE_ACCEPTING:
@@ -87,6 +111,31 @@ class Intake:
         logger.info(
             "batch accepted", extra={"batch_id": batch_id, "total": total, "refused": refused}
         )
+
+    async def _check_quota(self, submission: events_pb2.BatchSubmission) -> None:
+        if not (self._admit and self._tenant.max_queued):
+            return
+        try:  # begun before: its problems are counted among those queued
+            await self._batches.record(submission.batch_id)
+        except NotFound:
+            count = len(submission.problems)
+            if not count:
+                async for _ in self._problems(submission):
+                    count += 1
+            await self._admit(self._tenant, count)
+            await self._batches.forget_refusal(submission.batch_id)
+
+    async def _refuse_batch(
+        self, submission: events_pb2.BatchSubmission, error: Overloaded, msg: Msg
+    ) -> None:
+        letter = searcher_pb2.DeadLetter(
+            batch_id=submission.batch_id,
+            failure=failure_of(error, service="searcher"),
+            payload=msg.data,
+            content_type=_content_type(msg),
+        )
+        await self._batches.put_dead(letter, item=REFUSAL)
+        logger.warning("batch refused: %s", error, extra={"batch_id": submission.batch_id})
 
     async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
         """Dead-letter a submission that cannot be worked on."""

@@ -48,7 +48,6 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar_common import streams
     from rstar_common.artifacts import ObjectStore
     from rstar_common.bus import connected
-    from rstar_common.consumer import Consumer, Route
     from rstar_common.lifecycle import run_service
     from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server
@@ -57,7 +56,9 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar_searcher.batches import Batches
     from rstar_searcher.clients import connect
     from rstar_searcher.intake import Intake
+    from rstar_searcher.queue import Queue
     from rstar_searcher.queue_gauges import PLACES, QueueGauges
+    from rstar_searcher.quota import Quotas
     from rstar_searcher.records import SearchRecords
     from rstar_searcher.runner import Runner, grpc_services
     from rstar_searcher.servicer import SearcherServicer
@@ -77,9 +78,16 @@ async def serve(settings: SearcherSettings) -> None:
         jetstream = bus.jetstream()
         replicas = settings.nats.replicas
         await streams.ensure_streams(jetstream, *role_of("searcher").makes, replicas=replicas)
+        tenants = settings.all_tenants()
         batches = Batches(
-            jetstream, await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=replicas)
+            jetstream,
+            await streams.key_value(jetstream, streams.BATCH_RECORDS, replicas=replicas),
+            tenants,
         )
+        usage = None
+        if any(tenant.tokens_per_day for tenant in tenants):
+            usage = await streams.key_value(jetstream, streams.USAGE, replicas=replicas)
+        quotas = Quotas(tenants, jetstream, usage)
         records = SearchRecords(
             await streams.key_value(jetstream, streams.SEARCH_RECORDS, replicas=replicas),
             lease_seconds=settings.lease_seconds,
@@ -93,9 +101,8 @@ async def serve(settings: SearcherSettings) -> None:
             bus,
             max_interactive=settings.max_interactive,
         )
-        intake = Intake(batches, store, defaults)
-        work = Work(batches, records, runner, defaults)
-        searcher = SearcherServicer(runner, records, store, bus, defaults)
+        queue = Queue(bus, attempts, settings, tenants, quotas)
+        searcher = SearcherServicer(runner, records, store, bus, defaults, quotas)
 
         def register(server: grpc.aio.Server) -> None:
             searcher_pb2_grpc.add_SearcherServiceServicer_to_server(searcher, server)
@@ -105,21 +112,11 @@ async def serve(settings: SearcherSettings) -> None:
             host = settings.grpc.address.rpartition(":")[0]
             runner.address = f"{host}:{port}"
 
-        def route(stream: str, durable: str, subject: str, traced_as: str) -> Route:
-            return Route(
-                stream=stream,
-                durable=durable,
-                filter_subject=subject,
-                traced_as=traced_as,
-                ack_wait_seconds=settings.nats.ack_wait_seconds,
-                max_attempts=settings.nats.max_attempts,
-            )
-
         PLACES.labels("batch").set(settings.max_batch_searches if settings.queued else 0)
         PLACES.labels("interactive").set(settings.max_interactive)
         components = {
             "runner": runner.run,
-            "queue gauges": QueueGauges(jetstream, consumer=streams.SEARCHERS).run,
+            "queue gauges": QueueGauges(jetstream, tenants).run,
             "grpc": grpc_server(
                 settings.grpc,
                 register,
@@ -129,23 +126,14 @@ async def serve(settings: SearcherSettings) -> None:
             "metrics": metrics_server(settings.telemetry),
         }
         if settings.queued:
-            components["work"] = Consumer(
-                jetstream,
-                attempts,
-                route(streams.WORK, streams.SEARCHERS, streams.WORK_ALL, "problem"),
-                work.handle,
-                work.bury,
-                concurrency=settings.max_batch_searches,
-            ).run
+            work = Work(batches, records, runner, defaults, spend=queue.spend)
+            components["work"] = queue.taker(work).run
         if settings.intake:
-            components["intake"] = Consumer(
-                jetstream,
-                attempts,
-                route(streams.BATCHES, streams.INTAKE, streams.BATCH_SUBMIT, "batch"),
-                intake.handle,
-                intake.bury,
-                concurrency=1,
-            ).run
+            for tenant in tenants:
+                intake = Intake(
+                    batches, store, defaults, tenants, tenant=tenant, admit=quotas.admit
+                )
+                components[f"intake {tenant.label}"] = queue.intake(intake, tenant).run
         await run_service(components, drain_seconds=settings.grpc.drain_seconds + 5)
 
 

@@ -1,7 +1,7 @@
 """Whose a search is, where calls carry tokens: its starter's.
 
 Others may neither end it nor read it, `admin` apart. A batch's searches were started by no
-call; they are for those who may publish batches or train on their trees.
+call; they are for those of its tenant who may publish batches or train on their trees.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from rstar.v1 import events_pb2
 from rstar_common.errors import Forbidden
 from rstar_common.guard import present_caller
 from rstar_common.tokens import ADMIN, PUBLISH, TRAIN
+from rstar_searcher.tenants import visible
 
 
 def present_owner() -> str:
@@ -33,7 +34,7 @@ def check_owner(record: events_pb2.SearchRecord) -> None:
     if caller is None or ADMIN in caller.scopes:
         return
     if record.batch_id:
-        allowed = bool(caller.scopes & {PUBLISH, TRAIN})
+        allowed = bool(caller.scopes & {PUBLISH, TRAIN}) and visible(record.batch_id)
     else:
         allowed = record.owner == caller.subject
     if not allowed:

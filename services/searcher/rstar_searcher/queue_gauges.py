@@ -16,12 +16,15 @@ from nats.js.errors import APIError, NotFoundError
 from prometheus_client import Gauge
 
 from rstar_common import streams
+from rstar_searcher.tenants import Tenants
 
 logger = logging.getLogger(__name__)
 
 MESSAGES = Gauge("rstar_stream_messages", "Messages a stream holds.", ["stream"])
 WAITING = Gauge("rstar_queue_waiting", "Problems that no searcher has taken yet.")
 TAKEN = Gauge("rstar_queue_taken", "Problems that a searcher has taken and not finished.")
+TENANT_WAITING = Gauge("rstar_tenant_waiting", "Of the waiting problems, a tenant's.", ["tenant"])
+TENANT_TAKEN = Gauge("rstar_tenant_taken", "Of the problems taken, a tenant's.", ["tenant"])
 PLACES = Gauge("rstar_searcher_places", "Searches this searcher may run at once.", ["origin"])
 
 EVERY_SECONDS = 10.0
@@ -33,9 +36,9 @@ WATCHED = (streams.BATCHES, streams.WORK, streams.RESULTS, streams.DEAD, streams
 class QueueGauges:
     """A component that keeps the gauges current."""
 
-    def __init__(self, jetstream: JetStreamContext, *, consumer: str) -> None:
+    def __init__(self, jetstream: JetStreamContext, tenants: Tenants) -> None:
         self._jetstream = jetstream
-        self._consumer = consumer
+        self._tenants = tenants
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until `stop`. A NATS that does not answer leaves the last numbers standing."""
@@ -52,8 +55,15 @@ class QueueGauges:
         for name in WATCHED:
             info = await self._jetstream.stream_info(name)
             MESSAGES.labels(name).set(info.state.messages)
-        # Its consumer is made by the first searcher that pulls, a moment after the stream.
-        with suppress(NotFoundError):
-            consumer = await self._jetstream.consumer_info(streams.WORK, self._consumer)
-            WAITING.set(consumer.num_pending or 0)
-            TAKEN.set(consumer.num_ack_pending or 0)
+        waiting = taken = 0
+        for tenant in self._tenants:
+            # Its consumer is made by the first searcher that pulls, a moment after the stream.
+            with suppress(NotFoundError):
+                durable = streams.searchers_of(tenant.name)
+                consumer = await self._jetstream.consumer_info(streams.WORK, durable)
+                TENANT_WAITING.labels(tenant.label).set(consumer.num_pending or 0)
+                TENANT_TAKEN.labels(tenant.label).set(consumer.num_ack_pending or 0)
+                waiting += consumer.num_pending or 0
+                taken += consumer.num_ack_pending or 0
+        WAITING.set(waiting)
+        TAKEN.set(taken)

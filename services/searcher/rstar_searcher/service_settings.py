@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from rstar_common.config import Section, ServiceSettings
+from rstar_common.errors import InvalidInput
+from rstar_common.streams import check_tenant
 from rstar_searcher.settings import SearchSettings
+from rstar_searcher.tenants import HOUSE, HOUSE_LABEL, Tenant, Tenants
+
+MAX_TENANTS = 64
+"""Each costs a request a second of every searcher that has nothing to do, and a few series."""
 
 
 class SearchDefaults(Section):
@@ -26,6 +32,27 @@ class SearchDefaults(Section):
     def search_settings(self) -> SearchSettings:
         """As the search core wants them."""
         return SearchSettings(**self.model_dump()).checked()
+
+
+class TenantSettings(Section):
+    """What one tenant may take; a limit of 0 is none."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000)
+    """Its share of the places for queued problems, beside those of others that have work."""
+
+    max_queued: int = Field(default=0, ge=0)
+    """Problems that may wait or be searched; a batch that would exceed it is refused whole."""
+
+    max_searches: int = Field(default=0, ge=0)
+    """Queued problems searched at once, on all searchers; those of paused batches count while they
+    are put aside."""
+
+    max_interactive: int = Field(default=0, ge=0)
+    """Interactive searches at once, on each searcher."""
+
+    tokens_per_day: int = Field(default=0, ge=0)
+    """Generated tokens of a day (UTC): then queued problems wait for the next and calls are
+    refused. Searches under way end as usual."""
 
 
 class SearcherSettings(ServiceSettings):
@@ -59,3 +86,25 @@ class SearcherSettings(ServiceSettings):
     """Whether this replica also takes published batches in."""
 
     defaults: SearchDefaults = SearchDefaults()
+
+    tenants: dict[str, TenantSettings] = Field(default_factory=dict[str, TenantSettings])
+    """By name; `default` is everybody who names no tenant. The same on every searcher."""
+
+    @field_validator("tenants")
+    @classmethod
+    def _check_names(cls, tenants: dict[str, TenantSettings]) -> dict[str, TenantSettings]:
+        if len(tenants) > MAX_TENANTS:
+            raise ValueError(f"at most {MAX_TENANTS}")
+        for name in tenants:
+            try:
+                check_tenant(name, field=name)
+            except InvalidInput as error:
+                raise ValueError(str(error)) from error
+        return tenants
+
+    def all_tenants(self) -> Tenants:
+        """As the queue wants them."""
+        return Tenants(
+            Tenant(name=HOUSE if name == HOUSE_LABEL else name, **one.model_dump())
+            for name, one in self.tenants.items()
+        )

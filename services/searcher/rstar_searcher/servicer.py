@@ -19,6 +19,7 @@ from rstar_searcher import wire
 from rstar_searcher.following import Follower
 from rstar_searcher.intake import check_reference
 from rstar_searcher.owners import check_owner, owners_matter, present_owner
+from rstar_searcher.quota import Quotas
 from rstar_searcher.records import SearchRecords, Stored
 from rstar_searcher.request import SearchRequest, new_search_id
 from rstar_searcher.runner import Runner
@@ -48,8 +49,10 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         store: ObjectStore,
         bus: Client,
         defaults: SearchSettings,
+        quotas: Quotas,
     ) -> None:
         self._runner = runner
+        self._quotas = quotas
         self._follower = Follower(runner, records, store, bus, defaults)
         self._records = records
         self._store = store
@@ -63,6 +66,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         async with serving(context, "Solve"):
             async with self._search(request, context) as search:
                 result = await self._follower.result(search)
+                await self._quotas.spend_call(result.cost.generated_tokens)
             return searcher_pb2.SolveResponse(result=_checked(result))
         raise AssertionError("unreachable")
 
@@ -78,6 +82,7 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
             ):
                 async for event in events:
                     if event.HasField("finished"):
+                        await self._quotas.spend_call(event.finished.result.cost.generated_tokens)
                         _checked(event.finished.result)
                     yield event
 
@@ -154,6 +159,13 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
 
         A search without a key has one caller: when that one leaves, it ends.
         """
+        async with self._quotas.call(), self._started(request, context) as search_id:
+            yield search_id
+
+    @asynccontextmanager
+    async def _started(
+        self, request: searcher_pb2.SolveRequest, context: ServicerContext
+    ) -> AsyncGenerator[str]:
         search_request = self._read(request, context)
         shared = bool(request.idempotency_key) and owners_matter()
         search = None

@@ -21,8 +21,10 @@ from tests.support.servers import nats_server
 
 PUBLISHERS = {
     "rstar.batches.submit": {"publisher", "trainer"},
+    "rstar.batches.submit.team-a": set(),
     "rstar.batches.other": set(),
     "rstar.work.b.p": {"searcher"},
+    "rstar.work.team-a.b.p": {"searcher"},
     "rstar.results.b.p": {"searcher"},
     "rstar.dead.b.p": {"searcher"},
     "rstar.journal.s": {"searcher"},
@@ -34,6 +36,7 @@ PUBLISHERS = {
     "$KV.rstar_batches.b": {"searcher"},
     "$KV.rstar_searches.s": {"searcher"},
     "$KV.rstar_attempts.a": {"searcher"},
+    "$KV.rstar_usage.team-a": {"searcher"},
     "$KV.rstar_pointers.policy": {"trainer"},
     "$KV.rstar_jobs.j": {"trainer"},
     "$KV.rstar_runs.r": {"trainer"},
@@ -55,7 +58,8 @@ PUBLISHERS = {
     "$JS.API.STREAM.MSG.GET.KV_rstar_jobs": {"trainer"},
     "$JS.API.CONSUMER.CREATE.RSTAR_DEAD": {"searcher"},
     "$JS.API.CONSUMER.CREATE.RSTAR_JOURNAL": set(),
-    "$JS.API.CONSUMER.CREATE.RSTAR_WORK.mine.rstar.work.b.p": set(),
+    "$JS.API.CONSUMER.CREATE.RSTAR_WORK.searchers-team-a.rstar.work.team-a.*.*": {"searcher"},
+    "$JS.API.CONSUMER.CREATE.RSTAR_RESULTS.mine.rstar.results.b.p": set(),
     "$JS.API.CONSUMER.CREATE.KV_rstar_pointers": {"policy", "ppm"},
     "$JS.API.CONSUMER.MSG.NEXT.RSTAR_WORK.searchers": {"searcher"},
     "$JS.API.CONSUMER.MSG.NEXT.RSTAR_BATCHES.intake": {"searcher"},

@@ -61,6 +61,9 @@ def token(
     bound_to: Annotated[
         str, typer.Option(metavar="NAME", help="Of use only beside NAME's certificate.")
     ] = "",
+    tenant: Annotated[
+        str, typer.Option(metavar="NAME", help="Sees that tenant's batches alone.")
+    ] = "",
 ) -> None:
     """Print a token for a caller. Nobody but its holder should read it.
 
@@ -68,5 +71,7 @@ def token(
     """
     from rstar_cli.authority import Authority
 
-    text = Authority(directory).token(subject, scope, seconds=days * 86400, bound_to=bound_to)
+    text = Authority(directory).token(
+        subject, scope, seconds=days * 86400, bound_to=bound_to, tenant=tenant
+    )
     sys.stdout.write(text + "\n")

@@ -1,0 +1,67 @@
+"""Whose turn it is when tenants share a searcher."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rstar_searcher.turns import Turns
+
+
+def test_with_one_place_turns_go_by_weight():
+    turns = Turns({"heavy": 3, "light": 1})
+    taken = Counter()
+    for _ in range(400):
+        name = turns.order()[0]
+        turns.taken(name)
+        turns.ended(name)
+        taken[name] += 1
+    assert taken == {"heavy": 300, "light": 100}
+
+
+def test_with_many_places_the_places_go_by_weight():
+    turns = Turns({"heavy": 3, "light": 1})
+    taken = Counter()
+    for _ in range(8):
+        name = turns.order()[0]
+        turns.taken(name)
+        taken[name] += 1
+    assert taken == {"heavy": 6, "light": 2}
+
+
+def test_who_was_away_is_served_at_once_and_gathers_no_credit():
+    turns = Turns({"busy": 1, "rare": 1})
+    for _ in range(1000):  # alone
+        turns.taken("busy")
+        turns.ended("busy")
+    served = []
+    for _ in range(10):
+        served.append(turns.order()[0])
+        turns.taken(served[-1])
+        turns.ended(served[-1])
+    assert served[0] == "rare"
+    assert Counter(served) == {"busy": 5, "rare": 5}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcde"), st.floats(0.1, 100), min_size=2),
+    st.integers(1, 8),
+    st.integers(1, 60),
+    st.randoms(use_true_random=False),
+)
+def test_nobody_who_has_work_waits_for_ever(weights, places, rounds, random):
+    """With everybody asking, each tenant gets its share of the turns, but for a few."""
+    turns = Turns(weights)
+    running, taken = [], Counter()
+    for _ in range(rounds * len(weights)):
+        if len(running) == places:
+            turns.ended(running.pop(random.randrange(places)))
+        name = turns.order()[0]
+        turns.taken(name)
+        running.append(name)
+        taken[name] += 1
+    assert sorted(turns.order()) == sorted(weights)
+    heaviest = max(weights, key=lambda name: weights[name])
+    assert taken[heaviest] >= rounds - places - len(weights), "its weight is at least the average"
