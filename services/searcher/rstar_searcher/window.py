@@ -16,14 +16,20 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from prometheus_client import Gauge
+from prometheus_client import Gauge, Histogram
 
 from rstar_searcher.pace import Pace
 
 LIMIT = Gauge("rstar_searcher_window", "Calls that may be in flight.", ["service"])
 
-FIRST_CALLS = 256
-"""Before the first refusal; a service that cannot take so many says so."""
+WAITED = Histogram(
+    "rstar_searcher_window_wait_seconds", "How long calls waited that found a window full.",
+    ["service"], buckets=(0.001, 0.01, 0.05, 0.1, 0.3, 1, 3, 10),
+)  # fmt: skip
+
+FIRST_CALLS = 1024
+"""Before the first refusal; a service that cannot take so many says so. As many trees as one
+searcher may hold: with less, those that begin together wait here while nobody is busy."""
 MOST_CALLS = 4096
 RESERVED_SHARE = 0.25
 """Of the window, for interactive searches."""
@@ -107,10 +113,12 @@ class Window:
         if not queue and self._has_room(interactive=interactive):
             self._take(interactive)
             return
-        turn = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn, came = loop.create_future(), loop.time()
         queue.append(turn)
         try:
             await turn
+            WAITED.labels(self.service).observe(loop.time() - came)
         except asyncio.CancelledError:
             if not turn.cancelled():  # its turn came together with the cancellation
                 self._leave(interactive)

@@ -8,11 +8,9 @@ undisturbed search, and how long after each death the next result was stored.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
-import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -29,14 +27,14 @@ from rstar.v1 import searcher_pb2
 from rstar_common import streams
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import connected
-from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.config import NatsSettings
 from rstar_common.processes import service
 from rstar_searcher.bench import texts
+from rstar_searcher.bench.command import command_line, print_line
 from rstar_searcher.bench.grpc_part import searcher_settings
-from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.nats_cluster import NODES, Cluster
 from rstar_searcher.bench.parameters import BASE
-from rstar_searcher.bench.processes import infrastructure, simulated_servers
+from rstar_searcher.bench.processes import infrastructure, simulated_servers, store_settings
 from rstar_searcher.bench.scale import submission_of, submit
 from rstar_searcher.bench.undisturbed import same_trees
 
@@ -101,7 +99,7 @@ async def measure_cluster(
             for _, data in await _messages(jetstream, streams.DEAD)
         ]
         results = [result for _, result in stored]
-        store = ObjectStore(_store_settings(settings))
+        store = ObjectStore(store_settings(settings))
         trees = await same_trees(store, results, submission.settings, BASE)
     recoveries = _recoveries(deaths.at, [at for at, _ in stored])
     distinct = len({result.problem_id for result in results})
@@ -221,24 +219,9 @@ def _recoveries(deaths: Sequence[float], results: Sequence[float]) -> list[float
     return [at - died for died, at in nexts if at is not None]
 
 
-def _store_settings(settings: dict[str, str]) -> ObjectStoreSettings:
-    prefix = "OBJECT_STORE__"
-    return ObjectStoreSettings.model_validate(
-        {
-            name.removeprefix(prefix).lower(): value
-            for name, value in settings.items()
-            if name.startswith(prefix)
-        }
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rstar_searcher.bench.cluster",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("cluster", __doc__)
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--rollouts", type=int, default=2)
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two kills")
@@ -254,8 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             limit=options.limit,
         )
     )
-    line = {"benchmark": "leaders killed", "machine": machine(), **report}
-    sys.stdout.write(json.dumps(line) + "\n")
+    print_line("leaders killed", report)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ seed), and how many expansions were asked for twice beside how many can have bee
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,16 +26,21 @@ from rstar.v1 import events_pb2, searcher_pb2
 from rstar_common import streams
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import connected, publish_once
-from rstar_common.config import NatsSettings, ObjectStoreSettings
+from rstar_common.config import NatsSettings
 from rstar_common.errors import NotFound, Unavailable
 from rstar_common.processes import HOST, free_ports, service
 from rstar_searcher.batches import Batches
 from rstar_searcher.bench import texts
+from rstar_searcher.bench.command import command_line, print_line
 from rstar_searcher.bench.grpc_part import searcher_settings
 from rstar_searcher.bench.lives import Begin, Lives
-from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.parameters import CANDIDATES, SETS
-from rstar_searcher.bench.processes import infrastructure, nats_server, simulated_servers
+from rstar_searcher.bench.processes import (
+    infrastructure,
+    nats_server,
+    simulated_servers,
+    store_settings,
+)
 from rstar_searcher.bench.undisturbed import same_trees
 
 BATCH = "killed-and-whole"
@@ -91,7 +94,7 @@ async def measure_kills(
             dead, results = await _ended(batches)
             over.set()
         asked = expanded.read_text().splitlines()
-        store = ObjectStore(_store_settings(settings))
+        store = ObjectStore(store_settings(settings))
         trees = await same_trees(store, results, submission.settings, SETS[parameters])
     by_problem = Counter(result.problem_id for result in results)
     repeated = len(asked) - len(set(asked))
@@ -207,24 +210,9 @@ def _submission(problems: int, rollouts: int) -> events_pb2.BatchSubmission:
     return submission
 
 
-def _store_settings(settings: dict[str, str]) -> ObjectStoreSettings:
-    prefix = "OBJECT_STORE__"
-    return ObjectStoreSettings.model_validate(
-        {
-            name.removeprefix(prefix).lower(): value
-            for name, value in settings.items()
-            if name.startswith(prefix)
-        }
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rstar_searcher.bench.kills",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("kills", __doc__)
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("--rollouts", type=int, default=8)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two kills")
@@ -242,8 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             limit=options.limit,
         )
     )
-    line = {"benchmark": "search under kills", "machine": machine(), **report}
-    sys.stdout.write(json.dumps(line) + "\n")
+    print_line("search under kills", report)
 
 
 if __name__ == "__main__":

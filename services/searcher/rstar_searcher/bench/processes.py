@@ -10,7 +10,7 @@ import json
 import secrets
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -121,6 +121,18 @@ async def simulated_servers(
         assert child.stdout is not None
         line = await asyncio.wait_for(child.stdout.readline(), READY_SECONDS)
         yield f"{HOST}:{json.loads(line)['port']}", child
+
+
+def store_settings(settings: Mapping[str, str]) -> ObjectStoreSettings:
+    """The store among the settings that `infrastructure` yields."""
+    prefix = "OBJECT_STORE__"
+    return ObjectStoreSettings.model_validate(
+        {
+            name.removeprefix(prefix).lower(): value
+            for name, value in settings.items()
+            if name.startswith(prefix)
+        }
+    )
 
 
 async def _nats_ready(port: int) -> None:

@@ -11,11 +11,9 @@ beside the second that begins 200 ms after its end.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import secrets
-import sys
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ import grpc
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc
 from rstar_common.processes import cpu_seconds
-from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.command import command_line, print_line
 from rstar_searcher.bench.real_stack import Metrics, pids, rstar
 from rstar_searcher.request import new_search_id
 
@@ -202,15 +200,10 @@ def _clock() -> float:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rstar_searcher.bench.real_cancel",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("real_cancel", __doc__)
     parser.add_argument("--tries", type=int, default=8, help="of each way")
     report = asyncio.run(measure(tries=parser.parse_args(arguments).tries))
-    line = {"benchmark": "cancel, real engine", "machine": machine(), **report}
-    sys.stdout.write(json.dumps(line) + "\n")
+    print_line("cancel, real engine", report)
 
 
 if __name__ == "__main__":

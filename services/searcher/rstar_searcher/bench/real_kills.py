@@ -19,7 +19,6 @@ import json
 import os
 import secrets
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -30,7 +29,7 @@ from random import Random
 from typing import Any
 
 from rstar_common.errors import Unavailable
-from rstar_searcher.bench.machine import machine
+from rstar_searcher.bench.command import command_line, print_line
 from rstar_searcher.bench.real_stack import pids, problems_at, rstar
 
 KINDS = ("searcher", "policy", "ppm", "sandbox", "nats")
@@ -85,7 +84,7 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         finally:
             killing.cancel()
             await asyncio.wait([killing])
-        results = await _results(batch_id)
+        results = await results_of(batch_id)
         by_problem = Counter(each["problem_id"] for each in results)
         whole = len(results) == len(by_problem) == len(problems)
         report: dict[str, object] = {
@@ -106,7 +105,7 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         }
         if options.undisturbed:
             again, _, seconds = await searched(file, settings=settings, limit=options.limit)
-            peaceful = await _results(again)
+            peaceful = await results_of(again)
             first, second = _outcomes(results), _outcomes(peaceful)
             report["undisturbed"] = {
                 "seconds": round(seconds, 1),
@@ -116,7 +115,8 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
     return report
 
 
-async def _results(batch_id: str) -> list[dict[str, Any]]:
+async def results_of(batch_id: str) -> list[dict[str, Any]]:
+    """The results of a batch that has ended."""
     while True:
         try:
             return [json.loads(line) for line in (await rstar("results", batch_id)).splitlines()]
@@ -137,11 +137,7 @@ def _outcomes(results: Sequence[Mapping[str, Any]]) -> dict[str, object]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, end."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rstar_searcher.bench.real_kills",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_line("real_kills", __doc__)
     parser.add_argument("--problems-file", type=Path, default=Path("data/dm_math/heldout.jsonl"))
     parser.add_argument("--problems", type=int, default=24)
     parser.add_argument("--trees", type=int, default=16, help="of a problem")
@@ -152,8 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=float, default=1_800.0, help="seconds until given up")
     parser.add_argument("--undisturbed", action="store_true", help="search once more in peace")
     report = asyncio.run(measure(parser.parse_args(arguments)))
-    line = {"benchmark": "search under kills, real engine", "machine": machine(), **report}
-    sys.stdout.write(json.dumps(line) + "\n")
+    print_line("search under kills, real engine", report)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def measure_solved(parameters: Parameters, *, problems: int, rollouts: int) -> d
         solved = [count > 0 for count in right]
         base = base or solved
         low, high = wilson(sum(solved), problems)
-        difference, least, most = _paired(base, solved)
+        difference, least, most = paired(base, solved)
         rows.append(
             {
                 "parallel_rollouts": parallel,
@@ -55,7 +55,7 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     return (middle - half) / (1 + squared / trials), (middle + half) / (1 + squared / trials)
 
 
-def _paired(one: Sequence[bool], many: Sequence[bool]) -> tuple[float, float, float]:
+def paired(one: Sequence[bool], many: Sequence[bool]) -> tuple[float, float, float]:
     """Mean difference of problems searched both ways, and its bootstrapped 95 % interval."""
     differences = [int(b) - int(a) for a, b in zip(one, many, strict=True)]
     rng = random.Random(0)
