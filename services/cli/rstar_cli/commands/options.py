@@ -64,6 +64,10 @@ class SearchOptions:
     parallel: Annotated[
         int | None, typer.Option("--parallel", min=1, max=64, help="Rollouts of a tree at once.")
     ] = None
+    enough: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Cut off steps longer than so many of their siblings."),
+    ] = None
     trees: Annotated[
         int | None,
         typer.Option(
@@ -91,6 +95,7 @@ class SearchOptions:
             rollouts=self.rollouts,
             candidates=self.candidates,
             parallel_rollouts=self.parallel,
+            enough_candidates=self.enough,
             trees=self.trees,
             seed=self.seed,
             temperature=self.temperature,

@@ -22,6 +22,7 @@ OfTheTree = Literal[
     "exploration",
     "unvisited_rule",
     "answer_selection",
+    "enough_candidates",
     "candidates",
 ]
 _OF_THE_TREE: Sequence[OfTheTree] = (
@@ -30,6 +31,7 @@ _OF_THE_TREE: Sequence[OfTheTree] = (
     "exploration",
     "unvisited_rule",
     "answer_selection",
+    "enough_candidates",
 )
 """Settings that mean nothing to a baseline."""
 
