@@ -65,3 +65,10 @@ class Unauthenticated(RstarError):
 
 class Forbidden(RstarError):
     """The caller's token lacks the scope of this call."""
+
+
+def first_leaf(error: BaseException) -> BaseException:
+    """The first error of a group, however deep; any other error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

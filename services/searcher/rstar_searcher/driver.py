@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from rstar_common.errors import RstarError
+from rstar_common.errors import RstarError, first_leaf
 from rstar_common.tracing import span
 from rstar_searcher.expansion import Expansion, expand
 from rstar_searcher.meter import Meter
@@ -169,7 +169,7 @@ async def drive(
     except* RstarError as failures:
         # Once it is over, what an expansion says that is being taken back concerns nobody.
         if ended is None and not timer.expired():
-            raise _first(failures) from failures
+            raise first_leaf(failures) from failures
     meter.wall_seconds = loop.time() - started
     return ended or EndedBy.WALL_TIME
 
@@ -185,14 +185,6 @@ def budget_ended(settings: SearchSettings, meter: Meter) -> EndedBy | None:
 
 class _Finished(Exception):
     """Tells a task group that its work is over."""
-
-
-def _first(group: BaseExceptionGroup[RstarError]) -> RstarError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, RstarError)
-    return error
 
 
 async def _until_cancelled(

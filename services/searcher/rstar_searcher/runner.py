@@ -21,6 +21,7 @@ from rstar_common.errors import (
     Overloaded,
     RstarError,
     Unavailable,
+    first_leaf,
 )
 from rstar_common.rpc import failure_of
 from rstar_common.tracing import about
@@ -202,7 +203,8 @@ class Runner:
             search.finish(result)
         except* Exception as failures:
             # One search's failure, a bug of ours included, must not end its neighbours.
-            error = _leaf(failures)
+            error = first_leaf(failures)
+            assert isinstance(error, Exception)
             ENDED.labels(origin, "FAILED", type(error).__name__).inc()
             await self._failed(lease, error)
             search.fail(error)
@@ -234,13 +236,6 @@ def grpc_services(tiers: Tiers) -> MakeServices:
         seconds=request.settings.max_wall_seconds - meter.wall_seconds,
         ppm_version=request.ppm_version,
     )
-
-
-def _leaf(group: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _give_back(lease: Lease) -> None:
