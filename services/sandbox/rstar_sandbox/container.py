@@ -132,7 +132,7 @@ class Container:
         raise SandboxDied("it ended while starting")
 
     async def sign_of_life(self) -> None:
-        """Wait for one of a sandbox that was restored; from then on it forks interpreters ahead.
+        """Wait for one of a sandbox that was restored.
 
         Raises:
             SandboxDied: there is none.
@@ -141,6 +141,11 @@ class Container:
             await self.ask({"op": "ping"}, timeout_seconds=REVIVAL_SECONDS)
         except TimeoutError as error:
             raise SandboxDied("it did not come back to life") from error
+
+    def wake(self) -> None:
+        """Let it fork interpreters ahead: it is going to be used."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(frames.encode({"op": "wake"}))
 
     async def listen_to_complaints(self) -> None:
         """Log what the sandbox says on stderr. Never untrusted text: steps have none."""

@@ -8,9 +8,8 @@ import itertools
 import logging
 import os
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from prometheus_client import Counter
 
 from rstar_common.errors import Unavailable
 from rstar_sandbox.bundle import GuestOptions
-from rstar_sandbox.checkpoint import Checkpoint
 from rstar_sandbox.container import Container, SandboxDied, container
 from rstar_sandbox.rootfs import Rootfs
 from rstar_sandbox.runsc import Runsc
 from rstar_sandbox.settings import SandboxSection
+from rstar_sandbox.standby import Standby
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +78,12 @@ class Place:
         self,
         number: int,
         settings: SandboxSection,
-        environment: Environment,
-        checkpoint: Checkpoint,
+        standby: Standby,
         changed: asyncio.Condition,
     ) -> None:
         self.number = number
         self._settings = settings
-        self._environment = environment
-        self._checkpoint = checkpoint
+        self._standby = standby
         self._changed = changed
         self._worn_out = asyncio.Event()
         self._box: Container | None = None
@@ -144,8 +141,8 @@ class Place:
                 self._worn_out.set()
             await self._tell()
 
-    async def keep(self, stop: asyncio.Event) -> None:
-        """Keep a sandbox up until `stop`.
+    async def keep(self, stop: asyncio.Event, burials: asyncio.TaskGroup) -> None:
+        """Keep a sandbox up until `stop`. Those that are gone are cleared away in `burials`.
 
         Raises:
             Unavailable: the very first does not start. Later ones are tried again and again.
@@ -154,7 +151,7 @@ class Place:
         try:
             while not stop.is_set():
                 try:
-                    await self._occupy(stopped)
+                    await self._occupy(stopped, burials)
                 except Unavailable as error:
                     if not self.was_up.is_set():
                         raise
@@ -163,11 +160,15 @@ class Place:
         finally:
             stopped.cancel()
 
-    async def _occupy(self, stopped: asyncio.Task[Any]) -> None:
-        """Let one sandbox live here until it dies, wears out or the service stops."""
-        opening = partial(new_container, self._settings, self._environment)
-        async with self._checkpoint.sandbox(opening) as box:
+    async def _occupy(self, stopped: asyncio.Task[Any], burials: asyncio.TaskGroup) -> None:
+        """Let one sandbox live here until it dies, wears out or the service stops.
+
+        The next one does not wait until this one is buried.
+        """
+        async with AsyncExitStack() as estate:
+            box = await estate.enter_async_context(self._standby.sandbox())
             name = box.id
+            box.wake()
             self._box, self._runs = box, 0
             self._worn_out.clear()
             self.was_up.set()
@@ -184,6 +185,8 @@ class Place:
                 died.cancel()
                 worn_out.cancel()
                 self._box = None
+            box.end()
+            burials.create_task(estate.pop_all().aclose())
         if not stopped.done():
             why = "worn_out" if self._worn_out.is_set() else "died"
             RESTARTS.labels(why).inc()

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import Counter, Gauge
 
@@ -20,8 +21,9 @@ from rstar_sandbox.checkpoint import Checkpoint
 from rstar_sandbox.container import SandboxDied
 from rstar_sandbox.guest import frames
 from rstar_sandbox.outcomes import SANDBOX_LOST, RunOutcome, RunsReport
-from rstar_sandbox.places import Environment, Place
+from rstar_sandbox.places import Environment, Place, new_container
 from rstar_sandbox.settings import SandboxSection
+from rstar_sandbox.standby import Standby
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +66,12 @@ class Pool:
     def __init__(self, settings: SandboxSection, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
+        opening = partial(new_container, settings, environment)
         self._changed = asyncio.Condition()
         self.checkpoint = Checkpoint(environment.runsc, environment.bundles.parent / "checkpoint")
+        self.standby = Standby(partial(self.checkpoint.sandbox, opening))
         self.places = [
-            Place(number, settings, environment, self.checkpoint, self._changed)
+            Place(number, settings, self.standby, self._changed)
             for number in range(settings.sandboxes or os.cpu_count() or 1)
         ]
         self._alone = asyncio.Lock()
@@ -106,8 +110,11 @@ class Pool:
         BUSY.set_function(lambda: self.busy_slots)
         async with asyncio.TaskGroup() as group:
             for place in self.places:
-                group.create_task(place.keep(stop))
+                group.create_task(place.keep(stop, group))
             group.create_task(self._announce(stop))
+            if self._settings.standby:
+                await self.ready.wait()
+                await self.standby.keep(stop)
 
     async def _announce(self, stop: asyncio.Event) -> None:
         ups = [asyncio.create_task(place.was_up.wait()) for place in self.places]

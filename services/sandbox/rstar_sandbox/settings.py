@@ -36,6 +36,10 @@ class SandboxSection(Section):
     max_requests: int = Field(default=16, ge=1)
     """Requests at one time in a sandbox; the one past that is refused."""
 
+    standby: bool = True
+    """Keep one sandbox more, restored and idle (88 MiB), that takes over at once from one that dies
+    or is worn out."""
+
     parked: int = Field(default=32, ge=1, le=500)
     """Interpreters a sandbox keeps for the steps that may follow."""
 

@@ -47,6 +47,7 @@ async def lone(tmp_path: Path, _runsc: None) -> AsyncIterator[Service]:
     environment = {
         "RSTAR_SANDBOX_SANDBOX__SANDBOXES": "1",
         "RSTAR_SANDBOX_SANDBOX__MAX_REQUESTS": "2",
+        "RSTAR_SANDBOX_SANDBOX__STANDBY": "false",
     }
     async with service("sandbox", tmp_path, environment, ready_seconds=READY_SECONDS) as running:
         yield running
@@ -67,6 +68,28 @@ async def test_a_killed_sandbox_is_replaced_and_what_was_in_flight_is_run_again(
     lone.process.send_signal(signal.SIGTERM)
     assert await lone.process.wait() == 0
     assert not leftovers(lone.process.pid)
+
+
+@pytest.mark.usefixtures("_runsc")
+async def test_whichever_is_killed_answers_go_on_where_one_stands_by(tmp_path: Path):
+    environment = {"RSTAR_SANDBOX_SANDBOX__SANDBOXES": "1"}
+    async with (
+        service("sandbox", tmp_path, environment, ready_seconds=READY_SECONDS) as running,
+        sandbox_client(running.address) as sandbox,
+    ):
+        for number, victim in enumerate(await both(running, sandbox)):
+            os.kill(victim, signal.SIGKILL)
+            slow = f"import time\ntime.sleep(0.2)\nprint({number})"
+            assert await sandbox.printed(slow) == f"{number}\n"
+            assert victim not in await both(running, sandbox)
+    assert not leftovers(running.process.pid)
+
+
+async def both(running: Service, sandbox: SandboxClient) -> list[int]:
+    """The sandbox in use and the one that stands by, once they are there."""
+    while len(pids := sandbox_pids(running)) != 2:
+        await call(sandbox.stub.GetSandboxInfo(sandbox_pb2.GetSandboxInfoRequest()))
+    return pids
 
 
 async def some_are_refused_when_full(sandbox: SandboxClient) -> None:

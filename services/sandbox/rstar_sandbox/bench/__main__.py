@@ -12,11 +12,14 @@ import json
 import os
 import platform
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from rstar_sandbox.bench.figures import chains, in_turns, latencies, throughput
 from rstar_sandbox.bench.floor import fork_floor
-from rstar_sandbox.bench.footprint import start_ms
+from rstar_sandbox.bench.footprint import start_ms, takeover_ms
 from rstar_sandbox.bench.variants import Bare, Processes, Sandboxed, Variant, bare
 from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, STEPS
 from rstar_sandbox.environment import prepared
@@ -32,16 +35,8 @@ STARTS = 5
 async def measure(settings: SandboxSection, seconds: float) -> dict[str, Any]:
     """All figures."""
     load_before = os.getloadavg()[0]
-    async with prepared(settings) as environment:
-        pool = Pool(settings, environment)
-        stop = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(pool.run(stop))
-            await pool.ready.wait()
-            try:
-                figures = await _figures(pool, settings, environment, seconds)
-            finally:
-                stop.set()
+    async with prepared(settings) as environment, running(Pool(settings, environment)) as pool:
+        figures = await _figures(pool, settings, environment, seconds)
     return {
         "benchmark": "sandbox",
         "machine": {
@@ -85,17 +80,40 @@ async def _figures(
         figures["fork_alone"] = await fork_floor(variants | {"process": processes})
         figures["memory_mib"] = {
             "gvisor_a_sandbox": _share(pool.process_ids, len(pool.places)),
+            "gvisor_standing_by": _share([pool.standby.process_id], 1),
             "bare_a_server": _share([server.pid for server in servers], len(servers)),
         }
-    figures["restart_ms"] = {
-        "cold": await start_ms(lambda: new_container(settings, environment), STARTS),
-    }
-    if image := pool.checkpoint.image:
-        figures["restart_ms"]["restored"] = await start_ms(
-            lambda: new_container(settings, environment, image), STARTS
-        )
+    figures["restart_ms"] = await _restarts(pool, settings, environment)
     figures["ratios"] = _ratios(figures)
     return figures
+
+
+async def _restarts(
+    pool: Pool, settings: SandboxSection, environment: Environment
+) -> dict[str, Any]:
+    """Each way to a sandbox that answers, nothing else going on."""
+    figures = {"cold": await start_ms(lambda: new_container(settings, environment), STARTS)}
+    if image := pool.checkpoint.image:
+        figures["restored"] = await start_ms(
+            lambda: new_container(settings, environment, image), STARTS
+        )
+    apart = replace(environment, bundles=environment.bundles.parent / "lone" / "bundles")
+    async with running(Pool(settings.model_copy(update={"sandboxes": 1}), apart)) as lone:
+        figures["standing_by"] = await takeover_ms(lone, STARTS)
+    return figures
+
+
+@asynccontextmanager
+async def running(pool: Pool) -> AsyncGenerator[Pool]:
+    """A pool that is up while the block lasts."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pool.run(stop))
+        await pool.ready.wait()
+        try:
+            yield pool
+        finally:
+            stop.set()
 
 
 def _share(pids: list[int], count: int) -> float:

@@ -81,7 +81,8 @@ class Zygote:
         )
         self._parking = Parking(places=options["parked"], memory_bytes=options["parked_bytes"])
         self._asked = False
-        """Something was asked. Until then nothing is forked, so that a checkpoint is small."""
+        """Somebody wants it. Until then nothing is forked: a checkpoint is small, and so is a
+        sandbox that stands by."""
 
         self._courses: dict[int, Course] = {}
         self._jobs = Jobs(self._loop, self._nursery, self._parking, Slots(options["parallel"]))
@@ -101,10 +102,12 @@ class Zygote:
             if not data:
                 os._exit(0)
             for message in reader.feed(data):
-                self._asked = True
+                self._asked = self._asked or message["op"] != "ping"
                 self._loop.spawn(self._answer(message))
 
     async def _answer(self, message: frames.Message) -> None:
+        if message["op"] == "wake":
+            return
         answer: frames.Message = {"id": message["id"]}
         if message["op"] == "cancel":
             if course := self._courses.get(message["id"]):
