@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 TOKENS = Counter("rstar_tenant_tokens_total", "Tokens generated for a tenant.", ["tenant"])
 REFUSED = Counter("rstar_quota_refused_total", "What was refused for a quota.", ["tenant", "limit"])
 
+LIMITS = ("max_queued", "max_interactive", "tokens_per_day")
+"""That something is refused for; `max_searches` makes it wait."""
+
 FRESH_SECONDS = 2.0
 """For how long a count of tokens is believed; others count at the same time."""
 
@@ -51,6 +54,10 @@ class Quotas:
         """By key: tokens, and when they were read."""
 
         self._calls = dict.fromkeys((tenant.name for tenant in tenants), 0)
+        for tenant in tenants:  # a series that is not there looks like one that is watched
+            TOKENS.labels(tenant.label)
+            for limit in LIMITS:
+                REFUSED.labels(tenant.label, limit)
 
     async def admit(self, tenant: Tenant, problems: int) -> None:
         """Pass if so many more problems may be queued.

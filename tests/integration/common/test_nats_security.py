@@ -12,12 +12,22 @@ import pytest_asyncio
 
 from rstar.v1 import events_pb2
 from rstar_cli.local.credentials import nats_of
+from rstar_cli.local.nats import nats_ready, nats_settings
+from rstar_cli.local.ports import free_ports
+from rstar_cli.local.process import Command, program
 from rstar_common import streams
-from rstar_common.bus import publish_once
+from rstar_common.bus import connected, publish_once
 from rstar_common.checkpoints import Manifest, Pointers
 from rstar_common.consumer import Consumer, Route
-from rstar_common.nats_roles import USERS, inbox, role_of
-from tests.support.servers import nats_server
+from rstar_common.nats_roles import (
+    OPERATOR,
+    USERS,
+    authorization,
+    inbox,
+    role_of,
+    tenant_role,
+)
+from tests.support.servers import nats_server, running
 
 PUBLISHERS = {
     "rstar.batches.submit": {"publisher", "trainer"},
@@ -236,3 +246,50 @@ async def test_the_services_users_can_do_what_the_services_do(operator):
 
 async def test_the_sandbox_has_no_user():
     assert "sandbox" not in USERS
+
+
+async def test_a_tenants_publisher_submits_as_that_tenant_and_as_nobody_else(tmp_path):
+    tenants = ("team-a", "team-b")
+    users = [OPERATOR, *USERS, *(tenant_role(tenant).user for tenant in tenants)]
+    [port] = free_ports(1)
+    config = tmp_path / "nats.conf"
+    config.write_text(
+        f"listen: 127.0.0.1:{port}\n"
+        f"jetstream {{ store_dir: {json.dumps(str(tmp_path / 'jetstream'))} }}\n"
+        + authorization({user: f"word-of-{user}" for user in users}, tenants=tenants)
+    )
+    command = Command(
+        name="nats",
+        argv=(program("nats-server"), "--config", str(config)),
+        log=tmp_path / "nats.log",
+    )
+
+    def of(user):
+        return nats_settings(port, user, f"word-of-{user}")
+
+    async with running(command):
+        await nats_ready(of(OPERATOR))
+        async with connected(of(OPERATOR), name="operator") as operator:
+            await streams.ensure_topology(operator.jetstream())
+            async with connected(of("publisher-team-a"), name="team-a") as team:
+                await publish_once(team.jetstream(), streams.submit_subject("team-a"), b"mine")
+                for tenant in ("", "team-b"):
+                    # Refused without a word to JetStream; it is the count below that shows it.
+                    with pytest.raises(nats.errors.TimeoutError):
+                        await team.jetstream().publish(
+                            streams.submit_subject(tenant), b"forged", timeout=0.5
+                        )
+            info = await operator.jetstream().stream_info(streams.BATCHES, subjects_filter=">")
+            assert info.state.subjects == {"rstar.batches.submit.team-a": 1}
+
+
+async def test_an_older_releases_streams_are_given_what_they_lack(tmp_path):
+    async with nats_server(tmp_path) as settings, connected(settings, name="operator") as client:
+        jetstream = client.jetstream()
+        for stream in streams.STREAMS:
+            config = stream.config(1)
+            await jetstream.add_stream(config, subjects=[stream.subjects[0]])
+        await streams.ensure_topology(jetstream)
+        for stream in streams.STREAMS:
+            known = (await jetstream.stream_info(stream.name)).config
+            assert known.subjects == list(stream.subjects)

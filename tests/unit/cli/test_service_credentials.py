@@ -11,6 +11,7 @@ from rstar_cli.local.nats import nats_settings
 from rstar_cli.local.plan import connection_environment
 from rstar_cli.local.process import Command, start
 from rstar_cli.local.s3 import s3_settings
+from rstar_common import nats_roles, store_roles
 from rstar_common.nats_roles import OPERATOR, ROLES, USERS, authorization, inbox
 from rstar_common.store_roles import IDENTITIES, StoreRole
 from rstar_common.streams import JOURNAL, STREAMS
@@ -73,6 +74,18 @@ def test_the_policy_document_says_what_the_actions_say():
     arn = "arn:aws:s3:::b"
     assert reading["Resource"] == [f"{arn}/probe/*", f"{arn}/in/*", f"{arn}/out/*"]
     assert writing["Resource"] == [f"{arn}/out/*"]
+
+
+def test_a_tenant_s_publisher_has_a_place_of_its_own_in_the_inbox_and_on_the_bus():
+    role = store_roles.tenant_role("team-a")
+    assert {one for one in role.actions("b") if not one.endswith("/probe/*")} == {
+        f"{verb}:b/inbox/team-a/*" for verb in ("Read", "List", "Write")
+    }
+    bus = nats_roles.tenant_role("team-a")
+    assert bus.publish == ["rstar.batches.submit.team-a"]
+    assert bus.subscribe == ["_REPLY.publisher-team-a.>"]
+    assert nats_roles.tenant_of(bus.user) == "team-a"
+    assert nats_roles.tenant_of("publisher") == ""
 
 
 async def test_what_a_caller_has_in_its_shell_reaches_no_service(tmp_path):

@@ -197,6 +197,22 @@ def test_searchers_know_every_replica_that_scaling_may_make() -> None:
         assert scaled["scaleTargetRef"]["kind"] == "StatefulSet"
 
 
+def test_searchers_are_scaled_by_the_queue_of_every_tenant() -> None:
+    tenants = ("team-a.weight=2", "team-b.weight=1", "default.max_queued=9")
+    resources = rendered(
+        "values-cluster-32-gpu.yaml", *(f"searcher.config.tenants.{one}" for one in tenants)
+    )
+    assert [fault for resource in resources for fault in faults(resource)] == []
+    triggers = named(resources, "ScaledObject", "searcher")["spec"]["triggers"]
+    queues = [one["metadata"] for one in triggers if one["type"] == "nats-jetstream"]
+    assert [queue["consumer"] for queue in queues] == [
+        "searchers",
+        "searchers-team-a",
+        "searchers-team-b",
+    ]
+    assert len({queue["lagThreshold"] for queue in queues}) == 1
+
+
 def test_the_cluster_asks_for_32_gpus_at_its_fullest() -> None:
     resources = rendered("values-cluster-32-gpu.yaml")
     total = 0
