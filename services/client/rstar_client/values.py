@@ -38,6 +38,9 @@ class Settings:
     trees: int | None = None
     """Independent trees whose trajectories are pooled."""
 
+    enough_candidates: int | None = None
+    """Candidates longer than so many of their siblings are cut off."""
+
     max_generated_tokens: int | None = None
     max_sandbox_seconds: float | None = None
     max_wall_seconds: float | None = None
