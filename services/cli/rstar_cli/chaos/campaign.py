@@ -112,6 +112,7 @@ async def run_campaign(
     only: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
     keep: Path | None = None,
+    release: Path | None = None,
 ) -> Campaign:
     """Build a system and spoil it; see `spoil`. `keep`: its logs and data stay there.
 
@@ -119,7 +120,7 @@ async def run_campaign(
         Unavailable: the system cannot be started, or a program of it cannot be started again.
     """
     with tempfile.TemporaryDirectory(prefix="rstar-chaos-") as temporary:
-        async with system(keep or Path(temporary), make_tiers) as built:
+        async with system(keep or Path(temporary), make_tiers, release=release) as built:
             return await spoil(built, seconds=seconds, seed=seed, size=size, only=only, tell=tell)
 
 

@@ -7,6 +7,8 @@ full disk          no room for a while (NATS, the store)
 ahead, behind      a searcher whose clock is ten minutes wrong is killed
 swapped            the PPM takes another version; `swapped and killed`: only that is left
 poison             bad problems among the good, and a message that is no batch
+of another release it leaves and comes back from another checkout, works there for a while, and
+                   comes back as it was: an upgrade in both directions beside the others
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 from rstar_cli.chaos.proxy import Proxy
 from rstar_cli.chaos.skew import with_wrong_clock
 from rstar_cli.chaos.system import SEARCHERS, System
-from rstar_cli.chaos.tiers import TIERS, next_version
+from rstar_cli.chaos.tiers import TIERS, next_version, of_release
 
 RESTART_SECONDS = 0.25
 """Between a program's end and its next start: the supervisor's first pause."""
@@ -76,6 +79,11 @@ def every_fault(system: System) -> list[Fault]:
             Fault(name="ppm swapped", inject=_swapped),
             Fault(name="ppm swapped and killed", inject=_swapped_and_killed),
             Fault(name="ppm swapped, searchers killed", inject=_swapped_under_the_dead),
+        ]
+    if system.release:
+        faults += [
+            Fault(name=f"{target} of another release", inject=_of_release(target, system.release))
+            for target in [*(name for name in TIERS if system.real(name)), "a searcher"]
         ]
     return faults
 
@@ -198,6 +206,21 @@ def _skewed(seconds: int) -> Inject:
             other.thaw()
         over = time.time()
         await wrong.begin(right)
+        return over
+
+    return inject
+
+
+def _of_release(target: str, checkout: Path) -> Inject:
+    async def inject(system: System, rng: Random) -> float:
+        unit = system.units[_chosen(target, rng)]
+        own = unit.command
+        await unit.terminate()
+        await unit.begin(of_release(own, checkout))
+        await asyncio.sleep(system.held_seconds)
+        await unit.terminate()
+        over = time.time()
+        await unit.begin(own)
         return over
 
     return inject

@@ -64,12 +64,19 @@ class System:
     held_seconds: float
     """How long pauses and bad networks last."""
 
+    release: Path | None
+    """Another checkout, whose services are to work beside ours."""
+
     missing: Mapping[str, str]
     """What this machine does not allow, and why."""
 
     def links(self, name: str) -> list[Proxy]:
         """The proxies on every way to or from a unit."""
         return [proxy for ends, proxy in self.proxies.items() if name in ends]
+
+    def real(self, name: str) -> bool:
+        """Whether a tier is the service itself, and not simulated."""
+        return name in self.units and not self.tiers.same_trees
 
     def data(self, name: str) -> Path:
         """Where NATS or the store keeps its data."""
@@ -89,6 +96,7 @@ async def system(
     *,
     extras: bool = True,
     held_seconds: float = HELD_SECONDS,
+    release: Path | None = None,
 ) -> AsyncGenerator[System]:
     """Everything started and ready; ended with the block.
 
@@ -158,6 +166,7 @@ async def system(
             disks=disks,
             wrong_clock=library,
             held_seconds=held_seconds,
+            release=release,
             missing=missing,
         )
 

@@ -8,6 +8,7 @@ this module knows its name and arguments.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rstar_cli.chaos.units import Unit
 from rstar_cli.local.ports import HOST, free_ports, until_open
 from rstar_cli.local.process import Command, program
+from rstar_common.errors import InvalidInput
 
 TIERS = ("policy", "ppm", "sandbox")
 
@@ -81,6 +83,19 @@ def next_version(command: Command) -> Command:
     """Simulated services whose PPM is a version further."""
     *others, version = command.argv
     return replace(command, argv=(*others, str(int(version) + 1)))
+
+
+def of_release(command: Command, checkout: Path) -> Command:
+    """A service of ours as another checkout has it, in this environment.
+
+    Raises:
+        InvalidInput: there is no checkout.
+    """
+    sources = [checkout / "proto" / "gen", *sorted((checkout / "services").glob("*"))]
+    if len(sources) == 1:
+        raise InvalidInput(f"no checkout in {checkout}", field="--release")
+    path = os.pathsep.join(map(str, sources))
+    return replace(command, environment={**command.environment, "PYTHONPATH": path})
 
 
 def local_tiers(directory: Path, *, ppm_model: str) -> Tiers:

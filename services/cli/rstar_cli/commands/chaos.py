@@ -32,6 +32,12 @@ def chaos(
         TierKind,
         typer.Option(help="Behind the searchers: simulated services, or this machine's own."),
     ] = TierKind.SIMULATED,
+    release: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CHECKOUT", exists=True, file_okay=False, help="Mix in this one's services."
+        ),
+    ] = None,
     logs: Annotated[
         Path | None,
         typer.Option(metavar="DIR", file_okay=False, help="Keep the logs and data there."),
@@ -67,6 +73,7 @@ def chaos(
             if quiet
             else (lambda line: screen.print(line, soft_wrap=True)),
             keep=logs.absolute() if logs else None,
+            release=release.absolute() if release else None,
         )
     )
     if not quiet:
