@@ -78,5 +78,25 @@ INSTANT_SHORT = replace(
 )
 """Steps as short as the mini models', so that trajectories fit their context."""
 
+AMPLE = Parameters(
+    name="ample",
+    engine=EngineSpeed(running=10**6, per_sequence=120.0, total=1e9),
+    executions=10**6,
+    ppm_call_seconds=0.001,
+    ppm_candidate_seconds=0.0,
+)
+"""Room for everybody at an H100's pace: never what limits."""
+
+SCARCE = {
+    "policy": replace(
+        AMPLE, name="few-tokens", engine=EngineSpeed(running=1_024, per_sequence=120.0, total=1_200)
+    ),
+    "ppm": replace(AMPLE, name="few-scores", ppm_call_seconds=0.020, ppm_candidate_seconds=0.025),
+    "sandbox": replace(AMPLE, name="few-slots", executions=6),
+}
+"""By tier: a replica that is used up by half a problem a second or so."""
+
 SETS = {parameters.name: parameters for parameters in (BASE, H100, HEAVY_TAIL, CPU)}
-ALL_SETS = SETS | {parameters.name: parameters for parameters in (INSTANT, INSTANT_SHORT)}
+ALL_SETS = SETS | {
+    parameters.name: parameters for parameters in (INSTANT, INSTANT_SHORT, AMPLE, *SCARCE.values())
+}

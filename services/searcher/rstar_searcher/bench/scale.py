@@ -5,7 +5,8 @@ services that have room for all of them and sleep instead of computing. Every re
 same problems, so the mix of work is the same for any number of them. Throughput is taken between
 the tenth and the ninetieth hundredth of the results: neither start nor end counts.
 
-    replicas    problems a second, and processor time a problem, of 1, 2, 4 … searchers
+    replicas    problems a second, and processor time a problem, of 1, 2, 4 … searchers; the same
+                of policies, PPMs and sandboxes (`scale_tiers`)
     queue       publish, take, result, status and memory with 1,000 and 100,000 problems queued
 
 The JSON line names what would limit more replicas: the cap on trees (which more replicas
@@ -38,6 +39,7 @@ from rstar_searcher.bench.machine import machine
 from rstar_searcher.bench.parameters import CANDIDATES
 from rstar_searcher.bench.processes import infrastructure, simulated_servers
 
+TIERS = ("searcher", "policy", "ppm", "sandbox")
 REPLICAS = (1, 2, 4)
 TREES = 8
 """Of one replica at once: few, so that two cores hold several replicas."""
@@ -128,12 +130,12 @@ async def _row(replicas: int, *, problems: int, trees: int, scale: float) -> Row
         server_before = cpu_seconds(server.pid)
         began = time.perf_counter()
         total = replicas * problems
-        await _publish(bus.jetstream(), replicas, problems)
+        await publish_copies(bus.jetstream(), replicas, problems)
         await until_results(bus.jetstream(), total)
         took = time.perf_counter() - began
         searcher_cpu = sum(map(cpu_seconds, pids)) - before
         server_cpu = cpu_seconds(server.pid) - server_before
-        rate = await _middle_rate(bus.jetstream(), total)
+        rate = await middle_rate(bus.jetstream(), total)
         resident = memory_bytes(pids) / replicas
         server.terminate()
         assert server.stdout is not None
@@ -150,7 +152,7 @@ async def _row(replicas: int, *, problems: int, trees: int, scale: float) -> Row
     )
 
 
-async def _publish(jetstream: JetStreamContext, replicas: int, problems: int) -> None:
+async def publish_copies(jetstream: JetStreamContext, replicas: int, problems: int) -> None:
     """The same questions once a replica, mixed, so that each stretch holds the same work."""
     for first in range(0, problems, SUBMISSION_PROBLEMS):
         submission = submission_of(f"scale-{first}")
@@ -191,7 +193,7 @@ async def until_results(jetstream: JetStreamContext, total: int) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _middle_rate(jetstream: JetStreamContext, total: int) -> float:
+async def middle_rate(jetstream: JetStreamContext, total: int) -> float:
     """Results a second, by the times at which the stream stored them."""
     first, last = total // 10 + 1, total - total // 10
     times = []
@@ -210,6 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--part", choices=["replicas", "queue"], action="append")
+    parser.add_argument(
+        "--tier", choices=TIERS, action="append", help="of --part replicas; repeatable; all"
+    )
     parser.add_argument("--replicas", default=",".join(map(str, REPLICAS)), help="e.g. 1,2,4,8")
     parser.add_argument("--trees", type=int, default=TREES, help="of a replica, at once")
     parser.add_argument("--problems", type=int, default=PROBLEMS, help="that a replica brings")
@@ -218,15 +223,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     report: dict[str, object] = {"benchmark": "scale", "machine": machine()}
     parts = options.part or ["replicas", "queue"]
-    if "replicas" in parts:
+    counts = [int(count) for count in options.replicas.split(",")]
+    tiers = options.tier or TIERS
+    if "replicas" in parts and "searcher" in tiers:
         report["replicas"] = asyncio.run(
             measure_replicas(
-                [int(count) for count in options.replicas.split(",")],
+                counts,
                 problems=options.problems,
                 trees=options.trees,
                 scale=options.scale,
             )
         )
+    if "replicas" in parts:
+        from rstar_searcher.bench.scale_tiers import measure_tier
+
+        report["tiers"] = {
+            tier: asyncio.run(
+                measure_tier(tier, counts, problems=options.problems, scale=options.scale)
+            )
+            for tier in tiers
+            if tier != "searcher"
+        }
     if "queue" in parts:
         from rstar_searcher.bench.scale_queue import measure_queue
 
