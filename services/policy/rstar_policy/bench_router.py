@@ -2,8 +2,8 @@
 
 `smg` is SGLang's router, from PyPI; install it where it changes no other package. One policy
 service asks two SGLang servers through it, another asks one of them without it, the same
-questions with the same seeds. One JSON line tells whether both got the same tokens, how the
-work was spread over the two, and how long after a cancel both were idle again.
+questions with the same seeds. One JSON line tells whether both got the same tokens, and how
+the work was spread over the two engines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import platform
 import shutil
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -35,9 +34,7 @@ CANDIDATES = 8
 ENGINES = 2
 CALL_SECONDS = 300.0
 ROUTER_SECONDS = 120.0
-LOOK_SECONDS = 0.01
-BUSY = ("sglang:num_running_reqs{", "sglang:num_queue_reqs{")
-GENERATED = ("sglang:generation_tokens_total{",)
+GENERATED = "sglang:generation_tokens_total{"
 
 
 @asynccontextmanager
@@ -87,37 +84,15 @@ async def proposals(
     )
 
 
-async def metric(worker: str, names: tuple[str, ...]) -> float:
-    """The sum of these series of one engine."""
+async def generated_by(worker: str) -> float:
+    """Tokens that one engine has generated, by its own count."""
 
     def read() -> str:
         with urllib.request.urlopen(f"{worker}/metrics", timeout=30) as reply:  # noqa: S310 ours
             return str(reply.read(), "utf-8")
 
     lines = (await asyncio.to_thread(read)).splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(names))
-
-
-async def freed_after_cancel(
-    stub: policy_pb2_grpc.PolicyServiceAsyncStub, workers: Sequence[str], question: str
-) -> float:
-    """Seconds from a caller's leaving until no engine holds anything of it."""
-
-    async def until(*, busy: bool) -> None:
-        while True:
-            if bool(sum([await metric(worker, BUSY) for worker in workers])) == busy:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
-
-    long = stub.Propose(
-        policy_pb2.ProposeRequest(question=question, num_candidates=64, max_tokens=900),
-        timeout=CALL_SECONDS,
-    )
-    await until(busy=True)
-    left = time.perf_counter()
-    long.cancel()
-    await until(busy=False)
-    return time.perf_counter() - left
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(GENERATED))
 
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
@@ -146,14 +121,13 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             address, _ = await stack.enter_async_context(service("policy", place, settings))
             connection = await stack.enter_async_context(channel(address))
             stubs.append(policy_pb2_grpc.PolicyServiceStub(connection))
-        before = [await metric(worker, GENERATED) for worker in workers]
+        before = [await generated_by(worker) for worker in workers]
         routed = await proposals(stubs[0], questions, options.max_tokens)
         spread = [
-            round(await metric(worker, GENERATED) - earlier)
+            round(await generated_by(worker) - earlier)
             for worker, earlier in zip(workers, before, strict=True)
         ]
         direct = await proposals(stubs[1], questions, options.max_tokens)
-        freed = await freed_after_cancel(stubs[0], workers, questions[0])
     pairs = [
         (one, other)
         for left, right in zip(routed, direct, strict=True)
@@ -174,7 +148,6 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         ),
         "tokens": sum(len(one.step.token_ids) for one, _ in pairs),
         "tokens_by_engine": spread,
-        "freed_seconds_after_cancel": round(freed, 3),
         "goal_met": same == len(pairs) and all(spread),
     }
 

@@ -34,6 +34,9 @@ from rstar_searcher.bench.real_stack import pids, problems_at, rstar
 
 KINDS = ("searcher", "policy", "ppm", "sandbox", "nats")
 LEAST_KILLS = 3
+SEARCH_SHARE = 0.9
+"""Of the limit: what one search may take, so that even a late one is told before the run ends."""
+
 POLL_SECONDS = 5.0
 """Each look is a program of its own."""
 
@@ -73,7 +76,7 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
     kills: Counter[str] = Counter()
     settings = ["--rollouts", str(options.rollouts), "--candidates", str(options.candidates)]
     settings += ["--trees", str(options.trees), "--parallel", "1"]
-    settings += ["--seed", "7", "--timeout", str(options.limit)]
+    settings += ["--seed", "7", "--timeout", str(SEARCH_SHARE * options.limit)]
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as directory:
         file = Path(directory) / "problems.jsonl"
         problems = problems_at(options.problems_file, options.problems)
@@ -140,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line("real_kills", __doc__)
     parser.add_argument("--problems-file", type=Path, default=Path("data/dm_math/heldout.jsonl"))
     parser.add_argument("--problems", type=int, default=24)
-    parser.add_argument("--trees", type=int, default=16, help="of a problem")
+    parser.add_argument("--trees", type=int, default=8, help="of a problem")
     parser.add_argument("--rollouts", type=int, default=8)
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--every", type=float, default=90.0, help="seconds between two kills")

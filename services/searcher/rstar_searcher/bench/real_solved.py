@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rstar_searcher.bench.command import command_line, print_line
-from rstar_searcher.bench.real_kills import results_of, searched
+from rstar_searcher.bench.real_kills import SEARCH_SHARE, results_of, searched
 from rstar_searcher.bench.solved_part import paired, wilson
 
 RIGHT = "VERDICT_EQUAL"
@@ -59,14 +59,10 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
         file = Path(directory) / "problems.jsonl"
         file.write_text("\n".join(map(json.dumps, problems)))
         for parallel, enough in ways:
-            settings = [
-                "--rollouts",
-                str(options.rollouts),
-                "--candidates",
-                str(options.candidates),
-            ]
+            size = f"--rollouts {options.rollouts} --candidates {options.candidates}"
+            settings = size.split()
             settings += ["--parallel", str(parallel), "--seed", "7", "--with-references"]
-            settings += ["--mode", "ppm-augmented", "--timeout", str(options.limit)]
+            settings += ["--mode", "ppm-augmented", "--timeout", str(SEARCH_SHARE * options.limit)]
             settings += ["--enough", str(enough)] if enough else []
             batch_id, _, seconds = await searched(file, settings=settings, limit=options.limit)
             results = await results_of(batch_id)
