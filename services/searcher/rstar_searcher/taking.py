@@ -26,7 +26,10 @@ LATE_SECONDS = 2.0
 """How much longer than it may wait a request for work is waited for."""
 
 _STATUS = "Status"
-"""Header of an answer that is no message: none there, or none came."""
+"""Header of an answer that is no message."""
+
+_NOTHING = ("404", "408")
+"""None there, and none came."""
 
 
 class Taker:
@@ -117,7 +120,11 @@ class Taker:
             # The client reconnects by itself; a short pause keeps this from spinning.
             await asyncio.sleep(FETCH_SECONDS)
             return None
-        return None if _STATUS in (msg.headers or {}) else msg
+        status = (msg.headers or {}).get(_STATUS)
+        if status is not None and status not in _NOTHING:
+            logger.warning("taking from %s: %s %s", route.durable, status, msg.headers)
+            await asyncio.sleep(FETCH_SECONDS)
+        return msg if status is None else None
 
     def _begin(self, group: asyncio.TaskGroup, name: str, msg: Msg) -> None:
         self._free -= 1

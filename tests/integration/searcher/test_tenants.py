@@ -16,6 +16,8 @@ from rstar_common.rpc import abort, error_from_rpc
 from rstar_common.tokens import Verifier
 from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake
+from rstar_searcher.request import batch_search_id
+from rstar_searcher.settings_wire import settings_from
 from rstar_searcher.tenants import Tenant, Tenants
 from tests.integration.searcher.test_queue import found_dead
 from tests.integration.searcher.test_solve import solve
@@ -24,8 +26,8 @@ from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submi
 from tests.support.toy_world import ToyWorld
 
 BIG, SMALL = "big", "small"
-SPENDER = "spender"
-"""What it queues in one test is left there."""
+LIMITED, SPENDER = "limited", "spender"
+"""What the latter queues in one test is left there."""
 
 
 async def published(stack, batch, tenant):
@@ -177,6 +179,28 @@ class Message:
     def __init__(self, batch: events_pb2.BatchSubmission) -> None:
         self.data = batch.SerializeToString()
         self.headers = {"Content-Type": "application/protobuf"}
+
+
+async def test_a_tenant_at_its_limit_of_searches_leaves_the_other_places_free(
+    nats_settings, object_store_settings
+):
+    gate = asyncio.Event()
+    async with searcher_stack(
+        nats_settings,
+        object_store_settings,
+        world=lambda meter: ToyWorld(meter, gate=gate),
+        tenants=[Tenant(name=LIMITED, max_searches=1)],
+    ) as stack:
+        batch, house = submission(f"{LIMITED}/{new_id('b')}"), submission(new_id("batch"), 1)
+        await published(stack, batch, LIMITED)
+        await taken_in(stack, batch.batch_id)
+        await eventually(stack.runner.running)
+        await published(stack, house, "")
+        wanted = batch_search_id(house.batch_id, "p0", settings_from(house.settings, DEFAULTS))
+        await eventually(lambda: wanted in stack.runner.running())
+        gate.set()
+        for one in (batch, house):
+            assert (await stack.finished(one.batch_id)).done == len(one.problems)
 
 
 async def test_names_and_keys_of_others_are_refused(nats_settings, object_store_settings):
