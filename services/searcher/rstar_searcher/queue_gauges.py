@@ -39,6 +39,9 @@ class QueueGauges:
     def __init__(self, jetstream: JetStreamContext, tenants: Tenants) -> None:
         self._jetstream = jetstream
         self._tenants = tenants
+        for tenant in tenants:  # there from the beginning, as those of the whole queue
+            TENANT_WAITING.labels(tenant.label)
+            TENANT_TAKEN.labels(tenant.label)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until `stop`. A NATS that does not answer leaves the last numbers standing."""
