@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from urllib.parse import urlsplit
 
 from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc
 from rstar_client import wire
@@ -17,7 +18,10 @@ from rstar_client.errors import InvalidInput, NotFound, Unavailable
 from rstar_client.values import Batch, BatchResult, Problem, Settings
 
 SUBJECT = "rstar.batches.submit"
-"""Where batches are published."""
+"""Where batches are published; those of a tenant a level below."""
+
+TENANT_PREFIX = "publisher-"
+"""Of the NATS users of tenants: such a user submits as that tenant."""
 
 MAX_BYTES = 1_000_000
 """NATS takes 1 MiB, headers included. A larger batch is given as a key of the object store."""
@@ -143,13 +147,22 @@ async def _publish(url: str, payload: bytes) -> None:
         import nats.js.errors
     except ImportError as error:
         raise Unavailable("submitting needs nats-py: pip install nats-py") from error
+    user = urlsplit(url.split(",")[0]).username or ""
+    tenant = user.removeprefix(TENANT_PREFIX) if user.startswith(TENANT_PREFIX) else ""
     try:
         client = await nats.connect(
-            url, name="rstar-client", allow_reconnect=False, connect_timeout=5, error_cb=_unheard
+            url,
+            name="rstar-client",
+            inbox_prefix=f"_REPLY.{user}" if tenant else "_INBOX",
+            allow_reconnect=False,
+            connect_timeout=5,
+            error_cb=_unheard,
         )
         try:
             await client.jetstream().publish(
-                SUBJECT, payload, headers={"Content-Type": "application/protobuf"}
+                f"{SUBJECT}.{tenant}" if tenant else SUBJECT,
+                payload,
+                headers={"Content-Type": "application/protobuf"},
             )
         finally:
             await client.close()

@@ -15,6 +15,7 @@ from rstar_cli.local.credentials import nats_of
 from rstar_cli.local.nats import nats_ready, nats_settings
 from rstar_cli.local.ports import free_ports
 from rstar_cli.local.process import Command, program
+from rstar_client import AsyncClient, Problem
 from rstar_common import streams
 from rstar_common.bus import connected, publish_once
 from rstar_common.checkpoints import Manifest, Pointers
@@ -279,8 +280,11 @@ async def test_a_tenants_publisher_submits_as_that_tenant_and_as_nobody_else(tmp
                         await team.jetstream().publish(
                             streams.submit_subject(tenant), b"forged", timeout=0.5
                         )
+            url = f"nats://publisher-team-a:word-of-publisher-team-a@127.0.0.1:{port}"
+            async with AsyncClient("127.0.0.1:1", nats_url=url) as client:
+                await client.batches.submit("team-a/b", [Problem(problem_id="p", question="?")])
             info = await operator.jetstream().stream_info(streams.BATCHES, subjects_filter=">")
-            assert info.state.subjects == {"rstar.batches.submit.team-a": 1}
+            assert info.state.subjects == {"rstar.batches.submit.team-a": 2}
 
 
 async def test_an_older_releases_streams_are_given_what_they_lack(tmp_path):
