@@ -1,8 +1,8 @@
 """A warm sandbox, written down before anything was asked of it, that all others go on from.
 
 The sandbox it is taken of ends with that, so all that are used have the same past. Interpreters are
-forked ahead only once it is to be used, for each would add 37 MB to the 54 MB of the image, all of
-which is read before the first answer.
+forked only once it is to be used, for each would add 37 MB to the 54 MB of the image, all of which
+is read before the first answer.
 
 Best effort: where no checkpoint can be taken, sandboxes start from nothing.
 """

@@ -143,7 +143,7 @@ class Container:
             raise SandboxDied("it did not come back to life") from error
 
     def wake(self) -> None:
-        """Let it fork interpreters ahead: it is going to be used."""
+        """Let it fork a first interpreter ahead: it is going to be used."""
         assert self._process.stdin is not None
         self._process.stdin.write(frames.encode({"op": "wake"}))
 

@@ -80,9 +80,9 @@ class Zygote:
             self._loop, screen, ready=options["prefork"], tmp_bytes=options["tmp_bytes"]
         )
         self._parking = Parking(places=options["parked"], memory_bytes=options["parked_bytes"])
-        self._asked = False
-        """Somebody wants it. Until then nothing is forked: a checkpoint is small, and so is a
-        sandbox that stands by."""
+        self._used = False
+        """A first request was answered; from then on interpreters are forked ahead. Before, they
+        would make a checkpoint large, and that first request wait."""
 
         self._courses: dict[int, Course] = {}
         self._jobs = Jobs(self._loop, self._nursery, self._parking, Slots(options["parallel"]))
@@ -91,7 +91,7 @@ class Zygote:
         self._loop.spawn(self._listen())
         self._loop.spawn(self._sweep())
         self._write({"ready": True, "python": sys.version.split()[0]})
-        self._loop.run(lambda: self._asked and self._nursery.grow())
+        self._loop.run(lambda: self._used and self._nursery.grow())
 
     async def _listen(self) -> None:
         reader = frames.Reader()
@@ -102,11 +102,11 @@ class Zygote:
             if not data:
                 os._exit(0)
             for message in reader.feed(data):
-                self._asked = self._asked or message["op"] != "ping"
                 self._loop.spawn(self._answer(message))
 
     async def _answer(self, message: frames.Message) -> None:
         if message["op"] == "wake":
+            self._nursery.grow()
             return
         answer: frames.Message = {"id": message["id"]}
         if message["op"] == "cancel":
@@ -127,6 +127,7 @@ class Zygote:
             answer["outcomes"] = [outcome.to_message() for outcome in result.outcomes]
             answer["cpu"] = result.cpu_seconds
             answer["path_failed"] = result.path_failed
+            self._used = True
         elif message["op"] == "judge":
             outcome = await self._jobs.judge(
                 message["answer"], message["reference"], Limits(**message["limits"])
