@@ -35,6 +35,7 @@ ORDER = (
     streams.EVENTS,
     f"KV_{streams.POINTERS}",
     f"KV_{streams.ATTEMPTS}",
+    f"KV_{streams.USAGE}",
 )
 """In which streams are saved while the system works; objects, which they name, come after."""
 
