@@ -10,6 +10,8 @@ from html import escape
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 60, 190, 36, 50
 TICKS = 6
+"""Steps of an axis, at most."""
+
 _COLOURS = ("#1b6ca8", "#c0392b", "#27864a", "#8e44ad")
 
 
@@ -25,32 +27,36 @@ class Curve:
 
 def svg(title: str, curves: Sequence[Curve]) -> str:
     """Right answers against simulated seconds."""
-    step_x = _tick(max(x for curve in curves for x, _ in curve.points))
-    step_y = _tick(max(y for curve in curves for _, y in curve.points))
+    xs = _ticks(max(x for curve in curves for x, _ in curve.points))
+    ys = _ticks(max(y for curve in curves for _, y in curve.points))
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (
-            LEFT + x / (TICKS * step_x) * (WIDTH - LEFT - RIGHT),
-            HEIGHT - BOTTOM - y / (TICKS * step_y) * (HEIGHT - TOP - BOTTOM),
+            LEFT + x / xs[-1] * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - y / ys[-1] * (HEIGHT - TOP - BOTTOM),
         )
 
+    left, bottom = at(0, 0)
+    right, _ = at(xs[-1], 0)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="20" font-size="14">{escape(title)}</text>',
     ]
-    right, _ = at(TICKS * step_x, 0)
-    for tick in range(TICKS + 1):
-        x, y = at(tick * step_x, tick * step_y)
+    for tick in ys:
+        _, y = at(0, tick)
         parts.append(
-            f'<line x1="{LEFT}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
-            f'<text x="{LEFT - 8}" y="{y:.1f}" dy="4" text-anchor="end">{tick * step_y:g}</text>'
-            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
-            f"{tick * step_x:g}</text>"
+            f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>'
+            f'<text x="{left - 8:.1f}" y="{y:.1f}" dy="4" text-anchor="end">{tick:g}</text>'
+        )
+    for tick in xs:
+        x, _ = at(tick, 0)
+        parts.append(
+            f'<text x="{x:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{tick:g}</text>'
         )
     parts.append(
-        f'<text x="{(LEFT + right) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">'
+        f'<text x="{(left + right) / 2:.1f}" y="{HEIGHT - 12}" text-anchor="middle">'
         "simulated seconds</text>"
     )
     for index, curve in enumerate(curves):
@@ -66,8 +72,9 @@ def svg(title: str, curves: Sequence[Curve]) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _tick(largest: float) -> float:
-    """The smallest round step of which six reach `largest`."""
+def _ticks(largest: float) -> list[float]:
+    """Round numbers from 0 to the first that is not below `largest`, six steps at most."""
     least = max(largest, 1.0) / TICKS
     decade = 10.0 ** math.floor(math.log10(least))
-    return next(step * decade for step in (1, 2, 2.5, 5, 10) if step * decade >= least)
+    step = next(step * decade for step in (1, 2, 2.5, 5, 10) if step * decade >= least)
+    return [step * i for i in range(math.ceil(largest / step) + 1)]
