@@ -38,6 +38,7 @@ NOT_SEEN_HERE = {
     "rstar_rpc_refused_total": "nothing is full",
     "rstar_sandbox_restarts_total": "no sandbox dies",
     "rstar_searcher_retries_total": "nothing fails",
+    "rstar_searcher_window_wait_seconds": "no window is full",
     "rstar_trainer_job_seconds": "no job is run",
     "rstar_trainer_jobs_total": "no job is run",
     "rstar_trainer_loss": "no job is run",

@@ -213,6 +213,32 @@ def test_searchers_are_scaled_by_the_queue_of_every_tenant() -> None:
     assert len({queue["lagThreshold"] for queue in queues}) == 1
 
 
+def test_one_order_can_be_carried_out_by_several_nodes() -> None:
+    resources = rendered(
+        "values-cluster-32-gpu.yaml",
+        *("trainer.job.enabled=true", "trainer.job.nodes=4", "trainer.job.claim=shared"),
+        "trainer.job.directory=orders/policy-1",
+    )
+    assert [fault for resource in resources for fault in faults(resource)] == []
+    job = named(resources, "Job", "training")["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
+    pod = job["template"]["spec"]
+    [worker] = pod["containers"]
+    assert "--nnodes=4" in worker["command"]
+    assert "--rdzv-endpoint=rstar-training-0.rstar-training:29400" in worker["command"]
+    assert worker["command"][-2:] == ["rstar_trainer.worker", "/var/lib/rstar/orders/policy-1"]
+    assert pod["subdomain"] == named(resources, "Service", "training")["metadata"]["name"]
+    # It has no credentials, and speaks to its like alone.
+    assert "env" not in worker
+    assert pod["automountServiceAccountToken"] is False
+    policy = named(resources, "NetworkPolicy", "training")["spec"]
+    [come_from] = policy["ingress"]
+    assert come_from["from"] == [{"podSelector": policy["podSelector"]}]
+    trainer = named(resources, "Service", "trainer")["spec"]["selector"]
+    assert trainer.items() - job["template"]["metadata"]["labels"].items(), "not the trainer's pods"
+    assert template("--set", "trainer.job.enabled=true", "--set", "images.tag=v1").returncode
+
+
 def test_the_cluster_asks_for_32_gpus_at_its_fullest() -> None:
     resources = rendered("values-cluster-32-gpu.yaml")
     total = 0
