@@ -2,13 +2,14 @@
 
     rstar up --searchers 2 && python -m rstar_searcher.bench.real_kills; rstar down
 
-Problems of a file are one batch of the running stack, several trees each so that it lasts,
-one rollout of a tree at a time, one seed. Every 90 s one searcher, policy (its engine dies
-with it), PPM, sandbox or NATS, by chance, gets SIGKILL; the stack's supervisor starts it
-again. One JSON line tells whether every problem has exactly one result; a run that fewer
-than three kills fell into shows nothing and fails. With `--undisturbed` the batch is then
-searched again and nobody dies: how many answers and costs are equal. Sampling on an engine
-that batches is not promised to repeat itself bit by bit, so that figure is told and is no goal.
+Problems of a file are one batch of the running stack, several trees each, one rollout of a
+tree at a time, one seed. Every 90 s one searcher, policy (its engine dies with it), PPM,
+sandbox or NATS, by chance, gets SIGKILL; the stack's supervisor starts it again. However fast
+the machine, fewer than three kills would show little: then the same problems are searched
+again with the next seed. One JSON line tells whether every problem of every batch has exactly
+one result. With `--undisturbed` the batches are then searched again and nobody dies: how many
+answers and costs are equal. Sampling on an engine that batches is not promised to repeat itself
+bit by bit, so that figure is told and is no goal; nor can it be where wall time ends a search.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -34,6 +35,8 @@ from rstar_searcher.bench.real_stack import pids, problems_at, rstar
 
 KINDS = ("searcher", "policy", "ppm", "sandbox", "nats")
 LEAST_KILLS = 3
+MOST_BATCHES = 10
+FIRST_SEED = 7
 SEARCH_SHARE = 0.9
 """Of the limit: what one search may take, so that even a late one is told before the run ends."""
 
@@ -74,48 +77,64 @@ async def kill_every(seconds: float, rng: Random, kills: Counter[str]) -> None:
 async def measure(options: argparse.Namespace) -> dict[str, object]:
     """Search under fire; see the module."""
     kills: Counter[str] = Counter()
-    settings = ["--rollouts", str(options.rollouts), "--candidates", str(options.candidates)]
-    settings += ["--trees", str(options.trees), "--parallel", "1"]
-    settings += ["--seed", "7", "--timeout", str(SEARCH_SHARE * options.limit)]
     with tempfile.TemporaryDirectory(prefix="rstar-bench-") as directory:
         file = Path(directory) / "problems.jsonl"
         problems = problems_at(options.problems_file, options.problems)
         file.write_text("\n".join(map(json.dumps, problems)))
         killing = asyncio.ensure_future(kill_every(options.every, Random(options.seed), kills))
         try:
-            batch_id, counts, took = await searched(file, settings=settings, limit=options.limit)
+            batches = await _searched_until(
+                lambda: sum(kills.values()) >= LEAST_KILLS, file, options
+            )
         finally:
             killing.cancel()
             await asyncio.wait([killing])
-        results = await results_of(batch_id)
-        by_problem = Counter(each["problem_id"] for each in results)
-        whole = len(results) == len(by_problem) == len(problems)
+        told = [await results_of(batch_id) for batch_id, _, _ in batches]
+        results = [each for one in told for each in one]
+        single = [
+            sum(n == 1 for n in Counter(r["problem_id"] for r in one).values()) for one in told
+        ]
+        whole = len(results) == sum(single) == len(problems) * len(batches)
         report: dict[str, object] = {
             "problems": len(problems),
+            "batches": len(batches),
             "trees": options.trees,
             "rollouts": options.rollouts,
             "candidates": options.candidates,
-            "seconds": round(took, 1),
+            "seconds": round(sum(took for _, _, took in batches), 1),
             "kill_every_seconds": options.every,
             "kills": sum(kills.values()),
             "killed": dict(kills),
             "results": len(results),
-            "problems_with_exactly_one_result": sum(n == 1 for n in by_problem.values()),
+            "problems_with_exactly_one_result": sum(single),
             "endings": dict(Counter(each["ended_by"] for each in results)),
-            "dead_letters": counts.get("dead", 0),
+            "dead_letters": sum(counts.get("dead", 0) for _, counts, _ in batches),
             "expansions": _expansions(results),
             "goal_met": whole and sum(kills.values()) >= LEAST_KILLS,
         }
         if options.undisturbed:
-            again, _, seconds = await searched(file, settings=settings, limit=options.limit)
-            peaceful = await results_of(again)
+            again = await _searched_until(lambda: True, file, options, batches=len(batches))
+            peaceful = [each for batch_id, _, _ in again for each in await results_of(batch_id)]
             first, second = _outcomes(results), _outcomes(peaceful)
             report["undisturbed"] = {
-                "seconds": round(seconds, 1),
+                "seconds": round(sum(took for _, _, took in again), 1),
                 "expansions": _expansions(peaceful),
-                "same_answer_and_tokens": sum(second.get(key) == of for key, of in first.items()),
+                "same_answer_and_tokens": (first & second).total(),
             }
     return report
+
+
+async def _searched_until(
+    enough: Callable[[], bool], problems: Path, options: argparse.Namespace, *, batches: int = 1
+) -> list[tuple[str, Mapping[str, Any], float]]:
+    """So many batches at least, one after another, each with a seed of its own."""
+    size = f"--rollouts {options.rollouts} --candidates {options.candidates}"
+    size += f" --trees {options.trees} --parallel 1 --timeout {SEARCH_SHARE * options.limit}"
+    done: list[tuple[str, Mapping[str, Any], float]] = []
+    while len(done) < batches or (not enough() and len(done) < MOST_BATCHES):
+        settings = [*size.split(), "--seed", str(FIRST_SEED + len(done))]
+        done.append(await searched(problems, settings=settings, limit=options.limit))
+    return done
 
 
 async def results_of(batch_id: str) -> list[dict[str, Any]]:
@@ -131,11 +150,11 @@ def _expansions(results: Sequence[Mapping[str, Any]]) -> int:
     return sum(int(each["cost"].get("expansions", 0)) for each in results)
 
 
-def _outcomes(results: Sequence[Mapping[str, Any]]) -> dict[str, object]:
-    return {
-        each["problem_id"]: (each["answer"], each["cost"].get("generated_tokens"))
+def _outcomes(results: Sequence[Mapping[str, Any]]) -> Counter[tuple[str, str, str]]:
+    return Counter(
+        (each["problem_id"], str(each["answer"]), str(each["cost"].get("generated_tokens")))
         for each in results
-    }
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -143,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line("real_kills", __doc__)
     parser.add_argument("--problems-file", type=Path, default=Path("data/dm_math/heldout.jsonl"))
     parser.add_argument("--problems", type=int, default=24)
-    parser.add_argument("--trees", type=int, default=8, help="of a problem")
+    parser.add_argument("--trees", type=int, default=4, help="of a problem")
     parser.add_argument("--rollouts", type=int, default=8)
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--every", type=float, default=90.0, help="seconds between two kills")
