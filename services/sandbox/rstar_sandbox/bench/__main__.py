@@ -17,7 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from rstar_sandbox.bench.figures import chains, in_turns, latencies, throughput
+from rstar_sandbox.bench.figures import (
+    chains,
+    in_turns,
+    latencies,
+    throughput,
+    while_memory_grows,
+)
 from rstar_sandbox.bench.floor import fork_floor
 from rstar_sandbox.bench.footprint import start_ms, takeover_ms
 from rstar_sandbox.bench.variants import Bare, Processes, Sandboxed, Variant, bare
@@ -59,6 +65,12 @@ async def _figures(
     processes = Processes(environment.rootfs, pool.slots)
     async with bare(environment, settings, len(pool.places)) as servers:
         variants: dict[str, Variant] = {"gvisor": Sandboxed(pool), "bare": Bare(servers)}
+        figures["print_one_while_memory_grows"] = {
+            f"{name}_forked": await while_memory_grows(
+                variant, STEPS["print"], settings.parked * len(pool.places)
+            )
+            for name, variant in variants.items()
+        }
         for name, step in STEPS.items():
             for count, label in ((1, "one"), (8, "eight_siblings")):
                 figures[f"{name}_{label}"] = await latencies(

@@ -63,6 +63,22 @@ async def request(variant: Variant, parent: str, step: Text, count: int) -> Once
     return once
 
 
+async def while_memory_grows(variant: Variant, step: Text, count: int) -> Figures:
+    """So many forked requests, each of which leaves an interpreter parked.
+
+    Until all places are taken each needs memory that the kernel, or whoever lent it to this
+    machine, hands out and clears for the first time. Later ones get what others gave back, and all
+    other figures are of those.
+    """
+    sessions = [await request(variant, FORKED_PARENT, step, 1) for _ in range(SIBLINGS)]
+    samples: list[float] = []
+    for once, _ in zip(itertools.cycle(sessions), range(count), strict=False):
+        started = time.perf_counter()
+        await once()
+        samples.append((time.perf_counter() - started) * 1000)
+    return summary(samples)
+
+
 async def throughput(
     variants: Mapping[str, tuple[Variant, str]], step: Text, searches: int, seconds: float
 ) -> dict[str, float]:
