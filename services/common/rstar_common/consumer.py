@@ -107,13 +107,19 @@ class Consumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set; messages already held are finished."""
-        subscription = await self.open()
+        await self.open()
+        route = self._route
+        subscription = await self._jetstream.pull_subscribe_bind(route.durable, stream=route.stream)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._concurrency):
                 group.create_task(self._work(subscription, stop))
 
-    async def open(self) -> JetStreamContext.PullSubscription:
-        """Make the durable consumer, or change how much of it may be held, and subscribe to it."""
+    async def open(self) -> None:
+        """Make the durable consumer, or change how much of it may be held.
+
+        Raises:
+            InvalidInput: the stream does not carry its subject.
+        """
         route = self._route
         config = ConsumerConfig(
             name=route.durable,
@@ -137,7 +143,6 @@ class Consumer:
                     f" what it lacks: {error.description}",
                     field=route.filter_subject,
                 ) from error
-        return await self._jetstream.pull_subscribe_bind(route.durable, stream=route.stream)
 
     async def _work(
         self, subscription: JetStreamContext.PullSubscription, stop: asyncio.Event
