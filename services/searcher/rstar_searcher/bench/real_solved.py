@@ -4,9 +4,9 @@
 
 Every problem of a file is searched with 1, 4 and 8 rollouts of its tree at once, the same
 problems, seeds and number of rollouts each time, in data generation's mode, where a search
-knows its reference: a problem is solved if a rollout ended in a right answer. Differences are
-paired, with bootstrapped 95 % intervals. The last row ends the longer siblings early
-(`--enough`), with as many rollouts at once as the row before.
+knows its reference and ends with its first right rollout: that is a solved problem.
+Differences are paired, with bootstrapped 95 % intervals. The last row ends the longer siblings
+early (`--enough`), with as many rollouts at once as the row before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from rstar_searcher.bench.command import command_line, print_line
 from rstar_searcher.bench.real_kills import SEARCH_SHARE, results_of, searched
 from rstar_searcher.bench.solved_part import paired, wilson
 
-RIGHT = "VERDICT_EQUAL"
+SOLVED = "ENDED_BY_SOLVED"
 
 
 def sampled(path: Path, count: int) -> list[dict[str, str]]:
@@ -35,16 +36,6 @@ def sampled(path: Path, count: int) -> list[dict[str, str]]:
         {"id": f"n{n}", "question": each["question"], "answer": each["answer"]}
         for n, each in enumerate(found)
     ]
-
-
-def right_rollouts(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """By problem."""
-    return {
-        each["problem_id"]: sum(
-            trajectory.get("verdict") == RIGHT for trajectory in each.get("trajectories", [])
-        )
-        for each in results
-    }
 
 
 async def measure(options: argparse.Namespace) -> dict[str, object]:
@@ -62,12 +53,13 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
             size = f"--rollouts {options.rollouts} --candidates {options.candidates}"
             settings = size.split()
             settings += ["--parallel", str(parallel), "--seed", "7", "--with-references"]
+            settings += ["--stop-after-right", "1"]
             settings += ["--mode", "ppm-augmented", "--timeout", str(SEARCH_SHARE * options.limit)]
             settings += ["--enough", str(enough)] if enough else []
             batch_id, _, seconds = await searched(file, settings=settings, limit=options.limit)
             results = await results_of(batch_id)
-            right = right_rollouts(results)
-            solved = [right.get(each["id"], 0) > 0 for each in problems]
+            endings = {each["problem_id"]: each["ended_by"] for each in results}
+            solved = [endings.get(each["id"]) == SOLVED for each in problems]
             base = base or solved
             low, high = wilson(sum(solved), len(solved))
             difference, least, most = paired(base, solved)
@@ -78,7 +70,7 @@ async def measure(options: argparse.Namespace) -> dict[str, object]:
                     "results": len(results),
                     "solved": round(sum(solved) / len(solved), 4),
                     "interval": [round(low, 4), round(high, 4)],
-                    "right_trajectories": sum(right.values()),
+                    "endings": dict(Counter(endings.values())),
                     "difference_to_first": round(difference, 4),
                     "difference_interval": [round(least, 4), round(most, 4)],
                     "seconds": round(seconds, 1),
