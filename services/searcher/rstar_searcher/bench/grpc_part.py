@@ -16,6 +16,7 @@ import grpc
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2, types_pb2
 from rstar_common.processes import HOST, cpu_seconds, free_ports, memory_bytes, service
 from rstar_searcher.bench import texts
+from rstar_searcher.bench.machine import starved_seconds
 from rstar_searcher.bench.many_part import GOAL_P99_SECONDS, START_INTERVAL_SECONDS
 from rstar_searcher.bench.parameters import CANDIDATES
 from rstar_searcher.bench.processes import infrastructure, simulated_servers
@@ -101,7 +102,7 @@ async def measure_many_grpc(*, trees: int, scale: float) -> dict[str, object]:
                 await asyncio.sleep(START_INTERVAL_SECONDS)
         took = time.perf_counter() - started
         cpu = cpu_seconds(pid) - before
-        resident = memory_bytes([pid])
+        resident, starved = memory_bytes([pid]), starved_seconds(pid)
         waits = await asyncio.to_thread(_window_waits, metrics)
         server.terminate()
         assert server.stdout is not None
@@ -113,6 +114,8 @@ async def measure_many_grpc(*, trees: int, scale: float) -> dict[str, object]:
         "expansions": sum(call.result() for call in calls),
         "searcher_cpu_share": round(cpu / took, 2),
         "searcher_mb": round(resident / 1e6),
+        # Ready to run while others had the processors: of a busy machine, not of the searcher.
+        "searcher_starved_share": round(starved / took, 3),
         "window_waits": waits,
         "goal_met": seen["all"]["p99_ms"] <= 1000 * GOAL_P99_SECONDS,
         # The first half holds the start, when callers arrive.

@@ -24,3 +24,8 @@ def machine() -> dict[str, object]:
 def resident_bytes() -> int:
     """Memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+def starved_seconds(pid: int) -> float:
+    """How long a process's main thread has been ready to run and did not, for want of a core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
