@@ -134,10 +134,14 @@ def cgroup_kind(root: Path = _CGROUP_ROOT) -> str:
 
 
 def remove_empty_cgroups() -> None:
-    """Remove our parent group from each hierarchy, unless somebody still lives in it."""
-    for directory in (_CGROUP_ROOT / CGROUP_PARENT, *_CGROUP_ROOT.glob(f"*/{CGROUP_PARENT}")):
-        with suppress(OSError):
-            directory.rmdir()
+    """Remove our groups from each hierarchy, and their parent unless somebody still lives in it.
+
+    runsc leaves one behind where it looked before all of a killed sandbox's processes were gone.
+    """
+    for parent in (_CGROUP_ROOT / CGROUP_PARENT, *_CGROUP_ROOT.glob(f"*/{CGROUP_PARENT}")):
+        for directory in (*parent.glob(f"rstar-{os.getpid()}-*"), parent):
+            with suppress(OSError):
+                directory.rmdir()
 
 
 async def _quietly(command: list[str]) -> int | None:
