@@ -95,7 +95,7 @@ class SearchOptions:
             rollouts=self.rollouts,
             candidates=self.candidates,
             parallel_rollouts=self.parallel,
-            enough_candidates=self.enough,
+            enough_candidates=self.enough or 0,
             trees=self.trees,
             seed=self.seed,
             temperature=self.temperature,
