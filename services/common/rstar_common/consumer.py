@@ -42,6 +42,10 @@ FETCH_SECONDS = 1.0
 """Longest a worker waits on an empty stream before it looks at `stop` again."""
 
 
+EVERYTHING = ">"
+"""Filter of a consumer that gets all of its stream. With any other the server looks at every
+subject of the stream for each message it hands out: 6 ms at 30,000 subjects, 0.3 ms without."""
+
 LONGEST_PAUSE_SECONDS = 30.0
 """Between two attempts."""
 
@@ -115,7 +119,7 @@ class Consumer:
                 group.create_task(self._work(subscription, stop))
 
     async def open(self) -> None:
-        """Make the durable consumer, or change how much of it may be held.
+        """Make the durable consumer, or change its filter and how much of it may be held.
 
         Raises:
             InvalidInput: the stream does not carry its subject.
@@ -134,15 +138,20 @@ class Consumer:
             known = (await self._jetstream.consumer_info(route.stream, route.durable)).config
         except NotFoundError:
             known = None
-        if known is None or known.max_ack_pending != route.max_held:
-            try:
-                await self._jetstream.add_consumer(route.stream, config)
-            except BadRequestError as error:
-                raise InvalidInput(
-                    f"{route.stream} of an older release? `python -m rstar_common.prepare` gives it"
-                    f" what it lacks: {error.description}",
-                    field=route.filter_subject,
-                ) from error
+        wanted = (route.max_held, route.filter_subject)
+        if known and (known.max_ack_pending, known.filter_subject or EVERYTHING) == wanted:
+            return
+        try:
+            await self._jetstream.add_consumer(route.stream, config)
+        except (BadRequestError, nats.errors.TimeoutError) as error:
+            if known:  # others still run with other settings, or the server's users are older
+                logger.warning("%s stays as it is: %s", route.durable, error)
+                return
+            raise InvalidInput(
+                f"{route.stream} of an older release? `python -m rstar_common.prepare` gives it"
+                f" what it lacks: {error}",
+                field=route.filter_subject,
+            ) from error
 
     async def _work(
         self, subscription: JetStreamContext.PullSubscription, stop: asyncio.Event

@@ -123,6 +123,7 @@ class Role:
         for name, durable in self.pulls:
             allowed += [
                 f"{api}.CONSUMER.INFO.{name}.{durable}",
+                f"{api}.CONSUMER.CREATE.{name}.{durable}",
                 f"{api}.CONSUMER.CREATE.{name}.{durable}.>",
                 f"{api}.CONSUMER.MSG.NEXT.{name}.{durable}",
                 f"$JS.ACK.{name}.{durable}.>",

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.js.kv import KeyValue
 
 from rstar_common import streams
-from rstar_common.consumer import Consumer, Route
+from rstar_common.consumer import EVERYTHING, Consumer, Route
 from rstar_searcher.intake import Intake
 from rstar_searcher.quota import Quotas
 from rstar_searcher.service_settings import SearcherSettings
@@ -69,10 +69,11 @@ class Queue:
         await self._quotas.spend(self._tenants.of_batch(batch_id), tokens)
 
     def _of(self, tenant: Tenant, work: Work) -> tuple[Route, Consumer]:
+        alone = len(self._tenants) == 1
         route = self._route(
             stream=streams.WORK,
             durable=streams.searchers_of(tenant.name),
-            subject=streams.work_subjects(tenant.name),
+            subject=EVERYTHING if alone else streams.work_subjects(tenant.name),
             traced_as="problem",
             max_held=tenant.max_searches,
         )

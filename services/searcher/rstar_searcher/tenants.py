@@ -54,6 +54,9 @@ class Tenants:
     def __iter__(self) -> Iterator[Tenant]:
         return iter(self._by_name.values())
 
+    def __len__(self) -> int:
+        return len(self._by_name)
+
     def named(self, name: str) -> Tenant:
         """One of them."""
         return self._by_name[name]

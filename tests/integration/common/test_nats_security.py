@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import nats
 import pytest
 import pytest_asyncio
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from rstar.v1 import events_pb2
 from rstar_cli.local.credentials import nats_of
@@ -19,7 +20,7 @@ from rstar_client import AsyncClient, Problem
 from rstar_common import streams
 from rstar_common.bus import connected, publish_once
 from rstar_common.checkpoints import Manifest, Pointers
-from rstar_common.consumer import Consumer, Route
+from rstar_common.consumer import EVERYTHING, Consumer, Route
 from rstar_common.nats_roles import (
     OPERATOR,
     USERS,
@@ -70,6 +71,7 @@ PUBLISHERS = {
     "$JS.API.CONSUMER.CREATE.RSTAR_DEAD": {"searcher"},
     "$JS.API.CONSUMER.CREATE.RSTAR_JOURNAL": set(),
     "$JS.API.CONSUMER.CREATE.RSTAR_WORK.searchers-team-a.rstar.work.team-a.*.*": {"searcher"},
+    "$JS.API.CONSUMER.CREATE.RSTAR_WORK.searchers": {"searcher"},
     "$JS.API.CONSUMER.CREATE.RSTAR_RESULTS.mine.rstar.results.b.p": set(),
     "$JS.API.CONSUMER.CREATE.KV_rstar_pointers": {"policy", "ppm"},
     "$JS.API.CONSUMER.MSG.NEXT.RSTAR_WORK.searchers": {"searcher"},
@@ -297,3 +299,32 @@ async def test_an_older_releases_streams_are_given_what_they_lack(tmp_path):
         for stream in streams.STREAMS:
             known = (await jetstream.stream_info(stream.name)).config
             assert known.subjects == list(stream.subjects)
+        # As an older release made it, and as it is now; then beside a tenant's it stays so.
+        await jetstream.add_consumer(
+            streams.WORK,
+            ConsumerConfig(
+                durable_name=streams.SEARCHERS,
+                filter_subject=streams.WORK_ALL,
+                ack_policy=AckPolicy.EXPLICIT,
+                max_ack_pending=100_000,
+            ),
+        )
+        for subject, held, wanted in (
+            (EVERYTHING, 100_000, EVERYTHING),
+            (streams.WORK_ALL, 9, streams.WORK_ALL),
+            (EVERYTHING, 9, streams.WORK_ALL),
+        ):
+            await consumer_of(jetstream, subject, streams.SEARCHERS, held).open()
+            made = await jetstream.consumer_info(streams.WORK, streams.SEARCHERS)
+            assert (made.config.filter_subject or EVERYTHING, made.config.max_ack_pending) == (
+                wanted,
+                held,
+            )
+            if subject == streams.WORK_ALL:
+                tenants = streams.work_subjects("team-a"), streams.searchers_of("team-a")
+                await consumer_of(jetstream, *tenants, 9).open()
+
+
+def consumer_of(jetstream, subject, durable, held):
+    route = Route(stream=streams.WORK, durable=durable, filter_subject=subject, max_held=held)
+    return Consumer(jetstream, None, route, None, None, concurrency=1)

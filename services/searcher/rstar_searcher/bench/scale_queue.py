@@ -31,6 +31,7 @@ from rstar.v1.searcher_pb2_grpc import BatchServiceStub
 from rstar_common import streams
 from rstar_common.bus import connected
 from rstar_common.config import NatsSettings
+from rstar_common.consumer import EVERYTHING
 from rstar_common.processes import cpu_seconds, memory_bytes, service
 from rstar_searcher.batches import Batches
 from rstar_searcher.bench import texts
@@ -212,7 +213,7 @@ async def _in_turns(
 
 
 async def _taken(rows: Sequence[Depth]) -> None:
-    """Taking a problem as searchers do, and giving it back."""
+    """Taking a problem as searchers do, and acknowledging it."""
     taking = []
     for row in rows:
         await row.jetstream.resume_consumer(streams.WORK, streams.SEARCHERS)
@@ -223,7 +224,7 @@ async def _taken(rows: Sequence[Depth]) -> None:
 
 async def _take(work: JetStreamContext.PullSubscription) -> None:
     [message] = await work.fetch(1, timeout=TAKE_SECONDS)
-    await message.nak()
+    await message.ack_sync()
 
 
 async def _hold_work(jetstream: JetStreamContext) -> None:
@@ -232,7 +233,7 @@ async def _hold_work(jetstream: JetStreamContext) -> None:
         streams.WORK,
         ConsumerConfig(
             durable_name=streams.SEARCHERS,
-            filter_subject=streams.WORK_ALL,
+            filter_subject=EVERYTHING,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=30.0,
             max_deliver=-1,
