@@ -48,9 +48,9 @@ from rstar_common.streams import (
     WORK,
     WORK_ALL,
     WORK_OF_TENANTS,
-    check_tenant,
     submit_subject,
 )
+from rstar_common.tenancy import check_tenant
 
 OPERATOR = "rstar"
 """May do everything: sets up, backs up, repairs. No service uses it."""

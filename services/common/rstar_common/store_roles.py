@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from rstar_common.artifacts import INBOX, PROBE
 from rstar_common.nats_roles import TENANT_PREFIX
-from rstar_common.streams import check_tenant
+from rstar_common.tenancy import check_tenant
 
 OPERATOR = "rstar"
 """May do everything: makes the bucket, backs up, repairs. No service uses it."""

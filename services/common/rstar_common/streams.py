@@ -81,7 +81,6 @@ DUPLICATE_WINDOW_SECONDS = 120.0
 """Saves work only: nothing relies on it."""
 
 _NAME = re.compile(r"[A-Za-z0-9._/:-]{1,128}")
-_TENANT = re.compile(r"[a-z0-9](-?[a-z0-9]){0,31}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,17 +192,6 @@ def check_name(name: str, *, field: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise InvalidInput("must be 1 to 128 of A-Z a-z 0-9 . _ / : -", field=field)
-    return name
-
-
-def check_tenant(name: str, *, field: str) -> str:
-    """Return `name` if it is a proper name of a tenant.
-
-    Raises:
-        InvalidInput: naming `field`.
-    """
-    if not _TENANT.fullmatch(name):
-        raise InvalidInput("must be 1 to 32 of a-z 0-9, with single - between them", field=field)
     return name
 
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from rstar_common.errors import Forbidden, InvalidInput, Unauthenticated
-from rstar_common.streams import check_tenant
+from rstar_common.tenancy import check_tenant
 
 ALGORITHM = "EdDSA"
 AUDIENCE = "rstar"

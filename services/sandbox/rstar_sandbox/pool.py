@@ -170,7 +170,9 @@ class Pool:
         if not found and self._stopping:
             raise Unavailable("the service is stopping")
         if not found:
-            raise Overloaded("every sandbox is busy", retry_after_seconds=BUSY_RETRY_SECONDS)
+            raise Overloaded(
+                "every sandbox is busy or being replaced", retry_after_seconds=BUSY_RETRY_SECONDS
+            )
         return found
 
     def _route(self, session: str) -> Place:

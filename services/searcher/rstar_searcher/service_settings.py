@@ -7,7 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from rstar_common.config import Section, ServiceSettings
 from rstar_common.errors import InvalidInput
-from rstar_common.streams import check_tenant
+from rstar_common.tenancy import check_tenant
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.tenants import HOUSE, HOUSE_LABEL, Tenant, Tenants
 
