@@ -1,4 +1,4 @@
-"""What a tenant may be called; apart from `streams`, for tokens name tenants where nobody has NATS."""
+"""What a tenant may be called; apart from `streams`, so that tokens need no NATS client."""
 
 from __future__ import annotations
 
