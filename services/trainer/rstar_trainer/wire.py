@@ -21,6 +21,7 @@ from rstar_trainer.job import (
     JobRecord,
     JobState,
     Objective,
+    OptimizerKind,
     PolicySpec,
     PpmSpec,
     Shape,
@@ -42,6 +43,12 @@ _OBJECTIVES = {
     trainer_pb2.PPM_OBJECTIVE_PAIRWISE: Objective.PAIRWISE,
     trainer_pb2.PPM_OBJECTIVE_Q_REGRESSION: Objective.Q_REGRESSION,
     trainer_pb2.PPM_OBJECTIVE_OUTCOME: Objective.OUTCOME,
+}
+
+_OPTIMIZERS = {
+    trainer_pb2.OPTIMIZER_UNSPECIFIED: OptimizerKind.ADAMW,
+    trainer_pb2.OPTIMIZER_ADAMW: OptimizerKind.ADAMW,
+    trainer_pb2.OPTIMIZER_MUON: OptimizerKind.MUON,
 }
 
 _CHOICES = {
@@ -108,7 +115,10 @@ def _batch_ids(batch_ids: Sequence[str], job: str) -> tuple[str, ...]:
 
 
 def _training(settings: trainer_pb2.TrainingSettings, defaults: Training, job: str) -> Training:
-    return _checked(Training, defaults.model_dump() | _set_fields(settings), f"{job}.training")
+    if settings.optimizer not in _OPTIMIZERS:
+        raise InvalidInput(f"unknown value {settings.optimizer}", field=f"{job}.training.optimizer")
+    fields = _set_fields(settings) | {"optimizer": _OPTIMIZERS[settings.optimizer]}
+    return _checked(Training, defaults.model_dump() | fields, f"{job}.training")
 
 
 def _set_fields(message: Message) -> dict[str, object]:

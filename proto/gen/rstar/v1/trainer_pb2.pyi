@@ -44,6 +44,28 @@ JOB_STATE_FAILED: JobState.ValueType  # 4
 JOB_STATE_CANCELLED: JobState.ValueType  # 5
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _Optimizer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OptimizerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Optimizer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPTIMIZER_UNSPECIFIED: _Optimizer.ValueType  # 0
+    """The service's default, ADAMW."""
+    OPTIMIZER_ADAMW: _Optimizer.ValueType  # 1
+    OPTIMIZER_MUON: _Optimizer.ValueType  # 2
+    """For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights; one process."""
+
+class Optimizer(_Optimizer, metaclass=_OptimizerEnumTypeWrapper):
+    """How gradients become steps."""
+
+OPTIMIZER_UNSPECIFIED: Optimizer.ValueType  # 0
+"""The service's default, ADAMW."""
+OPTIMIZER_ADAMW: Optimizer.ValueType  # 1
+OPTIMIZER_MUON: Optimizer.ValueType  # 2
+"""For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights; one process."""
+Global___Optimizer: _TypeAlias = Optimizer  # noqa: Y015
+
 class _SftChoice:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -202,8 +224,7 @@ class TrainingSettings(_message.Message):
     """Train low-rank adapters of this rank and merge them when done; needs weights to start from."""
     lora_alpha: _builtins.float
     """The adapters' weight is `lora_alpha / lora_rank`; 0 means twice the rank."""
-    optimizer: _builtins.str
-    """Empty for "adamw", or "muon": fewer tokens for a small model from random weights; one process."""
+    optimizer: Global___Optimizer.ValueType
     def __init__(
         self,
         *,
@@ -218,7 +239,7 @@ class TrainingSettings(_message.Message):
         untrained: _builtins.bool = ...,
         lora_rank: _builtins.int = ...,
         lora_alpha: _builtins.float = ...,
-        optimizer: _builtins.str = ...,
+        optimizer: Global___Optimizer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -21,6 +21,19 @@ Batches = Annotated[
 ]
 
 
+class Optimizer(StrEnum):
+    """How gradients become steps."""
+
+    ADAMW = "adamw"
+    MUON = "muon"
+
+    def to_proto(self) -> trainer_pb2.Optimizer.ValueType:
+        """As sent."""
+        from rstar.v1 import trainer_pb2
+
+        return trainer_pb2.Optimizer.Value(f"OPTIMIZER_{self.name}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
     """How either model is trained, and what becomes of it; 0 is the service's default."""
@@ -29,9 +42,7 @@ class TrainingOptions:
     epochs: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
     max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
     batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
-    optimizer: Annotated[str, typer.Option(help="adamw or muon; empty: the service's default.")] = (
-        ""
-    )
+    optimizer: Annotated[Optimizer, typer.Option(help="muon: one process.")] = Optimizer.ADAMW
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0
     lora_rank: Annotated[
         int,
@@ -55,7 +66,7 @@ class TrainingOptions:
             epochs=self.epochs,
             max_steps=self.max_steps,
             batch_tokens=self.batch_tokens,
-            optimizer=self.optimizer,
+            optimizer=self.optimizer.to_proto(),
             seed=self.seed,
             lora_rank=self.lora_rank,
             untrained=self.untrained,
