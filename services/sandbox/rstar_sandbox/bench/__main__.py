@@ -15,10 +15,12 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 from rstar_sandbox.bench.figures import (
     chains,
+    forked_prints,
     in_turns,
     latencies,
     throughput,
@@ -68,10 +70,9 @@ async def _figures(
     processes = Processes(environment.rootfs, pool.slots)
     async with bare(environment, settings, len(pool.places)) as servers:
         variants: dict[str, Variant] = {"gvisor": Sandboxed(pool), "bare": Bare(servers)}
+        places = settings.parked * len(pool.places)
         figures["print_one_while_memory_grows"] = {
-            f"{name}_forked": await while_memory_grows(
-                variant, STEPS["print"], settings.parked * len(pool.places)
-            )
+            f"{name}_forked": await while_memory_grows(await forked_prints(variant, places))
             for name, variant in variants.items()
         }
         for name, step in STEPS.items():
@@ -91,9 +92,12 @@ async def _figures(
                 pool.slots,
                 seconds,
             )
-        figures["chain_of_six"] = await in_turns(
-            chains(variants, processes), seconds * CHAIN_SECONDS
-        )
+        subjects = chains(variants, processes)
+        figures["chain_of_six_while_memory_grows"] = {
+            f"{name}_kept": await while_memory_grows(repeat(subjects[f"{name}_kept"], places))
+            for name in variants
+        }
+        figures["chain_of_six"] = await in_turns(subjects, seconds * CHAIN_SECONDS)
         figures["fork_alone"] = await fork_floor(variants | {"process": processes})
         figures["memory_mib"] = {
             "gvisor_a_sandbox": _share(pool.process_ids, len(pool.places)),
@@ -156,6 +160,11 @@ def _ratios(figures: dict[str, Any]) -> dict[str, float]:
     inside, outside = (figures["fork_alone"][name] for name in ("gvisor", "bare"))
     for child in inside:
         ratios[f"fork_alone_{child}_to_bare"] = round(inside[child] / outside[child], 2)
+    ratios["chain_kept_while_memory_grows_to_replayed"] = round(
+        figures["chain_of_six_while_memory_grows"]["gvisor_kept"]["p50_ms"]
+        / figures["chain_of_six"]["gvisor_replayed"]["p50_ms"],
+        3,
+    )
     for way in ("kept", "forked"):
         ratios[f"chain_{way}_to_replayed"] = ratio(
             "chain_of_six", f"gvisor_{way}", "gvisor_replayed"

@@ -7,10 +7,10 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from rstar_sandbox.bench.variants import Variant
-from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, Numbers, Text
+from rstar_sandbox.bench.work import FORKED_PARENT, PLAIN_PARENT, STEPS, Numbers, Text
 
 TURNS = 3
 SIBLINGS = 8
@@ -63,20 +63,25 @@ async def request(variant: Variant, parent: str, step: Text, count: int) -> Once
     return once
 
 
-async def while_memory_grows(variant: Variant, step: Text, count: int) -> Figures:
-    """So many forked requests, each of which leaves an interpreter parked.
+async def while_memory_grows(calls: Iterable[Once]) -> Figures:
+    """Calls each of which leaves an interpreter parked, or a larger one than before.
 
     Until all places are taken each needs memory that the kernel, or whoever lent it to this
     machine, hands out and clears for the first time. Later ones get what others gave back, and all
     other figures are of those.
     """
-    sessions = [await request(variant, FORKED_PARENT, step, 1) for _ in range(SIBLINGS)]
     samples: list[float] = []
-    for once, _ in zip(itertools.cycle(sessions), range(count), strict=False):
+    for once in calls:
         started = time.perf_counter()
         await once()
         samples.append((time.perf_counter() - started) * 1000)
     return summary(samples)
+
+
+async def forked_prints(variant: Variant, count: int) -> Iterable[Once]:
+    """So many forked requests of as many parents as a search has siblings."""
+    prints = [await request(variant, FORKED_PARENT, STEPS["print"], 1) for _ in range(SIBLINGS)]
+    return itertools.islice(itertools.cycle(prints), count)
 
 
 async def throughput(

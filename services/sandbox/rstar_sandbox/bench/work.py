@@ -1,13 +1,14 @@
 """What is run: three kinds of step, and a chain of six that build on one another.
 
-Every text has a number in it and no number comes twice in a subject, or sympy's cache would answer
-for sympy.
+Every text has a number in it and no number comes twice, in whichever subject or turn: interpreters
+outlive requests, and sympy's cache would answer for sympy.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 Text = Callable[[int], str]
 
@@ -38,10 +39,9 @@ FORKED_PARENT = "import os\na = 1"
 
 
 class Numbers:
-    """Numbers that nobody was given before."""
+    """Numbers that nobody in this process was given before."""
 
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+    _numbers: ClassVar = itertools.count(1)
 
     def siblings(self, step: Text, count: int) -> list[str]:
         """So many texts of a step, all new."""

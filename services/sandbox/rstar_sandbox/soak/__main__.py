@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from rstar_sandbox.bench.figures import summary
-from rstar_sandbox.soak.callers import Tally, connection, crowd, execute, snippets
+from rstar_sandbox.soak.callers import Tally, connection, crowd, execute, fullest, snippets
 from rstar_sandbox.soak.server import Server, server
 from rstar_sandbox.soak.snippets import Snippet, printed
 
@@ -71,6 +71,7 @@ async def _mixed(running: Server, arguments: argparse.Namespace) -> dict[str, An
     tally, rng, started = Tally(), Random(arguments.seed), time.monotonic()
     states: list[dict[str, int]] = []
     left = arguments.snippets
+    await fullest(running.address, tally)
     while left > 0:
         await snippets(running.address, rng, min(CHUNK, left), tally)
         left -= CHUNK

@@ -15,10 +15,11 @@ import grpc
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
 from rstar_common.errors import Overloaded, RstarError
 from rstar_common.rpc import call
-from rstar_sandbox.soak.snippets import Snippet, printed, snippet
+from rstar_sandbox.soak.snippets import Snippet, most_processes, printed, snippet
 
 TIMEOUT_SECONDS = 240.0
 IN_FLIGHT = 4
+MOST_SIBLINGS = 4
 JUDGED_EACH = 4
 """One call in so many of a client asks for verdicts."""
 
@@ -57,12 +58,25 @@ async def snippets(address: str, rng: Random, count: int, tally: Tally) -> None:
         nonlocal left
         async with connection(address) as stub:
             while left > 0:
-                batch = [snippet(rng) for _ in range(min(rng.randrange(1, 5), left))]
+                batch = [snippet(rng) for _ in range(min(rng.randint(1, MOST_SIBLINGS), left))]
                 left -= len(batch)
                 await execute(stub, tally, f"soak-{number}-{left // 40}", (), batch)
 
     async with asyncio.TaskGroup() as group:
         for number in range(IN_FLIGHT):
+            group.create_task(worker(number))
+
+
+async def fullest(address: str, tally: Tally) -> None:
+    """As many processes at once as callers may have, so that no later moment has more."""
+
+    async def worker(number: int) -> None:
+        async with connection(address) as stub:
+            batch = [most_processes(MOST_SIBLINGS * number + n) for n in range(MOST_SIBLINGS)]
+            await execute(stub, tally, f"fullest-{number}", (), batch)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(2 * IN_FLIGHT):
             group.create_task(worker(number))
 
 

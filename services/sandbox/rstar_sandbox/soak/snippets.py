@@ -57,6 +57,18 @@ def snippet(rng: Random) -> Snippet:
     return chosen
 
 
+def most_processes(n: int) -> Snippet:
+    """Forks to the limit of a run and holds what it got for a second.
+
+    gVisor keeps the host's side of every address space for the next one, so a sandbox has as many
+    processes on the host as it ever ran at once. Steps of this kind side by side are the most.
+    """
+    forks = (
+        "for _ in range(500):\n    try:\n        if not os.fork(): break\n    except OSError: pass"
+    )
+    return Snippet("hostile", f"import os, time\nn = {n}\n{forks}\ntime.sleep(1)", answered)
+
+
 def _choices(n: int) -> list[tuple[int, Snippet]]:
     sympy = f"from sympy import *\nx = symbols('x')\nprint(solve(x - {n}, x))"
     file = f"with open('/tmp/f', 'w') as f: f.write('{n}')\nprint(open('/tmp/f').read())"
