@@ -27,6 +27,8 @@ class ScriptedEngine:
         self.cancelled = asyncio.Event()
         self.failure: RstarError | None = None
         self.queries: list[Query] = []
+        self.kinds: list[StepKind] = []
+        """Of the steps of a solution, by depth; CODE beyond."""
 
     def info(self) -> EngineInfo:
         return EngineInfo(
@@ -47,10 +49,12 @@ class ScriptedEngine:
             raise
         if self.failure is not None:
             raise self.failure
+        depth = len(query.path)
+        kind = self.kinds[depth] if depth < len(self.kinds) else StepKind.CODE
         candidates = [
             Candidate(
                 text=f"step {index}",
-                kind=StepKind.CODE,
+                kind=kind,
                 complete=True,
                 seed=index,
                 policy_version="v1",

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc
 from rstar_common.errors import DeadlineExceeded, Overloaded, Unavailable
 from rstar_common.rpc import remaining_seconds, serving
 from rstar_policy import metrics
-from rstar_policy.engine import Engine, Proposal, Query
-from rstar_policy.wire import info_message, query_of, response_of
+from rstar_policy.engine import Engine
+from rstar_policy.solution import solution
+from rstar_policy.wire import (
+    info_message,
+    query_of,
+    response_of,
+    solution_message,
+    solution_query_of,
+)
 
 if TYPE_CHECKING:
     from rstar_common.rpc import ServicerContext
@@ -42,11 +49,25 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         async with serving(context, "Propose"):
             started = time.perf_counter()
             query = query_of(request, max_step_tokens=self._max_step_tokens)
-            seconds = remaining_seconds(context, at_most=self._timeout_seconds)
             with self._admitted(query.num_candidates):
-                proposal = await self._propose(query, seconds)
+                async with self._in_time(context):
+                    proposal = await self._engine.propose(query)
             metrics.count(proposal)
             return response_of(proposal, wall_seconds=time.perf_counter() - started)
+        raise AssertionError("unreachable: abort raises")
+
+    async def Complete(
+        self, request: policy_pb2.CompleteRequest, context: ServicerContext
+    ) -> policy_pb2.CompleteResponse:
+        """See policy.proto."""
+        async with serving(context, "Complete"):
+            started = time.perf_counter()
+            query, max_steps = solution_query_of(request, max_step_tokens=self._max_step_tokens)
+            with self._admitted(query.num_candidates):
+                async with self._in_time(context):
+                    steps = await solution(self._engine, query, max_steps=max_steps)
+            metrics.count(steps)
+            return solution_message(steps, wall_seconds=time.perf_counter() - started)
         raise AssertionError("unreachable: abort raises")
 
     async def GetPolicyInfo(
@@ -57,10 +78,12 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
             return info_message(self._engine.info())
         raise AssertionError("unreachable: abort raises")
 
-    async def _propose(self, query: Query, seconds: float) -> Proposal:
+    @asynccontextmanager
+    async def _in_time(self, context: ServicerContext) -> AsyncGenerator[None]:
+        seconds = remaining_seconds(context, at_most=self._timeout_seconds)
         try:
             async with asyncio.timeout(seconds):
-                return await self._engine.propose(query)
+                yield
         except TimeoutError as error:
             if seconds < self._timeout_seconds:
                 raise DeadlineExceeded("the deadline passed while generating") from error

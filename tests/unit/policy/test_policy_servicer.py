@@ -13,6 +13,7 @@ import pytest
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc, types_pb2
 from rstar_common.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
+from rstar_common.formats import StepKind
 from rstar_common.rpc import call, channel
 from rstar_policy.servicer import PolicyServicer
 from tests.support.policy_scripted import ScriptedEngine
@@ -157,3 +158,28 @@ async def test_the_service_tells_what_is_loaded():
     async with policy(ScriptedEngine()) as stub:
         info = await call(stub.GetPolicyInfo(policy_pb2.GetPolicyInfoRequest()))
     assert (info.policy_version, info.engine, info.max_context_tokens) == ("v1", "scripted", 99)
+
+
+async def test_a_solution_is_greedy_steps_until_one_is_final():
+    engine = ScriptedEngine()
+    engine.kinds = [StepKind.CODE, StepKind.CODE, StepKind.FINAL_CODE]
+    async with policy(engine) as stub:
+        response = await call(stub.Complete(policy_pb2.CompleteRequest(question="q")))
+    code, final = types_pb2.STEP_KIND_CODE, types_pb2.STEP_KIND_FINAL_CODE
+    assert [each.step.kind for each in response.steps] == [code, code, final]
+    assert [len(query.path) for query in engine.queries] == [0, 1, 2]
+    assert {(query.num_candidates, query.temperature) for query in engine.queries} == {(1, 0.0)}
+    assert [step.token_ids for step in engine.queries[2].path] == [(1, 2), (1, 2)]
+    assert (response.cost.policy_calls, response.cost.generated_tokens) == (3, 24)
+
+
+async def test_a_solution_without_end_stops_where_its_caller_said():
+    engine = ScriptedEngine()
+    async with policy(engine) as stub:
+        asked = policy_pb2.CompleteRequest(question="q", max_steps=5)
+        assert len((await call(stub.Complete(asked))).steps) == 5
+        unbounded = policy_pb2.CompleteRequest(question="q")
+        assert len((await call(stub.Complete(unbounded))).steps) == 32
+        with pytest.raises(InvalidInput) as failure:
+            await call(stub.Complete(policy_pb2.CompleteRequest(question="q", max_steps=257)))
+    assert failure.value.field == "max_steps"

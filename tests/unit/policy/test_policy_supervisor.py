@@ -13,6 +13,7 @@ from rstar_common.formats import Marker, PromptStep, StepKind
 from rstar_common.rpc import Readiness
 from rstar_policy.engine import Query, candidate_seed
 from rstar_policy.sglang_engine import SglangEngine
+from rstar_policy.solution import solution
 from rstar_policy.supervisor import MAX_STARTS, Supervisor
 from tests.support.eventually import eventually
 from tests.support.policy_scripted import ScriptedLauncher, scripted_checkpoint, token_ids
@@ -79,6 +80,21 @@ async def test_each_candidate_has_its_own_seed_on_one_prompt():
         assert [c.text for c in proposal.candidates] == ["x = 1"] * 3
         assert list(proposal.candidates[0].token_ids) == SCRIPT
         assert proposal.usage.generated_tokens == 3 * len(SCRIPT)
+
+
+async def test_the_steps_of_a_solution_stand_in_the_next_prompt_token_by_token():
+    async with world() as one:
+        steps = (await solution(one.engine, query(candidates=1), max_steps=3)).candidates
+        first, *later = [prompt for prompt, _ in one.generator.calls]
+        assert later == [first + SCRIPT, first + SCRIPT + SCRIPT]
+        assert [step.text for step in steps] == ["x = 1"] * 3
+
+
+async def test_a_solution_ends_with_a_step_that_found_no_room():
+    async with world() as one:
+        steps = (await solution(one.engine, query(candidates=1), max_steps=250)).candidates
+        assert [step.complete for step in steps] == [True] * (len(steps) - 1) + [False]
+        assert len(steps) < 250
 
 
 async def test_before_a_checkpoint_is_promoted_calls_are_unavailable():

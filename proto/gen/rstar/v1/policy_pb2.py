@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rstar.v1 import types_pb2 as rstar_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rstar/v1/policy.proto\x12\x08rstar.v1\x1a\x14rstar/v1/types.proto\"\xcc\x01\n\x0eProposeRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x1c\n\x04path\x18\x02 \x03(\x0b\x32\x0e.rstar.v1.Step\x12\x16\n\x0enum_candidates\x18\x03 \x01(\r\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12\r\n\x05top_p\x18\x05 \x01(\x01\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x11\n\tsearch_id\x18\x08 \x01(\t\x12\x19\n\x11\x65nough_candidates\x18\t \x01(\r\"X\n\x0fProposeResponse\x12\'\n\ncandidates\x18\x01 \x03(\x0b\x32\x13.rstar.v1.Candidate\x12\x1c\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Cost\"\x16\n\x14GetPolicyInfoRequest\"\x85\x01\n\x15GetPolicyInfoResponse\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\x11\n\ttokenizer\x18\x02 \x01(\t\x12\x15\n\rprompt_format\x18\x03 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\x05 \x01(\r2\xa1\x01\n\rPolicyService\x12>\n\x07Propose\x12\x18.rstar.v1.ProposeRequest\x1a\x19.rstar.v1.ProposeResponse\x12P\n\rGetPolicyInfo\x12\x1e.rstar.v1.GetPolicyInfoRequest\x1a\x1f.rstar.v1.GetPolicyInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rstar/v1/policy.proto\x12\x08rstar.v1\x1a\x14rstar/v1/types.proto\"\xcc\x01\n\x0eProposeRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x1c\n\x04path\x18\x02 \x03(\x0b\x32\x0e.rstar.v1.Step\x12\x16\n\x0enum_candidates\x18\x03 \x01(\r\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12\r\n\x05top_p\x18\x05 \x01(\x01\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x12\n\nmax_tokens\x18\x07 \x01(\r\x12\x11\n\tsearch_id\x18\x08 \x01(\t\x12\x19\n\x11\x65nough_candidates\x18\t \x01(\r\"X\n\x0fProposeResponse\x12\'\n\ncandidates\x18\x01 \x03(\x0b\x32\x13.rstar.v1.Candidate\x12\x1c\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Cost\"{\n\x0f\x43ompleteRequest\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x1c\n\x04path\x18\x02 \x03(\x0b\x32\x0e.rstar.v1.Step\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x11\n\tmax_steps\x18\x04 \x01(\r\x12\x11\n\tsearch_id\x18\x05 \x01(\t\"T\n\x10\x43ompleteResponse\x12\"\n\x05steps\x18\x01 \x03(\x0b\x32\x13.rstar.v1.Candidate\x12\x1c\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Cost\"\x16\n\x14GetPolicyInfoRequest\"\x85\x01\n\x15GetPolicyInfoResponse\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\x11\n\ttokenizer\x18\x02 \x01(\t\x12\x15\n\rprompt_format\x18\x03 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\x05 \x01(\r2\xe4\x01\n\rPolicyService\x12>\n\x07Propose\x12\x18.rstar.v1.ProposeRequest\x1a\x19.rstar.v1.ProposeResponse\x12\x41\n\x08\x43omplete\x12\x19.rstar.v1.CompleteRequest\x1a\x1a.rstar.v1.CompleteResponse\x12P\n\rGetPolicyInfo\x12\x1e.rstar.v1.GetPolicyInfoRequest\x1a\x1f.rstar.v1.GetPolicyInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROPOSEREQUEST']._serialized_end=262
   _globals['_PROPOSERESPONSE']._serialized_start=264
   _globals['_PROPOSERESPONSE']._serialized_end=352
-  _globals['_GETPOLICYINFOREQUEST']._serialized_start=354
-  _globals['_GETPOLICYINFOREQUEST']._serialized_end=376
-  _globals['_GETPOLICYINFORESPONSE']._serialized_start=379
-  _globals['_GETPOLICYINFORESPONSE']._serialized_end=512
-  _globals['_POLICYSERVICE']._serialized_start=515
-  _globals['_POLICYSERVICE']._serialized_end=676
+  _globals['_COMPLETEREQUEST']._serialized_start=354
+  _globals['_COMPLETEREQUEST']._serialized_end=477
+  _globals['_COMPLETERESPONSE']._serialized_start=479
+  _globals['_COMPLETERESPONSE']._serialized_end=563
+  _globals['_GETPOLICYINFOREQUEST']._serialized_start=565
+  _globals['_GETPOLICYINFOREQUEST']._serialized_end=587
+  _globals['_GETPOLICYINFORESPONSE']._serialized_start=590
+  _globals['_GETPOLICYINFORESPONSE']._serialized_end=723
+  _globals['_POLICYSERVICE']._serialized_start=726
+  _globals['_POLICYSERVICE']._serialized_end=954
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,74 @@ class ProposeResponse(_message.Message):
 Global___ProposeResponse: _TypeAlias = ProposeResponse  # noqa: Y015
 
 @_typing.final
+class CompleteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_STEPS_FIELD_NUMBER: _builtins.int
+    SEARCH_ID_FIELD_NUMBER: _builtins.int
+    question: _builtins.str
+    """The problem's question."""
+    max_tokens: _builtins.int
+    """Longest step in tokens; 0 means the service's limit."""
+    max_steps: _builtins.int
+    """1 to 256; 0 means 32."""
+    search_id: _builtins.str
+    """The search this belongs to: for routing, logs and traces."""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Step]:
+        """Steps already accepted, root first."""
+
+    def __init__(
+        self,
+        *,
+        question: _builtins.str = ...,
+        path: _abc.Iterable[_types_pb2.Step] | None = ...,
+        max_tokens: _builtins.int = ...,
+        max_steps: _builtins.int = ...,
+        search_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_steps", b"max_steps", "max_tokens", b"max_tokens", "path", b"path", "question", b"question", "search_id", b"search_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteRequest: _TypeAlias = CompleteRequest  # noqa: Y015
+
+@_typing.final
+class CompleteResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Candidate]:
+        """The steps that follow `path`, in order. The last one is final, or not `complete`, or the
+        `max_steps`th.
+        """
+
+    @_builtins.property
+    def cost(self) -> _types_pb2.Cost:
+        """Cost of this call: tokens and retries."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[_types_pb2.Candidate] | None = ...,
+        cost: _types_pb2.Cost | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteResponse: _TypeAlias = CompleteResponse  # noqa: Y015
+
+@_typing.final
 class GetPolicyInfoRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

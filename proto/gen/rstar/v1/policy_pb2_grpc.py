@@ -41,6 +41,11 @@ class PolicyServiceStub:
                 request_serializer=rstar_dot_v1_dot_policy__pb2.ProposeRequest.SerializeToString,
                 response_deserializer=rstar_dot_v1_dot_policy__pb2.ProposeResponse.FromString,
                 _registered_method=True)
+        self.Complete = channel.unary_unary(
+                '/rstar.v1.PolicyService/Complete',
+                request_serializer=rstar_dot_v1_dot_policy__pb2.CompleteRequest.SerializeToString,
+                response_deserializer=rstar_dot_v1_dot_policy__pb2.CompleteResponse.FromString,
+                _registered_method=True)
         self.GetPolicyInfo = channel.unary_unary(
                 '/rstar.v1.PolicyService/GetPolicyInfo',
                 request_serializer=rstar_dot_v1_dot_policy__pb2.GetPolicyInfoRequest.SerializeToString,
@@ -62,6 +67,15 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Complete(self, request, context):
+        """Writes the rest of a solution greedily, as far as it goes before a program must run: to the code
+        step that prints the answer, or, when `path` ends with that step and its output, to the answer.
+        No step is run or scored on the way. Errors and cancelling as for `Propose`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPolicyInfo(self, request, context):
         """What is loaded.
         """
@@ -76,6 +90,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.Propose,
                     request_deserializer=rstar_dot_v1_dot_policy__pb2.ProposeRequest.FromString,
                     response_serializer=rstar_dot_v1_dot_policy__pb2.ProposeResponse.SerializeToString,
+            ),
+            'Complete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Complete,
+                    request_deserializer=rstar_dot_v1_dot_policy__pb2.CompleteRequest.FromString,
+                    response_serializer=rstar_dot_v1_dot_policy__pb2.CompleteResponse.SerializeToString,
             ),
             'GetPolicyInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPolicyInfo,
@@ -112,6 +131,33 @@ class PolicyService:
             '/rstar.v1.PolicyService/Propose',
             rstar_dot_v1_dot_policy__pb2.ProposeRequest.SerializeToString,
             rstar_dot_v1_dot_policy__pb2.ProposeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Complete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rstar.v1.PolicyService/Complete',
+            rstar_dot_v1_dot_policy__pb2.CompleteRequest.SerializeToString,
+            rstar_dot_v1_dot_policy__pb2.CompleteResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,11 @@ class PolicyServiceStub:
     RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
     Cancelling the call aborts the samples in the engine.
     """
+    Complete: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CompleteRequest, _policy_pb2.CompleteResponse]
+    """Writes the rest of a solution greedily, as far as it goes before a program must run: to the code
+    step that prints the answer, or, when `path` ends with that step and its output, to the answer.
+    No step is run or scored on the way. Errors and cancelling as for `Propose`.
+    """
     GetPolicyInfo: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyInfoRequest, _policy_pb2.GetPolicyInfoResponse]
     """What is loaded."""
 
@@ -54,6 +59,11 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Samples `num_candidates` continuations, each with a seed of its own.
     RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
     Cancelling the call aborts the samples in the engine.
+    """
+    Complete: _aio.UnaryUnaryMultiCallable[_policy_pb2.CompleteRequest, _policy_pb2.CompleteResponse]  # type: ignore[assignment]
+    """Writes the rest of a solution greedily, as far as it goes before a program must run: to the code
+    step that prints the answer, or, when `path` ends with that step and its output, to the answer.
+    No step is run or scored on the way. Errors and cancelling as for `Propose`.
     """
     GetPolicyInfo: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyInfoRequest, _policy_pb2.GetPolicyInfoResponse]  # type: ignore[assignment]
     """What is loaded."""
@@ -72,6 +82,17 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Samples `num_candidates` continuations, each with a seed of its own.
         RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
         Cancelling the call aborts the samples in the engine.
+        """
+
+    @_abc_1.abstractmethod
+    def Complete(
+        self,
+        request: _policy_pb2.CompleteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.CompleteResponse, _abc.Awaitable[_policy_pb2.CompleteResponse]]:
+        """Writes the rest of a solution greedily, as far as it goes before a program must run: to the code
+        step that prints the answer, or, when `path` ends with that step and its output, to the answer.
+        No step is run or scored on the way. Errors and cancelling as for `Propose`.
         """
 
     @_abc_1.abstractmethod
