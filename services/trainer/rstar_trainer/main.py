@@ -153,6 +153,7 @@ async def serve(
             jobs,
             lambda: open_tiers(addresses, settings.peers, store, jetstream),
             runner.cancel,
+            processes=settings.processes,
         )
 
         def add_servicers(server: grpc.aio.Server) -> None:

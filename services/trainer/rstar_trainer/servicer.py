@@ -47,7 +47,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
                 raise InvalidInput("must be 1 to 128 of A-Z a-z 0-9 . _ -", field="job_id")
             record = JobRecord(
                 job_id=request.job_id,
-                spec=spec_from(request),
+                spec=spec_from(request, processes=self._runner.processes),
                 promote=request.promote,
                 created_at=time.time(),
                 stage="waiting",

@@ -20,8 +20,10 @@ _PPM_SELECTIONS = (
 )
 
 
-def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool) -> None:
-    """Refuse what could not be carried out; `has_policy` if the run begins with a trained policy.
+def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: int) -> None:
+    """Refuse what could not be carried out.
+
+    `has_policy` if the run begins with a trained policy; `processes` train a model together.
 
     Raises:
         InvalidInput: naming the field at fault.
@@ -37,6 +39,9 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool) -> None:
         for index, pool in enumerate(round_.pools):
             _known(pool, pools, f"{where}.pools[{index}]", "pool")
         has_policy, has_ppm = _check_models(round_, where, has_policy, has_ppm)
+        for model in ("policy", "ppm"):
+            if round_.HasField(model):
+                _check_job(getattr(round_, model), f"{where}.{model}", processes=processes)
         for name in ("max_unsolved_share", "too_easy_share"):
             if not 0 <= getattr(round_, name) <= 1:
                 raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
@@ -63,14 +68,8 @@ def _check_models(
     else:
         _check_search(round_, where, has_ppm=has_ppm)
     has_policy |= bool(round_.policy_version)
-    if round_.HasField("policy"):
-        _check_job(round_.policy, f"{where}.policy")
-    if round_.HasField("ppm"):
-        if not has_policy and not round_.HasField("policy"):
-            raise InvalidInput(
-                "no policy is trained that it could start from", field=f"{where}.ppm"
-            )
-        _check_job(round_.ppm, f"{where}.ppm")
+    if round_.HasField("ppm") and not has_policy and not round_.HasField("policy"):
+        raise InvalidInput("no policy is trained that it could start from", field=f"{where}.ppm")
     for model in ("policy", "ppm"):
         if round_.HasField(model) and getattr(round_, f"{model}_version"):
             raise InvalidInput("the round trains one itself", field=f"{where}.{model}_version")
@@ -100,7 +99,9 @@ def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
             )
 
 
-def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str) -> None:
+def _check_job(
+    job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str, *, processes: int
+) -> None:
     """The trainer's own check of the job, with the run's fields filled in."""
     for name in ("batch_ids", "policy_version"):
         if getattr(job, name, None):
@@ -113,7 +114,7 @@ def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where:
         request.train_ppm.CopyFrom(job)
         request.train_ppm.batch_ids.append("check")
     try:
-        spec_from(request)
+        spec_from(request, processes=processes)
     except InvalidInput as error:
         path = error.field.partition(".")[2]
         raise InvalidInput(

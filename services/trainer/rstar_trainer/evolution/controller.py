@@ -43,12 +43,16 @@ class Evolution:
         jobs: JobStore,
         tiers: Callable[[], AbstractAsyncContextManager[Tiers]],
         cancel_job: Callable[[str], Awaitable[object]],
+        *,
+        processes: int,
     ) -> None:
+        """`processes` train a model together."""
         self._runs = runs
         self._registry = registry
         self._jobs = jobs
         self._tiers = tiers
         self._cancel_job = cancel_job
+        self._processes = processes
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._wanted = asyncio.Event()
 
@@ -66,7 +70,11 @@ class Evolution:
         """A recipe made ready to begin with `policy` or what is promoted."""
         policy = policy or await self._registry.promoted_or_none("policy")
         return await prepare(
-            self._registry.store, recipe, policy=policy, apart=self._registry.apart
+            self._registry.store,
+            recipe,
+            policy=policy,
+            apart=self._registry.apart,
+            processes=self._processes,
         )
 
     async def start(self, run_id: str, recipe: evolution_pb2.Recipe) -> evolution_pb2.Run:

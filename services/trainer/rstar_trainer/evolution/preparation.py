@@ -27,17 +27,17 @@ class Prepared:
 
 
 async def prepare(
-    store: ObjectStore, recipe: evolution_pb2.Recipe, *, policy: str, apart: bool
+    store: ObjectStore, recipe: evolution_pb2.Recipe, *, policy: str, apart: bool, processes: int
 ) -> Prepared:
     """Check a recipe and read its problems.
 
     `policy` is the version the run begins with; `apart` says whether candidates have a channel of
-    their own.
+    their own; `processes` train a model together.
 
     Raises:
         InvalidInput: naming the field at fault.
     """
-    check_recipe(recipe, has_policy=policy not in ("", BOOTSTRAP))
+    check_recipe(recipe, has_policy=policy not in ("", BOOTSTRAP), processes=processes)
     if recipe.candidates_apart and not apart:
         raise InvalidInput(
             "the trainer has no channel for candidates: set RSTAR_TRAINER_CHANNEL, and the same "
