@@ -2,8 +2,12 @@
 
 The n candidates of a query travel as one HTTP call that holds n requests (n calls to a
 router, and where the slowest are not waited for), each with an id and a seed of its own; SGLang
-schedules them separately on the prefix they share. A call that is cancelled aborts each of
-them by name, because SGLang notices a closed connection only after seconds.
+schedules them separately on the prefix they share.
+
+A call that is cancelled aborts its requests by name, because SGLang notices a closed connection
+only after seconds, and goes on doing so until it is answered, because SGLang forgets an abort that
+overtakes its request. An abort ends every request whose id begins with the name, so each id
+begins with those before it: one abort mostly does, and 64 would keep the engine for half a second.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,12 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 CONTROL_SECONDS = 10.0
 """For calls that do not generate; the scheduler may be busy with a long prefill."""
+
+ABORTED_SECONDS = 0.01
+"""Until an aborted call is answered; then it is aborted again."""
+
+Requests = Mapping[str, asyncio.Task[Any]]
+"""What will be answered, by request id; several requests may wait for one answer."""
 
 
 class SglangClient:
@@ -48,7 +58,7 @@ class SglangClient:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             trust_env=False,
         )
-        self._to_abort: asyncio.Queue[Sequence[str]] = asyncio.Queue()
+        self._to_abort: asyncio.Queue[Requests] = asyncio.Queue()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -70,7 +80,7 @@ class SglangClient:
             Unavailable: it is down, or failed.
         """
         call_id = uuid.uuid4().hex
-        request_ids = [f"{call_id}-{index}" for index in range(len(sampling.seeds))]
+        request_ids = [call_id + "." * index for index in range(len(sampling.seeds))]
         parameters = [
             {
                 "max_new_tokens": sampling.max_new_tokens,
@@ -84,64 +94,73 @@ class SglangClient:
             }
             for seed in sampling.seeds
         ]
+        requests = self._send(
+            prompt_ids, request_ids, parameters, alone=bool(self._workers or sampling.enough)
+        )
         try:
-            if self._workers or sampling.enough:
-                outputs = await self._one_by_one(
-                    prompt_ids, request_ids, parameters, sampling.enough
-                )
-            else:
-                outputs = await self._sample(
-                    [list(prompt_ids)] * len(parameters), request_ids, parameters
-                )
+            outputs = await self._answers(requests, sampling.enough)
         except asyncio.CancelledError:
-            self._to_abort.put_nowait(request_ids)
+            self._to_abort.put_nowait(requests)
             raise
-        if not isinstance(outputs, list) or len(outputs) != len(request_ids):
+        if len(outputs) != len(request_ids):
             raise Unavailable("engine: an answer of another form than the request's")
         return [_generation(output) for output in outputs]
 
-    async def _one_by_one(
+    def _send(
         self,
         prompt_ids: Sequence[int],
         request_ids: Sequence[str],
         parameters: Sequence[object],
-        enough: int,
-    ) -> list[Any]:
+        *,
+        alone: bool,
+    ) -> Requests:
+        """Begin the call, or one for each request where they go `alone`."""
+        if not alone:
+            prompts = [list(prompt_ids)] * len(parameters)
+            return dict.fromkeys(request_ids, self._begin(prompts, request_ids, parameters))
         # A router's own schema knows one request a call, and refuses a list of ids with 422.
-        running = set(request_ids)
+        return {
+            request_id: self._begin(list(prompt_ids), request_id, each)
+            for request_id, each in zip(request_ids, parameters, strict=True)
+        }
 
-        async def sample(request_id: str, each: object) -> Any:
-            output = await self._sample(list(prompt_ids), request_id, each)
-            running.discard(request_id)
-            if enough and len(request_ids) - len(running) == enough and running:
-                # They answer at once, with what there is of them.
-                self._to_abort.put_nowait([*running])
-            return output
+    async def _answers(self, requests: Requests, enough: int) -> list[Any]:
+        """What each request came to. Whoever cancels this leaves them running."""
+        calls = set(requests.values())
+        pending = calls
+        while enough and pending and len(calls) - len(pending) < enough:
+            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if enough and pending:
+            # They answer at once, with what there is of them.
+            self._to_abort.put_nowait(requests)
+        await asyncio.wait(calls)
+        answers = [call.result() for call in dict.fromkeys(requests.values())]
+        return [one for each in answers for one in (each if isinstance(each, list) else [each])]
 
-        outputs = await asyncio.gather(
-            *map(sample, request_ids, parameters), return_exceptions=True
-        )
-        for output in outputs:
-            if isinstance(output, BaseException):
-                self._to_abort.put_nowait(request_ids)
-                raise output
-        return outputs
-
-    async def _sample(self, input_ids: object, rid: object, sampling_params: object) -> Any:
+    def _begin(self, input_ids: object, rid: object, sampling_params: object) -> asyncio.Task[Any]:
         body = {
             "input_ids": input_ids,
             "rid": rid,
             "sampling_params": sampling_params,
             "return_logprob": True,
         }
-        return await self._post("/generate", body)
+        call = asyncio.create_task(self._post("/generate", body))
+        # It outlives a caller that was cancelled; then its failure is nobody's business.
+        call.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return call
 
     async def abort_cancelled(self) -> None:
         async with asyncio.TaskGroup() as group:
             while True:
-                for request_id in await self._to_abort.get():
-                    for server in self.servers:
-                        group.create_task(server.abort(request_id))
+                group.create_task(self._abort(await self._to_abort.get()))
+
+    async def _abort(self, requests: Requests) -> None:
+        """Abort them until all are answered."""
+        while pending := {call for call in requests.values() if not call.done()}:
+            for request_id, call in requests.items():
+                if not call.done():
+                    await asyncio.gather(*(each.abort(request_id) for each in self.servers))
+                    await asyncio.wait(pending, timeout=ABORTED_SECONDS)
 
     async def abort(self, request_id: str) -> None:
         """End one request; no matter if it is unknown."""

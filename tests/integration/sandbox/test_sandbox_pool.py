@@ -115,8 +115,9 @@ async def some_are_refused_when_full(sandbox: SandboxClient) -> None:
     assert {outcome.stdout for outcome in ran} == {"ran\n"}
 
 
-async def test_a_call_that_is_cancelled_stops_its_runs(lone: Service):
-    loop = "import os\nwhile True:\n    pass"
+@pytest.mark.parametrize("start", ["import os\n", ""], ids=["forked", "plain"])
+async def test_a_call_that_is_cancelled_stops_its_runs(lone: Service, start: str):
+    loop = f"{start}while True:\n    pass"
     async with sandbox_client(lone.address) as sandbox:
         await sandbox.printed("x = 1")
         running = asyncio.create_task(

@@ -84,14 +84,15 @@ class Jobs:
         async with self._slots:
             while untried and not parked.dropped and not course.cancelled:
                 index, code = untried.popleft()
-                if len(job.siblings) == 1 and parked.is_free:
-                    outcome = await parked.advance(
-                        code, step_name(place), brief(job.limits), step_key(parent, code)
-                    )
-                else:
-                    outcome = await parked.interpreter.attempt(
-                        code, step_name(place), brief(job.limits)
-                    )
+                with course.running(parked.interpreter):
+                    if len(job.siblings) == 1 and parked.is_free:
+                        outcome = await parked.advance(
+                            code, step_name(place), brief(job.limits), step_key(parent, code)
+                        )
+                    else:
+                        outcome = await parked.interpreter.attempt(
+                            code, step_name(place), brief(job.limits)
+                        )
                 if outcome.abstained:
                     continue
                 if outcome.vanished or outcome.limit:

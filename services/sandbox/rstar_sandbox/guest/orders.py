@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from rstar_sandbox.guest import kernel
@@ -59,10 +60,18 @@ class Course:
         """Run the step of this place for good, unless the job was cancelled."""
         if self.cancelled:
             return Outcome(limit=CANCELLED)
-        self._running.add(interpreter)
-        outcome = await interpreter.run(code, step_name(place), limits, state)
-        self._running.discard(interpreter)
+        with self.running(interpreter):
+            outcome = await interpreter.run(code, step_name(place), limits, state)
         return replace(outcome, limit=CANCELLED) if self.cancelled else self.count(outcome)
+
+    @contextmanager
+    def running(self, interpreter: Interpreter) -> Generator[None]:
+        """Let a cancel end what runs there."""
+        self._running.add(interpreter)
+        try:
+            yield
+        finally:
+            self._running.discard(interpreter)
 
     def cancel(self) -> None:
         """Nobody waits for it: end what runs, start nothing more."""

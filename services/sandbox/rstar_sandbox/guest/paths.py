@@ -114,7 +114,8 @@ class Paths:
         if done == len(job.path) and parked.is_free and interpreter.states[-2:-1] == [keys[done]]:
             interpreter.rewind(keys[done])
         while done < len(job.path) and parked.is_free and interpreter.states[-1] == keys[done]:
-            outcome = await self.advance(parked, job, job.path[done], done, keys[done + 1])
+            with course.running(interpreter):
+                outcome = await self.advance(parked, job, job.path[done], done, keys[done + 1])
             if outcome is None:
                 break
             course.count(outcome)
