@@ -141,7 +141,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
         raise AssertionError("unreachable")
 
     async def _record(self, batch_id: str) -> events_pb2.BatchRecord:
-        """The record of a batch, or why there is none: a quota refused it."""
+        """The record of a batch, or why there is none: it was refused as a whole."""
         try:
             return (await self._batches.record(batch_id))[0]
         except NotFound:

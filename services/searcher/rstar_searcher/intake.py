@@ -82,6 +82,7 @@ class Intake:
         except Overloaded as error:
             await self._refuse_batch(submission, error, msg)
             return
+        await self._batches.forget_refusal(batch_id)
         digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
         record, revision = await self._record(batch_id, digest, submission)
         if record.state != searcher_pb2.BATCH_STATE_ACCEPTING:
@@ -123,7 +124,6 @@ class Intake:
                 async for _ in self._problems(submission):
                     count += 1
             await self._admit(self._tenant, count)
-            await self._batches.forget_refusal(submission.batch_id)
 
     async def _refuse_batch(
         self, submission: events_pb2.BatchSubmission, error: Overloaded, msg: Msg
@@ -138,15 +138,31 @@ class Intake:
         logger.warning("batch refused: %s", error, extra={"batch_id": submission.batch_id})
 
     async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
-        """Dead-letter a submission that cannot be worked on."""
+        """Dead-letter a submission that cannot be worked on; whoever asks for its batch is told."""
+        batch_id = await self._named(msg)
         letter = searcher_pb2.DeadLetter(
+            batch_id=batch_id,
             failure=failure_of(error, service="searcher"),
             attempts=attempts,
             payload=msg.data,
             content_type=_content_type(msg),
         )
-        await self._batches.put_dead(letter, item=hashlib.sha256(msg.data).hexdigest())
-        logger.warning("submission dead-lettered: %s", error)
+        item = REFUSAL if batch_id else hashlib.sha256(msg.data).hexdigest()
+        await self._batches.put_dead(letter, item=item)
+        logger.warning("submission dead-lettered: %s", error, extra={"batch_id": batch_id})
+
+    async def _named(self, msg: Msg) -> str:
+        """The batch that a submission would have been; empty where it has no right to that name."""
+        try:
+            submission = decode_submission(msg)
+            batch_id = check_name(submission.batch_id, field="batch_id")
+            self._tenants.check_submission(self._tenant, batch_id, submission.problems_key)
+            await self._batches.record(batch_id)
+        except InvalidInput:
+            return ""
+        except NotFound:
+            return batch_id
+        return ""  # another batch has it
 
     async def _record(
         self, batch_id: str, digest: str, submission: events_pb2.BatchSubmission

@@ -9,7 +9,8 @@ import pytest
 from google.protobuf import json_format
 
 from rstar.v1 import events_pb2, searcher_pb2, tree_pb2, types_pb2
-from rstar_common.errors import Unavailable
+from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.rpc import call
 from tests.support.eventually import PATIENCE_SECONDS, POLL_SECONDS, eventually
 from tests.support.searcher_stack import new_id, searcher_stack, submission
 from tests.support.toy_world import ToyWorld
@@ -29,6 +30,15 @@ async def found_dead(stack, wanted):
             for letter in await dead_letters(stack):
                 if wanted(letter):
                     return letter
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def found_gone(stack, batch_id):
+    """Wait until a batch has no dead letter."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            if not await dead_letters(stack, batch_id):
+                return
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -77,6 +87,27 @@ async def test_another_batch_under_a_used_id_is_dead_lettered(nats_settings, obj
         await stack.publish(payload, "application/protobuf")
         letter = await found_dead(stack, lambda letter: letter.payload == payload)
         assert "another batch" in letter.failure.message
+
+
+async def test_who_asks_for_a_refused_batch_is_told_why_and_may_publish_it_again(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        batch = submission(new_id("batch"), 2)
+        for rollouts in (5000, 6000):  # refused twice: the latest reason counts
+            batch.settings.rollouts = rollouts
+            payload = batch.SerializeToString()
+            await stack.publish(payload, "application/protobuf")
+            await found_dead(stack, lambda letter, one=payload: letter.payload == one)
+        asked = searcher_pb2.GetBatchRequest(batch_id=batch.batch_id)
+        with pytest.raises(InvalidInput) as refused:
+            await call(stack.batch.GetBatch(asked))
+        assert refused.value.field == "settings.rollouts"
+        batch.settings.ClearField("rollouts")
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await found_gone(stack, batch.batch_id)
+        state = await stack.finished(batch.batch_id)
+        assert (state.total, state.done, state.dead) == (2, 2, 0)
 
 
 MALFORMED = {

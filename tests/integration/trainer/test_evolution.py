@@ -335,6 +335,10 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
     def unseen(made):
         made.candidates_apart = True
 
+    def best_of_more(made):
+        made.rounds[0].search.strategy = types_pb2.STRATEGY_BEST_OF_N
+        made.rounds[0].search.extra_rollouts.append(16)
+
     def same_set(made):
         made.evaluation_sets[0].problems_key = made.pools[0].problems_key
 
@@ -354,6 +358,7 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
         "rounds[0].search.mode": bad(
             lambda r: setattr(r.rounds[0].search, "mode", types_pb2.SEARCH_MODE_PPM_AUGMENTED)
         ),
+        "rounds[0].search.extra_rollouts": bad(best_of_more),
         "rounds[0].policy.training.learning_rate": bad(
             lambda r: setattr(r.rounds[0].policy.training, "learning_rate", 5.0)
         ),

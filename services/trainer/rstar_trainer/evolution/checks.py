@@ -18,6 +18,7 @@ _PPM_SELECTIONS = (
     types_pb2.ANSWER_SELECTION_BEST_PPM,
     types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY,
 )
+_FORESTS = (types_pb2.STRATEGY_UNSPECIFIED, types_pb2.STRATEGY_MCTS)
 
 
 def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: int) -> None:
@@ -89,6 +90,11 @@ def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> 
             )
         if mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
             raise InvalidInput("no round before trains a PPM", field=f"{where}.{name}.mode")
+    if round_.search.extra_rollouts and round_.search.strategy not in _FORESTS:
+        raise InvalidInput(
+            "only mcts goes on where it ended; a second_search is for the other strategies",
+            field=f"{where}.search.extra_rollouts",
+        )
 
 
 def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
