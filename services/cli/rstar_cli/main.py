@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -45,6 +47,12 @@ EXIT_BY_ERROR: dict[type[RstarError], int] = {InvalidInput: 2, Unavailable: 3, N
 EXIT_INTERRUPTED = 130
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"rstar {metadata.version('rstar-math')}\n")
+        raise typer.Exit
+
+
 def app() -> typer.Typer:
     """Every command."""
     rstar = typer.Typer(
@@ -55,6 +63,7 @@ def app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_options,
     )
     for panel, commands in {
         "One machine": (stack.up, stack.down, stack.status, stack.env, doctor.doctor, demo.demo),
@@ -90,6 +99,18 @@ def app() -> typer.Typer:
     rstar.command("capacity", rich_help_panel="One machine")(capacity.capacity)
     rstar.command("chaos", rich_help_panel="One machine")(chaos.chaos)
     return rstar
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_tell_version, help="Say which release this is."
+        ),
+    ] = False,
+) -> None:
+    """What `rstar` itself takes, before any command."""
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -47,6 +48,11 @@ def test_every_command_has_help_with_an_example(name):
     result = CliRunner().invoke(app(), [*name.split(), "--help"])
     assert result.exit_code == 0
     assert "Example:" in result.output
+
+
+def test_it_says_which_version_it_is(tmp_path):
+    told = rstar("--version", home=tmp_path)
+    assert re.fullmatch(r"rstar \d+\.\d+\.\d+\n", told.stdout), told
 
 
 def test_help_loads_nothing_that_would_make_people_wait():
