@@ -22,12 +22,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc
-from rstar_common.errors import Unavailable
-from rstar_common.processes import HOST, POLL_SECONDS, free_ports, process, service
+from rstar_common.processes import HOST, free_ports, process, service
 from rstar_common.rpc import call, channel
-from rstar_policy.bench_servers import sglang
+from rstar_policy.bench_servers import answered, sglang
 from rstar_policy.loaded import open_checkpoint
-from rstar_policy.sglang_client import SglangClient
 
 ROOT = Path(__file__).parents[3]
 CANDIDATES = 8
@@ -46,18 +44,9 @@ async def router(
     url = f"http://{HOST}:{port}"
     command = [program, "launch", "--host", HOST, "--port", str(port), "--policy", policy]
     command += ["--prometheus-port", str(metrics_port), "--worker-urls", *workers]
-    async with process(command, log=log, environment={}):
-        client = SglangClient(url, api_key="")
-        try:
-            async with asyncio.timeout(ROUTER_SECONDS):
-                while True:
-                    try:
-                        await client.check_health(CALL_SECONDS)
-                        break
-                    except Unavailable:
-                        await asyncio.sleep(POLL_SECONDS)
-        finally:
-            await client.aclose()
+    async with process(command, log=log, environment={}) as child:
+        async with asyncio.timeout(ROUTER_SECONDS):
+            await answered(url, lambda client: client.check_health(CALL_SECONDS), child, log)
         yield url
 
 

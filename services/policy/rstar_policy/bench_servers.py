@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncGenerator
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,21 +33,32 @@ async def sglang(checkpoint: Checkpoint, directory: Path) -> AsyncGenerator[str]
         log=log,
         environment=launch.environment,
     ) as child:
-        client = SglangClient(url, api_key="")
-        try:
-            async with asyncio.timeout(launch.start_seconds):
-                while True:
-                    if child.returncode is not None:
-                        said = await asyncio.to_thread(log.read_text, errors="replace")
-                        raise Unavailable(f"sglang: {said[-2000:]}")
-                    try:
-                        await client.model_info()
-                        break
-                    except Unavailable:
-                        await asyncio.sleep(POLL_SECONDS)
-        finally:
-            await client.aclose()
+        async with asyncio.timeout(launch.start_seconds):
+            await answered(url, SglangClient.model_info, child, log)
         yield url
+
+
+async def answered(
+    url: str, ask: Callable[[SglangClient], Awaitable[object]], child: Process, log: Path
+) -> None:
+    """Wait until the server that `child` is answers.
+
+    Raises:
+        Unavailable: it ended; with the end of its log.
+    """
+    client = SglangClient(url, api_key="")
+    try:
+        while True:
+            if child.returncode is not None:
+                said = await asyncio.to_thread(log.read_text, errors="replace")
+                raise Unavailable(f"{log.stem}: {said[-2000:]}")
+            try:
+                await ask(client)
+                return
+            except Unavailable:
+                await asyncio.sleep(POLL_SECONDS)
+    finally:
+        await client.aclose()
 
 
 @asynccontextmanager
