@@ -25,7 +25,9 @@ async def test_a_searcher_killed_and_nats_cut_lose_nothing_and_the_accounts_woul
     async with system(
         tmp_path, lambda path: simulated_tiers(path, apart=False), extras=False, held_seconds=1.0
     ) as built:
-        campaign = await spoil(built, seconds=0, seed=1, size=SMALL, only=FAULTS)
+        campaign = await spoil(
+            built, seconds=0, seed=1, size=SMALL, stop=asyncio.Event(), only=FAULTS
+        )
         assert campaign.troubles == []
         assert (campaign.waves, campaign.submitted, campaign.results) == (3, 24, 24)
         assert set(campaign.recoveries) == set(FAULTS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import tempfile
 import time
 from collections import defaultdict
@@ -116,12 +118,31 @@ async def run_campaign(
 ) -> Campaign:
     """Build a system and spoil it; see `spoil`. `keep`: its logs and data stay there.
 
+    SIGTERM, or the first SIGINT, ends it after the wave that is under way.
+
     Raises:
         Unavailable: the system cannot be started, or a program of it cannot be started again.
     """
+    stop = _asked_to_stop(tell)
     with tempfile.TemporaryDirectory(prefix="rstar-chaos-") as temporary:
         async with system(keep or Path(temporary), make_tiers, release=release) as built:
-            return await spoil(built, seconds=seconds, seed=seed, size=size, only=only, tell=tell)
+            return await spoil(
+                built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
+            )
+
+
+def _asked_to_stop(tell: Callable[[str], None]) -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def ask() -> None:
+        tell("ends after this wave; again: at once")
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    return stop
 
 
 async def spoil(
@@ -130,10 +151,13 @@ async def spoil(
     seconds: float,
     seed: int,
     size: Size,
+    stop: asyncio.Event,
     only: Sequence[str] = (),
     tell: Callable[[str], None] = lambda line: None,
 ) -> Campaign:
-    """Spoil wave after wave for so long, the last to its end; with 0 every fault happens once.
+    """Spoil wave after wave for so long or until `stop`, the last to its end.
+
+    With 0 seconds every fault happens once.
 
     Raises:
         InvalidInput: there is no such fault.
@@ -143,7 +167,7 @@ async def spoil(
     began = time.monotonic()
     undisturbed = await _wave(built, "undisturbed", size, campaign)
     order: list[Fault] = []
-    while faults:
+    while faults and not stop.is_set():
         if not order:
             if campaign.recoveries and time.monotonic() - began >= seconds:
                 break
