@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import tempfile
 import time
@@ -118,17 +119,23 @@ async def run_campaign(
 ) -> Campaign:
     """Build a system and spoil it; see `spoil`. `keep`: its logs and data stay there.
 
+    Without `keep` they stay where something went wrong, and are removed where nothing did.
     SIGTERM, or the first SIGINT, ends it after the wave that is under way.
 
     Raises:
         Unavailable: the system cannot be started, or a program of it cannot be started again.
     """
     stop = _asked_to_stop(tell)
-    with tempfile.TemporaryDirectory(prefix="rstar-chaos-") as temporary:
-        async with system(keep or Path(temporary), make_tiers, release=release) as built:
-            return await spoil(
-                built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
-            )
+    directory = keep or Path(tempfile.mkdtemp(prefix="rstar-chaos-"))
+    async with system(directory, make_tiers, release=release) as built:
+        campaign = await spoil(
+            built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
+        )
+    if campaign.passed and not keep:
+        await asyncio.to_thread(shutil.rmtree, directory)
+    else:
+        tell(f"logs and data: {directory}")
+    return campaign
 
 
 def _asked_to_stop(tell: Callable[[str], None]) -> asyncio.Event:
@@ -157,7 +164,8 @@ async def spoil(
 ) -> Campaign:
     """Spoil wave after wave for so long or until `stop`, the last to its end.
 
-    With 0 seconds every fault happens once.
+    With 0 seconds every fault happens once. A problem without its end is the last wave's: what
+    holds it up would hold up all that follow.
 
     Raises:
         InvalidInput: there is no such fault.
@@ -182,6 +190,8 @@ async def spoil(
         tell(_line(fault, account, campaign))
         for trouble in campaign.troubles[known:]:
             tell(f"  {trouble}")
+        if account.lost:
+            break
     campaign.seconds = time.monotonic() - began
     return campaign
 
@@ -191,8 +201,7 @@ async def _spoiled(
 ) -> Account:
     wave = Wave(built, name, size, poison=fault.poison)
     await wave.publish()
-    await wave.under_way()
-    over = await fault.inject(built, rng)
+    over = await fault.inject(built, rng) if await wave.under_way() else time.time()
     account = await _accounted(built, wave, campaign)
     after = sorted(at - over for at in account.finished if at > over)
     campaign.recoveries[fault.name].append(

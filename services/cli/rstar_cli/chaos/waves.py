@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import nats.errors
@@ -98,26 +99,23 @@ class Wave:
             headers={"Content-Type": "application/protobuf"},
         )
 
-    async def under_way(self) -> None:
-        """Return once the first result is there, with most still to come."""
-        async with asyncio.timeout(self._size.seconds):
-            await self._until(1)
+    async def under_way(self) -> bool:
+        """Wait for the first result, with most still to come; False if the time ends first."""
+        return await self._come(1)
 
     async def ended(self) -> bool:
         """Wait until every problem has its end; False if the time ends first."""
-        try:
-            async with asyncio.timeout(self._size.seconds):
-                await self._until(len(self._batch.problems))
-        except TimeoutError:
-            return False
-        return True
+        return await self._come(len(self._batch.problems))
 
-    async def _until(self, ends: int) -> None:
-        while True:
-            if len(await self._results()) + len(await self._dead()) >= ends:
-                return
-            # Counting is the only way to see results that survives a restart of NATS.
-            await asyncio.sleep(POLL_SECONDS)
+    async def _come(self, ends: int) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._size.seconds):
+                while True:
+                    if len(await self._results()) + len(await self._dead()) >= ends:
+                        return True
+                    # Counting is the only way to see results that survives a restart of NATS.
+                    await asyncio.sleep(POLL_SECONDS)
+        return False
 
     async def account(self) -> Account:
         """Count everything; the wave has ended."""
