@@ -127,14 +127,18 @@ async def run_campaign(
     """
     stop = _asked_to_stop(tell)
     directory = keep or Path(tempfile.mkdtemp(prefix="rstar-chaos-"))
-    async with system(directory, make_tiers, release=release) as built:
-        campaign = await spoil(
-            built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
-        )
-    if campaign.passed and not keep:
-        await asyncio.to_thread(shutil.rmtree, directory)
-    else:
-        tell(f"logs and data: {directory}")
+    passed = False
+    try:
+        async with system(directory, make_tiers, release=release) as built:
+            campaign = await spoil(
+                built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
+            )
+        passed = campaign.passed
+    finally:
+        if passed and not keep:
+            shutil.rmtree(directory)
+        else:
+            tell(f"logs and data: {directory}")
     return campaign
 
 
