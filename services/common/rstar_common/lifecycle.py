@@ -18,6 +18,7 @@ from typing import Any
 import uvloop
 
 from rstar_common.errors import RstarError
+from rstar_common.stacks import tell_stacks_when_asked
 from rstar_common.trace_export import stop_tracing
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ async def run_service(components: Mapping[str, Component], *, drain_seconds: flo
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
+    tell_stacks_when_asked()
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [

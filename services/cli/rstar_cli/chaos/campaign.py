@@ -16,7 +16,7 @@ from statistics import median
 
 from rstar_cli.chaos.faults import Fault, every_fault
 from rstar_cli.chaos.orphans import orphans
-from rstar_cli.chaos.system import MakeTiers, System, system
+from rstar_cli.chaos.system import FOUNDATIONS, MakeTiers, System, system
 from rstar_cli.chaos.waves import Account, Size, Wave
 from rstar_common.errors import InvalidInput
 
@@ -195,6 +195,7 @@ async def spoil(
         for trouble in campaign.troubles[known:]:
             tell(f"  {trouble}")
         if account.lost:
+            _tell_stacks(built)
             break
     campaign.seconds = time.monotonic() - began
     return campaign
@@ -230,6 +231,13 @@ async def _accounted(built: System, wave: Wave, campaign: Campaign) -> Account:
         if unit.died:
             await unit.begin()
     return account
+
+
+def _tell_stacks(built: System) -> None:
+    """Have every service say in its log what it waits for."""
+    for unit in built.units.values():
+        if unit.name not in FOUNDATIONS:
+            unit.tell(signal.SIGQUIT)
 
 
 def _compare(

@@ -32,6 +32,7 @@ from rstar_common.bus import connected
 from rstar_common.errors import Unavailable
 
 SEARCHERS = ("searcher1", "searcher2")
+FOUNDATIONS = ("nats", "store")
 PLACES = 4
 """Queued problems that one searcher searches at once."""
 

@@ -22,6 +22,7 @@ from rstar.v1 import policy_pb2, ppm_pb2, sandbox_pb2
 from rstar_common.errors import InvalidInput, NotFound
 from rstar_common.processes import HOST
 from rstar_common.rpc import serving
+from rstar_common.stacks import tell_stacks_when_asked
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.parameters import BASE, Parameters
 from rstar_searcher.bench.servers import SimulatedServers
@@ -108,6 +109,7 @@ async def serve(parameters: Parameters, *, scale: float, port: int, version: int
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, servers.swap)
+    tell_stacks_when_asked()
     await server.start()
     await stop.wait()
     await server.stop(grace=GRACE_SECONDS)
