@@ -27,7 +27,11 @@ CALL_SECONDS = 30.0
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 64 * 2**20),
-    ("grpc.keepalive_time_ms", 30_000),
+    # A search may take minutes: whether the searcher is there is asked all the while. By default
+    # gRPC asks twice a call and never again. 1.85 never arms its `keepalive_timeout_ms`.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # A service that is back after a restart is found within a second, not after two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),

@@ -46,7 +46,13 @@ from rstar_common.opening import Opener
 from rstar_common.telemetry import timed_rpc
 from rstar_common.tokens import Verifier
 from rstar_common.tracing import SEARCH_ID_KEY, about, continued
-from rstar_common.transport import channel_credentials, read_pem, server_credentials
+from rstar_common.transport import (
+    channel_credentials,
+    client_keepalive,
+    read_pem,
+    server_credentials,
+    server_keepalive,
+)
 
 if TYPE_CHECKING:
     ServicerContext = grpc.aio.ServicerContext[Any, Any]
@@ -76,7 +82,6 @@ _INTERNAL = (grpc.StatusCode.INTERNAL, types_pb2.FAILURE_CODE_INTERNAL)
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 64 * 2**20),
     ("grpc.max_send_message_length", 64 * 2**20),
-    ("grpc.keepalive_time_ms", 30_000),
     # A peer that is back after a restart is found within a second, not after two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -236,6 +241,7 @@ def grpc_server(
             # Beyond 1,000 unread calls gRPC drops some by chance, as CANCELLED too.
             ("grpc.server.max_pending_requests", MAX_UNREAD_CALLS),
             ("grpc.server.max_pending_requests_hard_limit", MAX_UNREAD_CALLS),
+            *server_keepalive(),
         ]
         server = grpc.aio.server(options=options, interceptors=guards)
         register(server)
@@ -315,9 +321,10 @@ def channel(address: str, peers: PeerSettings | None = None) -> grpc.aio.Channel
         InvalidInput: `peers` names a file that cannot be read, or a token that has no TLS.
     """
     credentials = channel_credentials(peers) if peers else None
+    options = [*_CHANNEL_OPTIONS, *client_keepalive()]
     if credentials:
-        return grpc.aio.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
-    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(address, credentials, options=options)
+    return grpc.aio.insecure_channel(address, options=options)
 
 
 async def call(rpc: Awaitable[ResultT]) -> ResultT:

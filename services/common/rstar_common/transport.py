@@ -2,6 +2,9 @@
 
 A server beyond loopback without TLS is a mistake more often than a wish, so it does not
 start unless `grpc.plaintext` says that it is meant.
+
+Who calls asks every few seconds whether the other side is still there (gRPC's keepalive), for a
+call may be answered after minutes and a connection can be lost without a word to either side.
 """
 
 from __future__ import annotations
@@ -14,6 +17,30 @@ import grpc
 from rstar_common.config import GrpcServerSettings, PeerSettings
 from rstar_common.errors import InvalidInput
 from rstar_common.net import split_address
+
+KEEPALIVE_SECONDS = 10
+"""Between two such questions, and how long an answer may take."""
+
+
+def client_keepalive() -> list[tuple[str, int]]:
+    """Channel options: ask, whether or not calls wait."""
+    return [
+        ("grpc.keepalive_time_ms", 1000 * KEEPALIVE_SECONDS),
+        # gRPC 1.85 never arms its `keepalive_timeout_ms`; this limit, of 60 s by default, holds.
+        ("grpc.http2.ping_timeout_ms", 1000 * KEEPALIVE_SECONDS),
+        # A connection that was lost while nothing was asked would cost the next call its time.
+        ("grpc.keepalive_permit_without_calls", 1),
+        # By default gRPC asks twice a call and never again.
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+
+
+def server_keepalive() -> list[tuple[str, int]]:
+    """Server options: be asked so often; by default twice in five minutes is too often."""
+    return [
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 500 * KEEPALIVE_SECONDS),
+    ]
 
 
 def server_credentials(settings: GrpcServerSettings) -> grpc.ServerCredentials | None:

@@ -25,6 +25,7 @@ import grpc
 from google.protobuf.message import Message
 
 from rstar.v1 import policy_pb2, ppm_pb2, sandbox_pb2, types_pb2
+from rstar_common.transport import server_keepalive
 from rstar_searcher import wire
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.parameters import ALL_SETS, Parameters
@@ -168,7 +169,7 @@ async def serve(
     """Serve until SIGTERM; then print what was measured."""
     simulation = Simulation(parameters, scale=scale)
     servers = SimulatedServers(simulation, on_expansion=on_expansion)
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=server_keepalive())
     add_to(server, servers)
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()

@@ -23,6 +23,7 @@ from rstar_common.errors import InvalidInput, NotFound
 from rstar_common.processes import HOST
 from rstar_common.rpc import serving
 from rstar_common.stacks import tell_stacks_when_asked
+from rstar_common.transport import server_keepalive
 from rstar_searcher.bench import texts
 from rstar_searcher.bench.parameters import BASE, Parameters
 from rstar_searcher.bench.servers import SimulatedServers
@@ -103,7 +104,7 @@ def _serialized(answer: Message | bytes) -> bytes:
 async def serve(parameters: Parameters, *, scale: float, port: int, version: int) -> None:
     """Serve until SIGTERM."""
     servers = SwappingServers(Simulation(parameters, scale=scale), version=version)
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=server_keepalive())
     server.add_generic_rpc_handlers(servers.handlers())
     server.add_insecure_port(f"{HOST}:{port}")
     stop = asyncio.Event()
