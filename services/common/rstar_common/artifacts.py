@@ -11,9 +11,11 @@ User-given names never appear in a key; `streams.token` hashes them.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import obstore
@@ -30,6 +32,16 @@ logger = logging.getLogger(__name__)
 INBOX = "inbox/"
 PROBE = "probe/"
 """What every identity may list, and the operator alone may write: shows that the store answers."""
+
+STEP_TIMEOUT = timedelta(seconds=10)
+"""Of one step: to connect, or for the next bytes to come. A lost connection is noticed by it."""
+
+OBJECT_TIMEOUT = timedelta(hours=2)
+"""Of a whole object: the weights of a large model may take their time."""
+
+RETRY_TIMEOUT = timedelta(seconds=30)
+
+PIECE_BYTES = 8 * 2**20
 
 CONNECT_SECONDS = 60.0
 """How long a starting service waits for the store before it gives up and is restarted."""
@@ -64,11 +76,13 @@ class ObjectStore:
             region=settings.region,
             access_key_id=settings.access_key.get_secret_value(),
             secret_access_key=settings.secret_key.get_secret_value(),
-            client_options={"allow_http": url.scheme == "http", "timeout": "60s"},
-            retry_config={
-                "max_retries": 8,
-                "retry_timeout": timedelta(seconds=30),
+            client_options={
+                "allow_http": url.scheme == "http",
+                "connect_timeout": STEP_TIMEOUT,
+                "read_timeout": STEP_TIMEOUT,
+                "timeout": OBJECT_TIMEOUT,
             },
+            retry_config={"max_retries": 8, "retry_timeout": RETRY_TIMEOUT},
         )
 
     @property
@@ -112,6 +126,14 @@ class ObjectStore:
         except BaseError as error:
             raise Unavailable(f"object store: put {key}: {error}") from error
 
+    async def put_file(self, key: str, file: Path) -> None:
+        """Write an object from a file, piece by piece. Raises as `put`."""
+        try:
+            with span("store"):
+                await obstore.put_async(self._store, key, file)
+        except BaseError as error:
+            raise Unavailable(f"object store: put {key}: {error}") from error
+
     async def create(self, key: str, data: bytes) -> None:
         """Write an object that must not exist yet.
 
@@ -144,6 +166,25 @@ class ObjectStore:
             raise Unavailable(f"object store: get {key}: {error}") from error
         except ValueError as error:
             raise InvalidInput(f"cannot be a key: {error}", field="key") from error
+
+    async def get_file(self, key: str, target: Path) -> str:
+        """Read an object into a new file, piece by piece; returns its SHA-256. Raises as `get`."""
+        digest = hashlib.sha256()
+        with target.open("xb") as file:
+
+            def take(piece: bytes) -> None:
+                digest.update(piece)
+                file.write(piece)
+
+            try:
+                response = await obstore.get_async(self._store, key)
+                async for piece in response.stream(min_chunk_size=PIECE_BYTES):
+                    await asyncio.to_thread(take, piece)
+            except FileNotFoundError as error:
+                raise NotFound(f"object store: no {key}") from error
+            except BaseError as error:
+                raise Unavailable(f"object store: get {key}: {error}") from error
+        return digest.hexdigest()
 
     async def size(self, key: str) -> int:
         """Bytes of an object. Raises as `get`."""

@@ -88,7 +88,7 @@ def describe(
 ) -> Manifest:
     """Hash the files of `directory` into a manifest whose version is `MODEL-HASH`."""
     files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: _sha256(path)
         for path in sorted(directory.iterdir())
         if path.is_file() and path.name not in (MANIFEST, "README.md")
     }
@@ -105,12 +105,15 @@ def describe(
     )
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 async def publish(store: ObjectStore, directory: Path, manifest: Manifest) -> None:
     """Upload a checkpoint; doing it again changes nothing."""
     for name in manifest.files:
-        await store.put(
-            manifest.prefix + name, await asyncio.to_thread((directory / name).read_bytes)
-        )
+        await store.put_file(manifest.prefix + name, directory / name)
     try:
         await store.create(manifest.prefix + MANIFEST, manifest.to_json())
     except Conflict:
@@ -132,33 +135,32 @@ async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
     """Download a checkpoint into `cache` unless it is there; returns its directory.
 
     Raises:
-        Unavailable: a file does not have the hash the manifest gives.
+        Unavailable: a file does not have the hash or a name that the manifest may give.
     """
     target = cache / manifest.version
     if await asyncio.to_thread((target / MANIFEST).exists):
         return target
-    files: dict[str, bytes] = {MANIFEST: manifest.to_json()}
-    for name, digest in manifest.files.items():
-        files[name] = await store.get(manifest.prefix + name)
-        if Path(name).name != name or hashlib.sha256(files[name]).hexdigest() != digest:
-            raise Unavailable(f"checkpoint {manifest.version}: {name} is damaged")
-    await asyncio.to_thread(_place, target, files)
+    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        staging = Path(scratch) / "files"
+        staging.mkdir()
+        for name, digest in manifest.files.items():
+            if Path(name).name != name:
+                raise Unavailable(f"checkpoint {manifest.version}: {name} is no name of a file")
+            if await store.get_file(manifest.prefix + name, staging / name) != digest:
+                raise Unavailable(f"checkpoint {manifest.version}: {name} is damaged")
+        (staging / MANIFEST).write_bytes(manifest.to_json())
+        _place(staging, target)
     return target
 
 
-def _place(target: Path, files: Mapping[str, bytes]) -> None:
+def _place(staging: Path, target: Path) -> None:
     """Make `target` appear with all its files at once, or find that it has."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        staging = Path(scratch) / "files"
-        staging.mkdir()
-        for name, data in files.items():
-            (staging / name).write_bytes(data)
-        try:
-            staging.rename(target)
-        except OSError:
-            if not (target / MANIFEST).exists():  # nobody else placed it either
-                raise
+    try:
+        staging.rename(target)
+    except OSError:
+        if not (target / MANIFEST).exists():  # nobody else placed it either
+            raise
 
 
 class Pointers:

@@ -202,7 +202,7 @@ class JobRunner:
         await checkpoints.publish(self._registry.store, directory / CHECKPOINT, manifest)
         for file in sorted((directory / LESSONS).glob("*")):
             key = f"{DATASETS}{manifest.version}/{file.name}"
-            await self._registry.store.put(key, await asyncio.to_thread(file.read_bytes))
+            await self._registry.store.put_file(key, file)
         if record.promote:
             await self._registry.promote(manifest)
         return manifest.version

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from random import Random
 
 import pytest
 
 from rstar_common import streams
-from rstar_common.artifacts import ObjectStore
+from rstar_common.artifacts import PIECE_BYTES, ObjectStore
 from rstar_common.bus import connected, publish_once
 from rstar_common.checkpoints import MANIFEST, Pointers, describe, fetch, publish, read_manifest
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -43,7 +44,8 @@ async def test_keys_are_listed_by_prefix(store):
 async def test_a_checkpoint_comes_back_as_it_went(store, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
-    (source / "model.safetensors").write_bytes(uuid.uuid4().bytes)
+    (source / "model.safetensors").write_bytes(Random(1).randbytes(2 * PIECE_BYTES + 1))
+    (source / "empty.txt").touch()
     manifest = describe(source, model="policy", prompt_format="mini", metrics={"loss": 0.5})
     await publish(store, source, manifest)
     await publish(store, source, manifest)
@@ -53,6 +55,7 @@ async def test_a_checkpoint_comes_back_as_it_went(store, tmp_path):
     assert (directory / "model.safetensors").read_bytes() == (
         source / "model.safetensors"
     ).read_bytes()
+    assert (directory / "empty.txt").read_bytes() == b""
 
 
 async def test_a_damaged_checkpoint_is_refused(store, tmp_path):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 from google.protobuf.message import DecodeError
 
@@ -53,10 +55,18 @@ async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) 
     """
     if run.state not in ENDED:
         raise InvalidInput("goes on; it can be exported when it has ended", field="run_id")
-    with tarfile.open(path, "w") as archive:
-        _add(archive, RECORD, run.SerializeToString(deterministic=True))
+    record = run.SerializeToString(deterministic=True)
+    with (
+        tarfile.open(path, "w") as archive,
+        tempfile.TemporaryDirectory(dir=path.parent) as scratch,
+    ):
+        _add(archive, RECORD, len(record), io.BytesIO(record))
         async for key in run_keys(store, run):
-            _add(archive, key, await store.get(key))
+            copy = Path(scratch) / "object"
+            await store.get_file(key, copy)
+            with copy.open("rb") as content:
+                _add(archive, key, copy.stat().st_size, content)
+            copy.unlink()
 
 
 async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
@@ -85,7 +95,7 @@ async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
     return run
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    archive.addfile(entry, io.BytesIO(data))
+    entry.size = size
+    archive.addfile(entry, content)
