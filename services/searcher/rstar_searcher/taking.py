@@ -64,7 +64,7 @@ class Taker:
             stopping = group.create_task(self._wake_at(stop))
             while not stop.is_set():
                 self._changed.clear()
-                if not (self._free and await self._fill_one(group)):
+                if not await self._fill_one(group):
                     await self._changed.wait()
             stopping.cancel()
 
@@ -73,19 +73,32 @@ class Taker:
         self._changed.set()
 
     async def _fill_one(self, group: asyncio.TaskGroup) -> bool:
-        """Give one place away; False if nobody wants it yet."""
+        """Give one place away; False if there is none or nobody wants it yet."""
+        if not self._held():
+            return False
         open_to = [name for name in self._turns.order() if name not in self._asked]
-        ready = [name for name in open_to if not await self._spent(name)]
-        for name in ready:
-            if msg := await self._ask(name, wait_seconds=0.0):
-                self._begin(group, name, msg)
-                return True
+        ready: list[str] = []
+        try:
+            ready += [name for name in open_to if not await self._spent(name)]
+            for name in ready:
+                if msg := await self._ask(name, wait_seconds=0.0):
+                    self._begin(group, name, msg)
+                    return True
+        finally:
+            self._free += 1
         for name in ready:
             self._asked.add(name)
             group.create_task(self._await(group, name))
         if len(ready) < len(open_to):  # nothing tells when a new day begins
             group.create_task(self._look_again())
         return False
+
+    def _held(self) -> bool:
+        """Hold a place while it is asked for; others ask at the same time."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
 
     async def _look_again(self) -> None:
         await asyncio.sleep(FETCH_SECONDS)
@@ -94,15 +107,22 @@ class Taker:
     async def _await(self, group: asyncio.TaskGroup, name: str) -> None:
         try:
             route, _ = self._consumers[name]
-            msg = await self._ask(name, wait_seconds=route.fetch_seconds)
-            # Asked for before the last of its tokens were spent, perhaps.
-            if msg and self._free and not await self._spent(name):
-                self._begin(group, name, msg)
-            elif msg:
-                await self._consumers[name][1].put_back(msg)
+            if msg := await self._ask(name, wait_seconds=route.fetch_seconds):
+                await self._came(group, name, msg)
         finally:
             self._asked.remove(name)
             self._changed.set()
+
+    async def _came(self, group: asyncio.TaskGroup, name: str, msg: Msg) -> None:
+        if self._held():
+            try:
+                # Asked for before the last of its tokens were spent, perhaps.
+                if not await self._spent(name):
+                    self._begin(group, name, msg)
+                    return
+            finally:
+                self._free += 1
+        await self._consumers[name][1].put_back(msg)
 
     async def _ask(self, name: str, *, wait_seconds: float) -> Msg | None:
         route, _ = self._consumers[name]
