@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig
 
+from rstar.v1 import events_pb2
 from rstar_common.bus import connected
 from rstar_common.config import NatsSettings
 from rstar_common.consumer import Consumer, Route
 from tests.support.eventually import eventually
+
+
+class Message:
+    """As much of a message as the intake looks at."""
+
+    def __init__(self, batch: events_pb2.BatchSubmission) -> None:
+        self.data = batch.SerializeToString()
+        self.headers = {"Content-Type": "application/protobuf"}
+        self.metadata = SimpleNamespace(sequence=SimpleNamespace(stream=1))
 
 
 async def consume_one(

@@ -54,9 +54,9 @@ class Stack:
 
     async def publish(
         self, payload: bytes, content_type: str = "application/json", *, tenant: str = ""
-    ) -> None:
-        """As any NATS client would."""
-        await publish_once(
+    ) -> int:
+        """As any NATS client would; the submission's sequence."""
+        return await publish_once(
             self.bus.jetstream(),
             streams.submit_subject(tenant),
             payload,

@@ -59,10 +59,11 @@ async def publish(
     submission: events_pb2.BatchSubmission,
     *,
     wire_format: WireFormat = "json",
-) -> None:
+) -> int:
     """Publish a batch, through the store if it is large. Publishing it again is harmless.
 
-    The user says whose it is: `publisher-TENANT` submits as that tenant.
+    The user says whose it is: `publisher-TENANT` submits as that tenant. Returns the sequence of
+    the submission, for `follow`.
 
     Raises:
         Unavailable: the queue or the store did not take it.
@@ -81,7 +82,7 @@ async def publish(
     async with nats_client(nats) as client:
         jetstream = client.jetstream()
         headers = {"Content-Type": _CONTENT_TYPES[wire_format]}
-        await publish_once(jetstream, submit_subject(tenant), payload, headers=headers)
+        return await publish_once(jetstream, submit_subject(tenant), payload, headers=headers)
 
 
 def _inbox(tenant: str) -> str:
@@ -89,11 +90,12 @@ def _inbox(tenant: str) -> str:
 
 
 async def follow(
-    stub: searcher_pb2_grpc.BatchServiceAsyncStub, batch_id: str
+    stub: searcher_pb2_grpc.BatchServiceAsyncStub, batch_id: str, *, submission: int = 0
 ) -> AsyncIterator[searcher_pb2.Batch]:
     """The batch as it is now and then, until it has finished; the last one has.
 
-    A searcher that restarts meanwhile is waited for.
+    A searcher that restarts meanwhile is waited for. With a `submission`, what was refused of
+    earlier ones is passed over.
 
     Raises:
         NotFound: nobody has accepted such a batch.
@@ -102,7 +104,7 @@ async def follow(
     heard = time.monotonic()
     while True:
         try:
-            request = searcher_pb2.GetBatchRequest(batch_id=batch_id)
+            request = searcher_pb2.GetBatchRequest(batch_id=batch_id, submission=submission)
             batch = (await call(stub.GetBatch(request, timeout=_CALL_SECONDS))).batch
         except (NotFound, Unavailable):
             # Just published, or its searcher was restarted: both pass.

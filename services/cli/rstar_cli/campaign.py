@@ -46,11 +46,11 @@ async def campaign(
     """Run one batch to its end and grade it."""
     published = submission_of(batch_id, [problem.to_proto() for problem in problems], settings)
     began = time.monotonic()
-    await publish(where.nats, where.object_store, published)
+    submission = await publish(where.nats, where.object_store, published)
     async with where.dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         with BatchProgress(quiet=quiet) as progress:
-            async for batch in follow(stub, batch_id):
+            async for batch in follow(stub, batch_id, submission=submission):
                 progress.show(batch, time.monotonic())
         seconds = time.monotonic() - began
         found = {item.problem_id: item for item in await results(stub, batch_id)}

@@ -41,6 +41,8 @@ class Batches:
         self._connection = connection
         self._nats_url = nats_url
         self._stub = searcher_pb2_grpc.BatchServiceStub(connection.channel)
+        self._submitted: dict[str, int] = {}
+        """Sequence of the last submission of each batch: what was refused before is passed over."""
 
     async def submit(
         self, batch_id: str, problems: Sequence[Problem], settings: Settings | None = None
@@ -65,7 +67,7 @@ class Batches:
             )
         if not self._nats_url:
             raise InvalidInput("needed to submit a batch", field="nats_url")
-        await _publish(self._nats_url, payload)
+        self._submitted[batch_id] = await _publish(self._nats_url, payload)
 
     async def get(self, batch_id: str) -> Batch:
         """State and counts of a batch.
@@ -73,7 +75,9 @@ class Batches:
         Raises:
             NotFound: no such batch, or not yet.
         """
-        request = searcher_pb2.GetBatchRequest(batch_id=batch_id)
+        request = searcher_pb2.GetBatchRequest(
+            batch_id=batch_id, submission=self._submitted.get(batch_id, 0)
+        )
         reply = await self._connection.call(
             lambda seconds: self._stub.GetBatch(request, timeout=seconds)
         )
@@ -89,7 +93,10 @@ class Batches:
         known_by = time.monotonic() + _ACCEPT_SECONDS
         while True:
             request = searcher_pb2.ListBatchResultsRequest(
-                batch_id=batch_id, page_size=_PAGE, page_token=page_token
+                batch_id=batch_id,
+                page_size=_PAGE,
+                page_token=page_token,
+                submission=self._submitted.get(batch_id, 0),
             )
             try:
                 page = await self._page(request)
@@ -140,7 +147,7 @@ class Batches:
         )
 
 
-async def _publish(url: str, payload: bytes) -> None:
+async def _publish(url: str, payload: bytes) -> int:
     try:
         import nats
         import nats.errors
@@ -159,7 +166,7 @@ async def _publish(url: str, payload: bytes) -> None:
             error_cb=_unheard,
         )
         try:
-            await client.jetstream().publish(
+            stored = await client.jetstream().publish(
                 f"{SUBJECT}.{tenant}" if tenant else SUBJECT,
                 payload,
                 headers={"Content-Type": "application/protobuf"},
@@ -168,6 +175,7 @@ async def _publish(url: str, payload: bytes) -> None:
             await client.close()
     except (nats.errors.Error, nats.js.errors.Error, OSError) as error:
         raise Unavailable(f"NATS did not take the batch: {error}") from error
+    return stored.seq
 
 
 async def _unheard(error: Exception) -> None:

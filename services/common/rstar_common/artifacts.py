@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,7 +38,12 @@ STEP_TIMEOUT = timedelta(seconds=10)
 """Of one step: to connect, or for the next bytes to come. A lost connection is noticed by it."""
 
 OBJECT_TIMEOUT = timedelta(hours=2)
-"""Of a whole object: the weights of a large model may take their time."""
+"""To read a whole object: the weights of a large model may take their time."""
+
+PART_TIMEOUT = timedelta(minutes=5)
+"""To write 5 MiB, as one of twelve at once: 200 KB/s are enough for all of them."""
+
+SMALL_BYTES = 256 * 1024
 
 RETRY_TIMEOUT = timedelta(seconds=30)
 
@@ -70,20 +76,10 @@ class ObjectStore:
         if url.scheme not in ("http", "https") or not url.netloc:
             raise InvalidInput("must be an http(s) URL", field="object_store.endpoint")
         self._settings = settings
-        self._store = S3Store(
-            settings.bucket,
-            endpoint=settings.endpoint,
-            region=settings.region,
-            access_key_id=settings.access_key.get_secret_value(),
-            secret_access_key=settings.secret_key.get_secret_value(),
-            client_options={
-                "allow_http": url.scheme == "http",
-                "connect_timeout": STEP_TIMEOUT,
-                "read_timeout": STEP_TIMEOUT,
-                "timeout": OBJECT_TIMEOUT,
-            },
-            retry_config={"max_retries": 8, "retry_timeout": RETRY_TIMEOUT},
-        )
+        # For what is read, and for small objects.
+        self._store = _bucket(settings, read_timeout=STEP_TIMEOUT, timeout=OBJECT_TIMEOUT)
+        # Bytes that go out do not count as read: a limit on those would cut a slow upload.
+        self._uploads = _bucket(settings, read_timeout=PART_TIMEOUT, timeout=PART_TIMEOUT)
 
     @property
     def bucket(self) -> S3Store:
@@ -122,7 +118,7 @@ class ObjectStore:
         """
         try:
             with span("store", bytes=len(data)):
-                await obstore.put_async(self._store, key, data)
+                await obstore.put_async(self._to_write(len(data)), key, data)
         except BaseError as error:
             raise Unavailable(f"object store: put {key}: {error}") from error
 
@@ -130,7 +126,7 @@ class ObjectStore:
         """Write an object from a file, piece by piece. Raises as `put`."""
         try:
             with span("store"):
-                await obstore.put_async(self._store, key, file)
+                await obstore.put_async(self._uploads, key, file)
         except BaseError as error:
             raise Unavailable(f"object store: put {key}: {error}") from error
 
@@ -143,11 +139,14 @@ class ObjectStore:
         """
         try:
             with span("store", bytes=len(data)):
-                await obstore.put_async(self._store, key, data, mode="create")
+                await obstore.put_async(self._to_write(len(data)), key, data, mode="create")
         except AlreadyExistsError as error:
             raise Conflict(f"object store: {key} exists") from error
         except BaseError as error:
             raise Unavailable(f"object store: create {key}: {error}") from error
+
+    def _to_write(self, size: int) -> S3Store:
+        return self._store if size <= SMALL_BYTES else self._uploads
 
     async def get(self, key: str) -> bytes:
         """Read an object.
@@ -167,6 +166,19 @@ class ObjectStore:
         except ValueError as error:
             raise InvalidInput(f"cannot be a key: {error}", field="key") from error
 
+    async def pieces(self, key: str) -> AsyncGenerator[bytes]:
+        """Read an object piece by piece, `PIECE_BYTES` and more each. Raises as `get`."""
+        try:
+            response = await obstore.get_async(self._store, key)
+            async for piece in response.stream(min_chunk_size=PIECE_BYTES):
+                yield bytes(piece)
+        except FileNotFoundError as error:
+            raise NotFound(f"object store: no {key}") from error
+        except BaseError as error:
+            raise Unavailable(f"object store: get {key}: {error}") from error
+        except ValueError as error:
+            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
+
     async def get_file(self, key: str, target: Path) -> str:
         """Read an object into a new file, piece by piece; returns its SHA-256. Raises as `get`."""
         digest = hashlib.sha256()
@@ -176,14 +188,9 @@ class ObjectStore:
                 digest.update(piece)
                 file.write(piece)
 
-            try:
-                response = await obstore.get_async(self._store, key)
-                async for piece in response.stream(min_chunk_size=PIECE_BYTES):
+            async with aclosing(self.pieces(key)) as pieces:
+                async for piece in pieces:
                     await asyncio.to_thread(take, piece)
-            except FileNotFoundError as error:
-                raise NotFound(f"object store: no {key}") from error
-            except BaseError as error:
-                raise Unavailable(f"object store: get {key}: {error}") from error
         return digest.hexdigest()
 
     async def size(self, key: str) -> int:
@@ -205,3 +212,22 @@ class ObjectStore:
                     yield str(item["path"])
         except BaseError as error:
             raise Unavailable(f"object store: list {prefix}: {error}") from error
+
+
+def _bucket(
+    settings: ObjectStoreSettings, *, read_timeout: timedelta, timeout: timedelta
+) -> S3Store:
+    return S3Store(
+        settings.bucket,
+        endpoint=settings.endpoint,
+        region=settings.region,
+        access_key_id=settings.access_key.get_secret_value(),
+        secret_access_key=settings.secret_key.get_secret_value(),
+        client_options={
+            "allow_http": settings.endpoint.startswith("http:"),
+            "connect_timeout": STEP_TIMEOUT,
+            "read_timeout": read_timeout,
+            "timeout": timeout,
+        },
+        retry_config={"max_retries": 8, "retry_timeout": RETRY_TIMEOUT},
+    )

@@ -88,15 +88,15 @@ async def publish_once(
     payload: bytes,
     *,
     headers: Mapping[str, str] | None = None,
-) -> None:
-    """Publish to a stream, with the trace at hand, and wait until it is stored.
+) -> int:
+    """Publish to a stream, with the trace at hand, wait until it is stored, and give its sequence.
 
     Raises:
         Conflict: the stream holds a message on this subject and keeps only one.
         Unavailable: JetStream did not confirm in time.
     """
     try:
-        await jetstream.publish(
+        stored = await jetstream.publish(
             subject,
             payload,
             timeout=PUBLISH_SECONDS,
@@ -108,3 +108,4 @@ async def publish_once(
         raise Unavailable(f"JetStream refused {subject}: {error.description}") from error
     except nats.errors.Error as error:
         raise Unavailable(f"JetStream did not confirm {subject}: {error}") from error
+    return stored.seq

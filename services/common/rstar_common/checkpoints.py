@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -34,6 +35,10 @@ Model = Literal["policy", "ppm"]
 
 MANIFEST = "manifest.json"
 PREFIX = "checkpoints/"
+FETCHING = ".fetching-"
+ABANDONED_SECONDS = 6 * 3600.0
+"""Nobody fetches a checkpoint for so long: others may share the cache."""
+
 BOOTSTRAP = "bootstrap"
 """Version and prompt format of the policy that is no model: the proposer of random programs. It is
 promoted like any other checkpoint, and has no files."""
@@ -140,8 +145,8 @@ async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
     target = cache / manifest.version
     if await asyncio.to_thread((target / MANIFEST).exists):
         return target
-    await asyncio.to_thread(cache.mkdir, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+    await asyncio.to_thread(_prepare, cache)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=FETCHING) as scratch:
         staging = Path(scratch) / "files"
         staging.mkdir()
         for name, digest in manifest.files.items():
@@ -152,6 +157,14 @@ async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
         (staging / MANIFEST).write_bytes(manifest.to_json())
         _place(staging, target)
     return target
+
+
+def _prepare(cache: Path) -> None:
+    """Make the directory; remove what a process that was killed while it fetched has left."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for left in cache.glob(f"{FETCHING}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _place(staging: Path, target: Path) -> None:

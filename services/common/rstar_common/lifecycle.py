@@ -38,13 +38,18 @@ def run_main(main: Coroutine[Any, Any, None]) -> None:
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+            runner.run(_tellable(main))
     except* RstarError as group:
         for error in _leaves(group):
             logger.error("%s", error)
         sys.exit(1)
     finally:
         stop_tracing()
+
+
+async def _tellable(main: Coroutine[Any, Any, None]) -> None:
+    tell_stacks_when_asked()  # from the first moment: a service that does not start may be asked
+    await main
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
@@ -60,7 +65,6 @@ async def run_service(components: Mapping[str, Component], *, drain_seconds: flo
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    tell_stacks_when_asked()
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [

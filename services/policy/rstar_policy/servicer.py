@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rstar.v1 import policy_pb2, policy_pb2_grpc
 from rstar_common.errors import DeadlineExceeded, Overloaded, Unavailable
 from rstar_common.rpc import remaining_seconds, serving
 from rstar_policy import metrics
-from rstar_policy.engine import Engine
+from rstar_policy.engine import Engine, Proposal, Query
 from rstar_policy.solution import solution
 from rstar_policy.wire import (
     info_message,
@@ -35,7 +35,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
     def __init__(
         self, engine: Engine, *, max_inflight: int, timeout_seconds: float, max_step_tokens: int
     ) -> None:
-        """Bounds: `max_inflight` sequences at once, `timeout_seconds` a call."""
+        """Bounds: `max_inflight` sequences at once, `timeout_seconds` a step."""
         self._engine = engine
         self._max_inflight = max_inflight
         self._timeout_seconds = timeout_seconds
@@ -50,8 +50,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
             started = time.perf_counter()
             query = query_of(request, max_step_tokens=self._max_step_tokens)
             with self._admitted(query.num_candidates):
-                async with self._in_time(context):
-                    proposal = await self._engine.propose(query)
+                proposal = await self._propose(query, context)
             metrics.count(proposal)
             return response_of(proposal, wall_seconds=time.perf_counter() - started)
         raise AssertionError("unreachable: abort raises")
@@ -64,8 +63,9 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
             started = time.perf_counter()
             query, max_steps = solution_query_of(request, max_step_tokens=self._max_step_tokens)
             with self._admitted(query.num_candidates):
-                async with self._in_time(context):
-                    steps = await solution(self._engine, query, max_steps=max_steps)
+                steps = await solution(
+                    lambda step: self._propose(step, context), query, max_steps=max_steps
+                )
             metrics.count(steps)
             return solution_message(steps, wall_seconds=time.perf_counter() - started)
         raise AssertionError("unreachable: abort raises")
@@ -78,12 +78,11 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
             return info_message(self._engine.info())
         raise AssertionError("unreachable: abort raises")
 
-    @asynccontextmanager
-    async def _in_time(self, context: ServicerContext) -> AsyncGenerator[None]:
+    async def _propose(self, query: Query, context: ServicerContext) -> Proposal:
         seconds = remaining_seconds(context, at_most=self._timeout_seconds)
         try:
             async with asyncio.timeout(seconds):
-                yield
+                return await self._engine.propose(query)
         except TimeoutError as error:
             if seconds < self._timeout_seconds:
                 raise DeadlineExceeded("the deadline passed while generating") from error

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from rstar_common.errors import InvalidInput, Overloaded, Unavailable
+from rstar_common.errors import InvalidInput, Overloaded, RstarError, Unavailable
 from rstar_policy import metrics
 from rstar_policy.generation import Generation, Sampling
 
@@ -59,9 +59,14 @@ class SglangClient:
             trust_env=False,
         )
         self._to_abort: asyncio.Queue[Requests] = asyncio.Queue()
+        self._calls: set[asyncio.Task[Any]] = set()
+        """Under way; they outlive a caller that was cancelled."""
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """End the calls under way and close the connections."""
+        for call in self._calls:
+            call.cancel()
+        await asyncio.gather(*self._calls, return_exceptions=True)
         await self._http.aclose()
         for worker in self._workers:
             await worker.aclose()
@@ -145,9 +150,14 @@ class SglangClient:
             "return_logprob": True,
         }
         call = asyncio.create_task(self._post("/generate", body))
-        # It outlives a caller that was cancelled; then its failure is nobody's business.
-        call.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._calls.add(call)
+        call.add_done_callback(self._answered)
         return call
+
+    def _answered(self, call: asyncio.Task[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # nobody's business where its caller was cancelled
 
     async def abort_cancelled(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -166,8 +176,8 @@ class SglangClient:
         """End one request; no matter if it is unknown."""
         try:
             await self._post("/abort_request", {"rid": request_id}, CONTROL_SECONDS)
-        except Unavailable as error:
-            # An engine that is down has freed it already.
+        except RstarError as error:
+            # An engine that is down has freed it already; one that is full is asked again.
             logger.info("abort: %s", error)
 
     async def abort_all(self) -> None:

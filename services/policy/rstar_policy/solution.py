@@ -7,25 +7,28 @@ before it; where a step ends, and what it says, is the prompter's matter as it i
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from rstar_common.formats import PromptStep, StepKind
-from rstar_policy.engine import Candidate, Engine, Proposal, Query, Usage
+from rstar_policy.engine import Candidate, Proposal, Query, Usage
+
+Propose = Callable[[Query], Awaitable[Proposal]]
 
 
-async def solution(engine: Engine, query: Query, *, max_steps: int) -> Proposal:
+async def solution(propose: Propose, query: Query, *, max_steps: int) -> Proposal:
     """The steps that follow the path of `query`, in order; at least one.
 
     The last is final, or incomplete, or the `max_steps`th. `query` asks for one candidate.
 
     Raises:
         InvalidInput: no step can follow the path, or the question cannot be asked.
-        Unavailable: the engine is down.
+        DeadlineExceeded, Unavailable: as `propose` does for one step.
     """
     steps: list[Candidate] = []
     usage = Usage()
     while len(steps) < max_steps:
-        proposal = await engine.propose(query)
+        proposal = await propose(query)
         [step] = proposal.candidates
         steps.append(step)
         usage += proposal.usage

@@ -20,7 +20,10 @@ DEADLINE_MARGIN_SECONDS = 1.0
 """Calls may outlast their search by this: the driver ends the search and cancels them."""
 
 GIVE_UP_SECONDS = 60.0
-"""Longest one question is asked again before the search fails."""
+"""Longest one question is asked again, from its first failure on, before the search fails."""
+
+CALL_SECONDS = 150.0
+"""Somewhat more than a policy service allows itself by default for a proposal (120 s)."""
 
 FIRST_BACKOFF_SECONDS = 0.05
 LAST_BACKOFF_SECONDS = 2.0
@@ -39,6 +42,9 @@ class Replicas(Generic[StubT]):
     stubs: dict[str, StubT]
     window: Window
     """Of all searches of this process together."""
+
+    call_seconds: float = CALL_SECONDS
+    """Longest one call may take: a replica may live and never answer."""
 
     def ordered(self, search_id: str) -> list[StubT]:
         """Stubs in the order this search prefers them (rendezvous hashing)."""
@@ -69,7 +75,7 @@ class Asker(Generic[StubT]):
         self._replicas = tier.ordered(caller.search_id)
         self._jitter = random.Random(caller.search_id)
 
-    async def ask(self, rpc: Callable[[StubT, float | None], Awaitable[ResultT]]) -> ResultT:
+    async def ask(self, rpc: Callable[[StubT, float], Awaitable[ResultT]]) -> ResultT:
         """The answer to `rpc(stub, timeout)`.
 
         Raises:
@@ -79,7 +85,7 @@ class Asker(Generic[StubT]):
         """
         clock = asyncio.get_running_loop().time
         service = self._tier.service
-        give_up_at = clock() + GIVE_UP_SECONDS
+        give_up_at = float("inf")
         attempt = 0
         while True:
             try:
@@ -87,6 +93,8 @@ class Asker(Generic[StubT]):
             except (Overloaded, Unavailable, DeadlineExceeded) as error:
                 full = isinstance(error, Overloaded)
                 RETRIES.labels(service, "full" if full else "unavailable").inc()
+                if not attempt:
+                    give_up_at = clock() + GIVE_UP_SECONDS
                 attempt += 1
                 self._caller.meter.retries += 1
                 pause = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** (attempt - 1))
@@ -101,13 +109,13 @@ class Asker(Generic[StubT]):
                     await asyncio.sleep(pause * (0.5 + self._jitter.random()))
 
     async def _once(
-        self, rpc: Callable[[StubT, float | None], Awaitable[ResultT]], stub: StubT
+        self, rpc: Callable[[StubT, float], Awaitable[ResultT]], stub: StubT
     ) -> ResultT:
         async with self._tier.window.slot(interactive=self._caller.interactive) as slot:
-            timeout = None
+            timeout = self._tier.call_seconds
             if self._caller.ends_at is not None:
                 left = self._caller.ends_at - asyncio.get_running_loop().time()
-                timeout = max(0.0, left) + DEADLINE_MARGIN_SECONDS
+                timeout = min(timeout, max(0.0, left) + DEADLINE_MARGIN_SECONDS)
             try:
                 result = await call(rpc(stub, timeout))
             except Overloaded:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc
-from rstar_common.errors import InvalidInput, NotFound
+from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc, types_pb2
+from rstar_common.errors import InvalidInput, NotFound, Overloaded
 from rstar_common.rpc import error_from, serving
 from rstar_searcher.batches import DEFAULT_PAGE, MAX_PAGE, Batches
 from rstar_searcher.tenants import check_batch, visible
 
 if TYPE_CHECKING:
     from rstar_common.rpc import ServicerContext
+
+
+PUBLISH_AGAIN_SECONDS = 60.0
 
 
 class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
@@ -25,7 +28,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.GetBatchResponse:
         """See searcher.proto."""
         async with serving(context, "GetBatch"):
-            record = await self._record(_named(request.batch_id))
+            record = await self._record(request)
             return searcher_pb2.GetBatchResponse(batch=await self._batches.describe(record))
         raise AssertionError("unreachable")
 
@@ -53,7 +56,7 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.ListBatchResultsResponse:
         """See searcher.proto."""
         async with serving(context, "ListBatchResults"):
-            record = await self._record(_named(request.batch_id))
+            record = await self._record(request)
             # Asked before the results are read: a page that reaches the end of a batch that was
             # done by then holds its last result.
             batch = await self._batches.describe(record)
@@ -140,15 +143,34 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
             )
         raise AssertionError("unreachable")
 
-    async def _record(self, batch_id: str) -> events_pb2.BatchRecord:
-        """The record of a batch, or why there is none: it was refused as a whole."""
+    async def _record(
+        self, request: searcher_pb2.GetBatchRequest | searcher_pb2.ListBatchResultsRequest
+    ) -> events_pb2.BatchRecord:
+        """The record of a batch, or why it is not taken in: it was refused as a whole."""
+        batch_id = _named(request.batch_id)
         try:
-            return (await self._batches.record(batch_id))[0]
+            record = (await self._batches.record(batch_id))[0]
         except NotFound:
-            if letter := await self._batches.refusal(batch_id):
-                letter.failure.message += f" (at {letter.at.ToJsonString()})"
-                raise error_from(letter.failure) from None
+            await self._tell_refusal(request)
             raise
+        if record.state == searcher_pb2.BATCH_STATE_ACCEPTING:  # and then given up, perhaps
+            await self._tell_refusal(request)
+        return record
+
+    async def _tell_refusal(
+        self, request: searcher_pb2.GetBatchRequest | searcher_pb2.ListBatchResultsRequest
+    ) -> None:
+        letter = await self._batches.refusal(request.batch_id)
+        if letter is None or letter.submission < request.submission:
+            return
+        letter.failure.message += f" (at {letter.at.ToJsonString()})"
+        if letter.failure.code == types_pb2.FAILURE_CODE_UNAVAILABLE:
+            # What was away may be back, but nobody tries any more.
+            raise Overloaded(
+                f"given up, publish it again: {letter.failure.message}",
+                retry_after_seconds=PUBLISH_AGAIN_SECONDS,
+            )
+        raise error_from(letter.failure)
 
 
 def _named(batch_id: str) -> str:

@@ -30,7 +30,7 @@ from rstar_common.net import split_address
 from rstar_common.rpc import channel
 from rstar_common.tracing import call_metadata, span
 from rstar_searcher import wire
-from rstar_searcher.asking import Asker, Caller, Replicas
+from rstar_searcher.asking import CALL_SECONDS, Asker, Caller, Replicas
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded, Outcome, Verdict
 from rstar_searcher.replaying import execute_on_path
@@ -61,6 +61,7 @@ async def connect(
     ppm: str,
     sandbox: str,
     peers: PeerSettings | None = None,
+    call_seconds: float = CALL_SECONDS,
 ) -> Tiers:
     """Open channels to comma-separated `host:port` lists; `ppm` may be empty.
 
@@ -75,7 +76,7 @@ async def connect(
             stubs[address] = make(await stack.enter_async_context(channel(address, peers)))
         if not stubs and service != "ppm":
             raise InvalidInput("must name at least one host:port", field=f"{service}_address")
-        return Replicas(service, stubs, Window(service))
+        return Replicas(service, stubs, Window(service), call_seconds)
 
     return Tiers(
         policy=await replicas("policy", policy, policy_pb2_grpc.PolicyServiceStub),

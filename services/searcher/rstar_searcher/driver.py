@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from rstar_common.errors import RstarError, first_leaf
+from rstar_common.errors import RstarError, Unavailable, first_leaf
 from rstar_common.tracing import span
 from rstar_searcher.expansion import Expansion, expand
 from rstar_searcher.meter import Meter
@@ -88,6 +88,16 @@ async def drive(
     results: asyncio.Queue[_Done] = asyncio.Queue()  # bounded by the strategy's parallelism
 
     async def run(ask: Ask) -> None:
+        try:
+            results.put_nowait(_Done(ask=ask, expansion=await expanded(ask)))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # A TaskGroup takes no notice of a task that ends so: its node would be waited for.
+            raise Unavailable("what an expansion waited for was cancelled") from error
+
+    async def expanded(ask: Ask) -> Expansion:
         node = strategy.tree[ask.node]
         with span("expansion", node=int(ask.node), depth=node.depth) as traced:
             expansion = await expand(
@@ -103,7 +113,7 @@ async def drive(
                 dropped=len(expansion.dropped),
                 duplicates=expansion.duplicates,
             )
-        results.put_nowait(_Done(ask=ask, expansion=expansion))
+        return expansion
 
     async def search(group: asyncio.TaskGroup) -> EndedBy:
         asks = list(under_way)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
 from google.protobuf import json_format
@@ -77,20 +77,23 @@ class Intake:
         if bool(submission.problems) == bool(submission.problems_key):
             raise InvalidInput("give either problems or problems_key", field="problems")
         self._tenants.check_submission(self._tenant, batch_id, submission.problems_key)
-        try:
-            await self._check_quota(submission)
-        except Overloaded as error:
-            await self._refuse_batch(submission, error, msg)
-            return
-        await self._batches.forget_refusal(batch_id)
-        digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
-        record, revision = await self._record(batch_id, digest, submission)
-        if record.state != searcher_pb2.BATCH_STATE_ACCEPTING:
+        record, revision = await self._known(submission)
+        if record and record.state != searcher_pb2.BATCH_STATE_ACCEPTING:
             logger.info("batch published again", extra={"batch_id": batch_id})
             return
+        # Before anything is written: a batch whose problems cannot be read is refused as a whole.
+        data = await self._object(submission)
+        if record is None:
+            try:
+                await self._check_quota(submission, data)
+            except Overloaded as error:
+                await self._store_refusal(batch_id, error, msg)
+                return
+            record, revision = await self._begun(submission)
+        await self._batches.forget_refusal(batch_id)
         total = refused = 0
         seen: set[str] = set()
-        async for index, problem in self._problems(submission):
+        for index, problem in enumerate(_lines(submission, data)):
             try:
                 checked = self._checked(problem, index, seen, settings)
             except InvalidInput as error:
@@ -113,43 +116,29 @@ class Intake:
             "batch accepted", extra={"batch_id": batch_id, "total": total, "refused": refused}
         )
 
-    async def _check_quota(self, submission: events_pb2.BatchSubmission) -> None:
-        if not (self._admit and self._tenant.max_queued):
-            return
-        try:  # begun before: its problems are counted among those queued
-            await self._batches.record(submission.batch_id)
-        except NotFound:
-            count = len(submission.problems)
-            if not count:
-                async for _ in self._problems(submission):
-                    count += 1
-            await self._admit(self._tenant, count)
-
-    async def _refuse_batch(
-        self, submission: events_pb2.BatchSubmission, error: Overloaded, msg: Msg
-    ) -> None:
-        letter = searcher_pb2.DeadLetter(
-            batch_id=submission.batch_id,
-            failure=failure_of(error, service="searcher"),
-            payload=msg.data,
-            content_type=_content_type(msg),
-        )
-        await self._batches.put_dead(letter, item=REFUSAL)
-        logger.warning("batch refused: %s", error, extra={"batch_id": submission.batch_id})
+    async def _check_quota(self, submission: events_pb2.BatchSubmission, data: bytes) -> None:
+        """Pass if the tenant may queue so many; a batch begun before is among those queued."""
+        if self._admit and self._tenant.max_queued:
+            await self._admit(self._tenant, sum(1 for _ in _lines(submission, data)))
 
     async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
         """Dead-letter a submission that cannot be worked on; whoever asks for its batch is told."""
-        batch_id = await self._named(msg)
+        await self._store_refusal(await self._named(msg), error, msg, attempts=attempts)
+
+    async def _store_refusal(
+        self, batch_id: str, error: Exception, msg: Msg, *, attempts: int = 0
+    ) -> None:
         letter = searcher_pb2.DeadLetter(
             batch_id=batch_id,
             failure=failure_of(error, service="searcher"),
             attempts=attempts,
             payload=msg.data,
             content_type=_content_type(msg),
+            submission=msg.metadata.sequence.stream,
         )
         item = REFUSAL if batch_id else hashlib.sha256(msg.data).hexdigest()
         await self._batches.put_dead(letter, item=item)
-        logger.warning("submission dead-lettered: %s", error, extra={"batch_id": batch_id})
+        logger.warning("batch refused: %s", error, extra={"batch_id": batch_id})
 
     async def _named(self, msg: Msg) -> str:
         """The batch that a submission would have been; empty where it has no right to that name."""
@@ -157,48 +146,61 @@ class Intake:
             submission = decode_submission(msg)
             batch_id = check_name(submission.batch_id, field="batch_id")
             self._tenants.check_submission(self._tenant, batch_id, submission.problems_key)
-            await self._batches.record(batch_id)
+            record, _ = await self._known(submission)
         except InvalidInput:
             return ""
-        except NotFound:
-            return batch_id
-        return ""  # another batch has it
+        mine = record is None or record.state == searcher_pb2.BATCH_STATE_ACCEPTING
+        return batch_id if mine else ""
 
-    async def _record(
-        self, batch_id: str, digest: str, submission: events_pb2.BatchSubmission
+    async def _known(
+        self, submission: events_pb2.BatchSubmission
+    ) -> tuple[events_pb2.BatchRecord | None, int]:
+        """The record of this batch, begun before, and its revision.
+
+        Raises:
+            InvalidInput: another batch has its name.
+        """
+        try:
+            record, revision = await self._batches.record(submission.batch_id)
+        except NotFound:
+            return None, 0
+        if record.digest != _digest(submission):
+            raise InvalidInput("names another batch already", field="batch_id")
+        return record, revision
+
+    async def _begun(
+        self, submission: events_pb2.BatchSubmission
     ) -> tuple[events_pb2.BatchRecord, int]:
         record = events_pb2.BatchRecord(
-            batch_id=batch_id,
-            digest=digest,
+            batch_id=submission.batch_id,
+            digest=_digest(submission),
             state=searcher_pb2.BATCH_STATE_ACCEPTING,
             settings=submission.settings,
         )
         record.created_at.GetCurrentTime()
-        with suppress(Conflict):  # it was begun before
+        with suppress(Conflict):  # another searcher has the same message
             await self._batches.write(record, revision=0)
-        stored, revision = await self._batches.record(batch_id)
-        if stored.digest != digest:
-            raise InvalidInput("names another batch already", field="batch_id")
+        stored, revision = await self._known(submission)
+        assert stored is not None, "records are not deleted"
         return stored, revision
 
-    async def _problems(
-        self, submission: events_pb2.BatchSubmission
-    ) -> AsyncIterator[tuple[int, Line]]:
+    async def _object(self, submission: events_pb2.BatchSubmission) -> bytes:
+        """The object that holds the problems; nothing where the submission holds them itself.
+
+        Raises:
+            InvalidInput: there is none, or it is too large.
+        """
         if submission.problems:
-            for index, problem in enumerate(submission.problems):
-                yield index, problem
-            return
+            return b""
         key = submission.problems_key
         if not key.startswith(INBOX) or ".." in key or key != key.strip():
             raise InvalidInput(f"must lie under {INBOX}", field="problems_key")
         try:
             if await self._store.size(key) > MAX_BATCH_OBJECT_BYTES:
                 raise InvalidInput("the object is too large", field="problems_key")
-            data = await self._store.get(key)
+            return await self._store.get(key)
         except NotFound as error:
             raise InvalidInput(f"there is no object {key!r}", field="problems_key") from error
-        for index, line in enumerate(_problem_lines(data)):
-            yield index, line
 
     def _checked(
         self,
@@ -260,7 +262,13 @@ def decode_submission(msg: Msg) -> events_pb2.BatchSubmission:
         raise InvalidInput(f"not a rstar.v1.BatchSubmission in JSON: {str(error)[:500]}") from error
 
 
-def _problem_lines(data: bytes) -> Iterator[Line]:
+def _digest(submission: events_pb2.BatchSubmission) -> str:
+    return hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
+
+
+def _lines(submission: events_pb2.BatchSubmission, data: bytes) -> Iterator[Line]:
+    """Every problem of a submission, `data` being its object."""
+    yield from submission.problems
     for line in data.splitlines():
         if not line.strip():
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -151,11 +152,12 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
                 store, _model(request.model), request.version
             )
             for name in (*manifest.files, MANIFEST):
-                data = await store.get(manifest.prefix + name)
-                for start in range(0, max(1, len(data)), CHUNK_BYTES):
-                    yield trainer_pb2.DownloadCheckpointResponse(
-                        file=name, chunk=data[start : start + CHUNK_BYTES]
-                    )
+                yield trainer_pb2.DownloadCheckpointResponse(file=name)  # it may be empty
+                async with aclosing(store.pieces(manifest.prefix + name)) as pieces:
+                    async for piece in pieces:
+                        for start in range(0, len(piece), CHUNK_BYTES):
+                            chunk = piece[start : start + CHUNK_BYTES]
+                            yield trainer_pb2.DownloadCheckpointResponse(file=name, chunk=chunk)
 
 
 def _model(name: str) -> Model:

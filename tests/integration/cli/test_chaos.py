@@ -8,6 +8,7 @@ import pytest
 
 from rstar.v1 import searcher_pb2
 from rstar_cli.chaos.campaign import Campaign, spoil
+from rstar_cli.chaos.examination import examine
 from rstar_cli.chaos.orphans import orphans
 from rstar_cli.chaos.system import System, system
 from rstar_cli.chaos.tiers import simulated_tiers
@@ -34,6 +35,11 @@ async def test_a_searcher_killed_and_nats_cut_lose_nothing_and_the_accounts_woul
         assert campaign.trees_compared == 16
         assert campaign.passed
         await the_accounts_show_a_lost_result_a_wrong_tree_and_an_orphan(built)
+        told: list[str] = []
+        await examine(built, told.append)
+        assert len(told) == 4 + 3 * 3
+        assert [line for line in told if not line.endswith(": answers")] == []
+        assert "task " in built.units["searcher1"].command.log.read_text()
 
 
 async def the_accounts_show_a_lost_result_a_wrong_tree_and_an_orphan(built: System) -> None:

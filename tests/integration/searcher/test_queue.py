@@ -9,10 +9,13 @@ import pytest
 from google.protobuf import json_format
 
 from rstar.v1 import events_pb2, searcher_pb2, tree_pb2, types_pb2
-from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.errors import InvalidInput, NotFound, Overloaded, Unavailable
 from rstar_common.rpc import call
+from rstar_searcher.batches import Batches
+from rstar_searcher.intake import Intake
+from tests.support.consuming import Message
 from tests.support.eventually import PATIENCE_SECONDS, POLL_SECONDS, eventually
-from tests.support.searcher_stack import new_id, searcher_stack, submission
+from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submission
 from tests.support.toy_world import ToyWorld
 
 
@@ -154,6 +157,53 @@ async def test_a_bad_problem_is_dead_lettered_and_its_neighbours_are_solved(
         for expected in ("repeats 'p0'", "problems[3].problem_id", "problems[4].question",
                          "problems[5].question", "problems[6].reference"):  # fmt: skip
             assert expected in reasons
+
+
+async def test_a_batch_whose_object_is_missing_is_refused_and_taken_in_once_it_is_there(
+    nats_settings, object_store_settings
+):
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        key = f"inbox/{new_id('late')}.jsonl"
+        batch = events_pb2.BatchSubmission(batch_id=new_id("batch"), problems_key=key)
+        payload = batch.SerializeToString()
+        first = await stack.publish(payload, "application/protobuf")
+        await found_dead(stack, lambda letter: letter.batch_id == batch.batch_id)
+        for submission_seen in (0, first):
+            asked = searcher_pb2.GetBatchRequest(
+                batch_id=batch.batch_id, submission=submission_seen
+            )
+            with pytest.raises(InvalidInput, match="no object"):
+                await call(stack.batch.GetBatch(asked))
+        await stack.store.put(key, json.dumps({"problemId": "p", "question": "toy 1?"}).encode())
+        # Whoever publishes it again is not told of the refusal before.
+        later = searcher_pb2.GetBatchRequest(batch_id=batch.batch_id, submission=first + 1)
+        with pytest.raises(NotFound):
+            await call(stack.batch.GetBatch(later))
+        assert await stack.publish(payload, "application/protobuf") > first
+        await found_gone(stack, batch.batch_id)
+        assert (await stack.finished(batch.batch_id)).done == 1
+
+
+async def test_a_batch_given_up_while_it_was_taken_in_says_so_until_it_is_published_again(
+    nats_settings, object_store_settings
+):
+    class Dying(Batches):
+        async def put_work(self, item):
+            raise Unavailable("the queue is gone")
+
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        batch = submission(new_id("batch"), 2)
+        dying = Dying(stack.batches._jetstream, stack.batches._bucket)
+        message = Message(batch)
+        intake = Intake(dying, stack.store, DEFAULTS)
+        with pytest.raises(Unavailable) as gone:
+            await intake.handle(message)
+        await intake.bury(message, gone.value, 12)
+        asked = searcher_pb2.GetBatchRequest(batch_id=batch.batch_id)
+        with pytest.raises(Overloaded, match="publish it again: the queue is gone"):
+            await call(stack.batch.GetBatch(asked))
+        await Intake(stack.batches, stack.store, DEFAULTS).handle(message)
+        assert (await call(stack.batch.GetBatch(asked))).batch.total == 2
 
 
 async def test_a_large_batch_is_read_from_the_inbox(nats_settings, object_store_settings):

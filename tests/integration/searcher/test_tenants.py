@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
-from rstar.v1 import events_pb2, searcher_pb2, types_pb2
+from rstar.v1 import searcher_pb2, types_pb2
 from rstar_cli.authority import Authority
 from rstar_common.errors import Overloaded, Unavailable
 from rstar_common.guard import Guard
@@ -21,6 +21,7 @@ from rstar_searcher.settings_wire import settings_from
 from rstar_searcher.tenants import Tenant, Tenants
 from tests.integration.searcher.test_queue import found_dead
 from tests.integration.searcher.test_solve import solve
+from tests.support.consuming import Message
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submission
 from tests.support.toy_world import ToyWorld
@@ -171,14 +172,6 @@ async def test_an_intake_that_goes_on_does_not_count_its_own_problems_twice(
         assert asked == [(SMALL, 4)]
         record, _ = await batches.record(batch.batch_id)
         assert (record.state, record.total) == (searcher_pb2.BATCH_STATE_RUNNING, 4)
-
-
-class Message:
-    """As much of a message as the intake looks at."""
-
-    def __init__(self, batch: events_pb2.BatchSubmission) -> None:
-        self.data = batch.SerializeToString()
-        self.headers = {"Content-Type": "application/protobuf"}
 
 
 async def test_a_tenant_at_its_limit_of_searches_leaves_the_other_places_free(

@@ -84,7 +84,7 @@ async def test_each_candidate_has_its_own_seed_on_one_prompt():
 
 async def test_the_steps_of_a_solution_stand_in_the_next_prompt_token_by_token():
     async with world() as one:
-        steps = (await solution(one.engine, query(candidates=1), max_steps=3)).candidates
+        steps = (await solution(one.engine.propose, query(candidates=1), max_steps=3)).candidates
         first, *later = [prompt for prompt, _ in one.generator.calls]
         assert later == [first + SCRIPT, first + SCRIPT + SCRIPT]
         assert [step.text for step in steps] == ["x = 1"] * 3
@@ -92,7 +92,7 @@ async def test_the_steps_of_a_solution_stand_in_the_next_prompt_token_by_token()
 
 async def test_a_solution_ends_with_a_step_that_found_no_room():
     async with world() as one:
-        steps = (await solution(one.engine, query(candidates=1), max_steps=250)).candidates
+        steps = (await solution(one.engine.propose, query(candidates=1), max_steps=250)).candidates
         assert [step.complete for step in steps] == [True] * (len(steps) - 1) + [False]
         assert len(steps) < 250
 

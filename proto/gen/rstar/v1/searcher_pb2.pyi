@@ -498,15 +498,21 @@ class GetBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_ID_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
+    submission: _builtins.int
+    """Sequence in the BATCHES stream of the submission that is asked about, as its publisher was told:
+    what was refused of earlier ones is not told any more. 0: whatever is known.
+    """
     def __init__(
         self,
         *,
         batch_id: _builtins.str = ...,
+        submission: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "submission", b"submission"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -587,20 +593,24 @@ class ListBatchResultsRequest(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     page_size: _builtins.int
     """0 means 100; at most 1,000."""
     page_token: _builtins.str
+    submission: _builtins.int
+    """As in `GetBatchRequest`."""
     def __init__(
         self,
         *,
         batch_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        submission: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "page_size", b"page_size", "page_token", b"page_token", "submission", b"submission"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -877,6 +887,7 @@ class DeadLetter(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
     dead_letter_id: _builtins.str
     """Names it for `RetryDeadLetters`."""
     batch_id: _builtins.str
@@ -888,6 +899,8 @@ class DeadLetter(_message.Message):
     content_type: _builtins.str
     retryable: _builtins.bool
     """Whether `RetryDeadLetters` can do anything with it."""
+    submission: _builtins.int
+    """Of a batch refused as a whole: sequence of its submission in the BATCHES stream."""
     @_builtins.property
     def failure(self) -> _types_pb2.Failure: ...
     @_builtins.property
@@ -904,10 +917,11 @@ class DeadLetter(_message.Message):
         payload: _builtins.bytes = ...,
         content_type: _builtins.str = ...,
         retryable: _builtins.bool = ...,
+        submission: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "attempts", b"attempts", "batch_id", b"batch_id", "content_type", b"content_type", "dead_letter_id", b"dead_letter_id", "failure", b"failure", "payload", b"payload", "problem_id", b"problem_id", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "attempts", b"attempts", "batch_id", b"batch_id", "content_type", b"content_type", "dead_letter_id", b"dead_letter_id", "failure", b"failure", "payload", b"payload", "problem_id", b"problem_id", "retryable", b"retryable", "submission", b"submission"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
+from rstar_cli.chaos.examination import examine
 from rstar_cli.chaos.faults import Fault, every_fault
 from rstar_cli.chaos.orphans import orphans
-from rstar_cli.chaos.system import FOUNDATIONS, MakeTiers, System, system
+from rstar_cli.chaos.system import MakeTiers, System, system
 from rstar_cli.chaos.waves import Account, Size, Wave
 from rstar_common.errors import InvalidInput
 
@@ -54,6 +55,8 @@ class Campaign:
     """A line each: what was not as it must be, and in which wave."""
 
     versions: set[str] = field(default_factory=set[str])
+    logs: str = ""
+    """Directory of logs and data, where they were kept."""
 
     @property
     def passed(self) -> bool:
@@ -94,6 +97,7 @@ class Campaign:
             "ppm_versions": len(self.versions),
             "orphans": self.orphans,
             "skipped": self.skipped,
+            "logs": self.logs,
             "troubles": self.troubles,
             "recovery_seconds": {
                 name: {
@@ -134,6 +138,7 @@ async def run_campaign(
                 built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
             )
         passed = campaign.passed
+        campaign.logs = "" if passed and not keep else str(directory)
     finally:
         if passed and not keep:
             shutil.rmtree(directory)
@@ -178,8 +183,9 @@ async def spoil(
     faults = _chosen(built, only, campaign)
     began = time.monotonic()
     undisturbed = await _wave(built, "undisturbed", size, campaign)
+    ended = bool(undisturbed.lost)
     order: list[Fault] = []
-    while faults and not stop.is_set():
+    while faults and not ended and not stop.is_set():
         if not order:
             if campaign.recoveries and time.monotonic() - began >= seconds:
                 break
@@ -194,9 +200,9 @@ async def spoil(
         tell(_line(fault, account, campaign))
         for trouble in campaign.troubles[known:]:
             tell(f"  {trouble}")
-        if account.lost:
-            _tell_stacks(built)
-            break
+        ended = bool(account.lost)
+    if ended:
+        await examine(built, tell)
     campaign.seconds = time.monotonic() - began
     return campaign
 
@@ -231,13 +237,6 @@ async def _accounted(built: System, wave: Wave, campaign: Campaign) -> Account:
         if unit.died:
             await unit.begin()
     return account
-
-
-def _tell_stacks(built: System) -> None:
-    """Have every service say in its log what it waits for."""
-    for unit in built.units.values():
-        if unit.name not in FOUNDATIONS:
-            unit.tell(signal.SIGQUIT)
 
 
 def _compare(

@@ -24,11 +24,16 @@ def watch(batch_id: BatchId, json: Json = False, home: Home = None) -> None:
 
     Example: rstar watch demo-20260101-120000-ab12
     """
+    watch_batch(batch_id, json=json, home=home)
+
+
+def watch_batch(batch_id: str, *, json: bool, home: Path | None, submission: int = 0) -> None:
+    """As `watch`; of a batch just published nothing is told that was refused before."""
     from rstar.v1 import searcher_pb2
     from rstar_cli.output import console, emit_json, run
 
     try:
-        batch = run(_watch(home, batch_id, json))
+        batch = run(_watch(home, batch_id, json, submission))
     except KeyboardInterrupt:
         console(stderr=True).print(f"still running; watch it again with: rstar watch {batch_id}")
         raise
@@ -40,7 +45,9 @@ def watch(batch_id: BatchId, json: Json = False, home: Home = None) -> None:
         raise typer.Exit(1)
 
 
-async def _watch(home: Path | None, batch_id: str, json: bool) -> searcher_pb2.Batch:
+async def _watch(
+    home: Path | None, batch_id: str, json: bool, submission: int
+) -> searcher_pb2.Batch:
     from rstar.v1 import searcher_pb2, searcher_pb2_grpc
     from rstar_cli.batch import follow
     from rstar_cli.connection import endpoints
@@ -51,7 +58,7 @@ async def _watch(home: Path | None, batch_id: str, json: bool) -> searcher_pb2.B
     async with endpoints(home).dial("searcher") as wire:
         stub = searcher_pb2_grpc.BatchServiceStub(wire)
         with BatchProgress(quiet=json) as progress:
-            async for batch in follow(stub, batch_id):
+            async for batch in follow(stub, batch_id, submission=submission):
                 if json and batch != last:
                     emit_json(as_json(batch))
                 last = batch

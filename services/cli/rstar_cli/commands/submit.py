@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rstar_cli.commands.batches import watch
+from rstar_cli.commands.batches import watch_batch
 from rstar_cli.commands.grouping import grouped
 from rstar_cli.commands.options import GenerationOptions, Home, Json, SearchOptions
 
@@ -63,13 +63,13 @@ def submit(
         answer_kind=answer_kind,
         wire_format=wire_format,
     )
-    count = run(work)
+    count, submission = run(work)
     if json:
         emit_json({"batch_id": batch_id, "problems": count})
     else:
         console().print(f"published {count} problems as {batch_id}")
     if follow:
-        watch(batch_id, json=json, home=home)
+        watch_batch(batch_id, submission=submission, json=json, home=home)
     elif not json:
         console().print(f"follow it with: rstar watch {batch_id}", style="dim")
 
@@ -84,7 +84,8 @@ async def _submit(
     limit: int,
     answer_kind: str,
     wire_format: WireFormat,
-) -> int:
+) -> tuple[int, int]:
+    """How many problems, and the submission's sequence."""
     from rstar_cli.batch import publish, submission_of
     from rstar_cli.connection import endpoints
     from rstar_cli.problems import read_problems, read_references, spread
@@ -100,10 +101,10 @@ async def _submit(
     if generation.with_references and missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(file))
     where = endpoints(home)
-    submission = submission_of(
+    batch = submission_of(
         batch_id,
         [problem.to_proto(references.get(problem.problem_id)) for problem in problems],
         settings,
     )
-    await publish(where.nats, where.object_store, submission, wire_format=wire_format.value)
-    return len(problems)
+    submission = await publish(where.nats, where.object_store, batch, wire_format=wire_format.value)
+    return len(problems), submission

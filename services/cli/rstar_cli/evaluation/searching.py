@@ -47,11 +47,12 @@ async def search_arm(
     if any(problem.problem_id not in known for problem in problems):
         batch_id = f"eval-{run.path.name[:60]}-{run.digest}-{arm.name}"
         wanted = [problem.to_proto() for problem in problems]
-        submission = submission_of(batch_id, wanted, arm.settings)
-        await publish(where.nats, where.object_store, submission)
+        submission = await publish(
+            where.nats, where.object_store, submission_of(batch_id, wanted, arm.settings)
+        )
         async with where.dial("searcher") as wire:
             with BatchProgress(quiet=quiet) as progress:
-                await _collect(wire, run, arm, batch_id, set(known), progress)
+                await _collect(wire, run, arm, batch_id, submission, set(known), progress)
         known = run.records(arm.name)
     return [
         known.get(problem.problem_id) or dead_record(problem.problem_id, problem.labels)
@@ -64,6 +65,7 @@ async def _collect(
     run: RunDirectory,
     arm: Arm,
     batch_id: str,
+    submission: int,
     written: set[str],
     progress: BatchProgress,
 ) -> None:
@@ -80,13 +82,16 @@ async def _collect(
                 tree = (await call(searcher.GetTree(request, timeout=_SECONDS))).tree
         run.add_record(arm.name, record_of(item, tree))
 
-    async for batch in follow(batches, batch_id):
+    async for batch in follow(batches, batch_id, submission=submission):
         progress.show(batch, time.monotonic())
         if batch.state == searcher_pb2.BATCH_STATE_CANCELLED:
             raise Cancelled(f"batch {batch_id} was cancelled; choose another --name")
         while True:
             request = searcher_pb2.ListBatchResultsRequest(
-                batch_id=batch_id, page_size=_PAGE, page_token=page_token
+                batch_id=batch_id,
+                page_size=_PAGE,
+                page_token=page_token,
+                submission=submission,
             )
             page = await call(batches.ListBatchResults(request, timeout=_SECONDS))
             page_token = page.next_page_token

@@ -6,8 +6,8 @@ run that has ended can be moved: one that goes on has work in a queue, which sta
 
 from __future__ import annotations
 
-import contextlib
 import io
+import shutil
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from rstar.v1 import evolution_pb2
 from rstar_common.artifacts import ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, PREFIX
-from rstar_common.errors import Conflict, InvalidInput
+from rstar_common.errors import InvalidInput, NotFound
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.store import ENDED
 
@@ -76,7 +76,10 @@ async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
         InvalidInput: it is no archive of a run that has ended.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
+        with (
+            tarfile.open(path, "r:") as archive,
+            tempfile.TemporaryDirectory(dir=path.parent) as scratch,
+        ):
             member = archive.extractfile(RECORD)
             run = evolution_pb2.Run.FromString(member.read() if member else b"")
             if run.state not in ENDED:
@@ -88,11 +91,23 @@ async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
                     raise InvalidInput(f"holds {entry.name}", field="archive")
                 content = archive.extractfile(entry)
                 assert content is not None, "a file has content"
-                with contextlib.suppress(Conflict):
-                    await store.create(entry.name, content.read())
+                if await _exists(store, entry.name):  # nothing that is there is replaced
+                    continue
+                copy = Path(scratch) / "object"
+                with copy.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                await store.put_file(entry.name, copy)
     except (tarfile.TarError, KeyError, DecodeError) as error:
         raise InvalidInput(f"not an archive of a run: {error}", field="archive") from error
     return run
+
+
+async def _exists(store: ObjectStore, key: str) -> bool:
+    try:
+        await store.size(key)
+    except NotFound:
+        return False
+    return True
 
 
 def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:

@@ -82,19 +82,25 @@ def _check_models(
 
 
 def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> None:
-    for name in ("search", "second_search") if round_.HasField("second_search") else ("search",):
-        mode = getattr(round_, name).mode or round_.search.mode
+    searches = {"search": round_.search}
+    if round_.HasField("second_search"):
+        searches["second_search"] = types_pb2.SearchSettings()
+        searches["second_search"].CopyFrom(round_.search)
+        searches["second_search"].ClearField("extra_rollouts")
+        searches["second_search"].MergeFrom(round_.second_search)
+    for name, search in searches.items():
+        mode = search.mode
         if mode == types_pb2.SEARCH_MODE_TEST_TIME or not mode:
             raise InvalidInput(
                 "must be terminal_guided or ppm_augmented", field=f"{where}.{name}.mode"
             )
         if mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
             raise InvalidInput("no round before trains a PPM", field=f"{where}.{name}.mode")
-    if round_.search.extra_rollouts and round_.search.strategy not in _FORESTS:
-        raise InvalidInput(
-            "only mcts goes on where it ended; a second_search is for the other strategies",
-            field=f"{where}.search.extra_rollouts",
-        )
+        if search.extra_rollouts and search.strategy not in _FORESTS:
+            raise InvalidInput(
+                "only mcts goes on where it ended; a second_search is for the other strategies",
+                field=f"{where}.{name}.extra_rollouts",
+            )
 
 
 def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:

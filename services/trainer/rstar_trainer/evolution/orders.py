@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
 from rstar_common import checkpoints
 from rstar_common.checkpoints import Manifest, Model
-from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable
+from rstar_common.errors import InvalidInput, NotFound, Overloaded, RstarError, Unavailable
 from rstar_trainer.evolution.rules import batch_names
-from rstar_trainer.evolution.tiers import Tiers
+from rstar_trainer.evolution.tiers import NOT_REFUSED, Tiers
 from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
@@ -67,18 +67,23 @@ class Orders:
         """Have `problems` searched, once; it fills `part` of the phase from `begins` on.
 
         Raises:
-            InvalidInput: somebody cancelled the batch.
+            InvalidInput: the batch was refused, or somebody cancelled it.
         """
         names = batch_names(run, what)
         batch_id = names.pop(0)
         while names and await self._cancelled(batch_id):
             batch_id = names.pop(0)
-        await self._tiers.publish(batch_id, problems, settings)
+        submission = await self._tiers.publish(batch_id, problems, settings)
         while True:
             try:
-                batch = await self._tiers.batch(batch_id)
+                batch = await self._tiers.batch(batch_id, submission=submission)
             except (NotFound, Unavailable):  # not taken in yet, or its searcher is away
                 await asyncio.sleep(POLL_SECONDS)
+                continue
+            except Overloaded as error:
+                self._tell(f"{stage}: refused for now: {error}", begins)
+                await asyncio.sleep(error.retry_after_seconds)
+                submission = await self._tiers.publish(batch_id, problems, settings)
                 continue
             ended = batch.done + batch.dead
             self._tell(
@@ -92,7 +97,7 @@ class Orders:
 
     async def _cancelled(self, batch_id: str) -> bool:
         try:
-            batch = await self._tiers.batch(batch_id)
+            batch = await self._tiers.batch(batch_id, submission=NOT_REFUSED)
         except NotFound:
             return False
         return batch.state == searcher_pb2.BATCH_STATE_CANCELLED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -35,6 +35,9 @@ from rstar_common.streams import BATCH_SUBMIT, token
 CALL_SECONDS = 60.0
 INLINE_BYTES = 900_000
 """Above this a batch goes through the store: NATS takes 1 MiB, headers included."""
+
+NOT_REFUSED = 2**64 - 1
+"""In place of a submission's sequence: none that was refused is meant."""
 
 PAGE = 200
 PAIRS_A_CALL = 32
@@ -85,13 +88,15 @@ class Tiers:
         batch_id: str,
         problems: Sequence[types_pb2.Problem],
         settings: types_pb2.SearchSettings,
-    ) -> None:
-        """Publish a batch; one that was accepted already is left alone."""
-        try:
-            await self.batch(batch_id)
-            return
-        except NotFound:
-            pass
+    ) -> int:
+        """Publish a batch; one that was accepted already is left alone.
+
+        Returns what `batch` is to be told: refusals of an earlier time do not count any more.
+        """
+        with suppress(NotFound):
+            known = await self.batch(batch_id, submission=NOT_REFUSED)
+            if known.state != searcher_pb2.BATCH_STATE_ACCEPTING:
+                return NOT_REFUSED
         submission = events_pb2.BatchSubmission(
             batch_id=batch_id, problems=problems, settings=settings
         )
@@ -105,16 +110,21 @@ class Tiers:
             await self._store.put(key, lines)
             submission.ClearField("problems")
             submission.problems_key = key
-        await publish_once(
+        return await publish_once(
             self._jetstream,
             BATCH_SUBMIT,
             submission.SerializeToString(),
             headers={"Content-Type": "application/protobuf"},
         )
 
-    async def batch(self, batch_id: str) -> searcher_pb2.Batch:
-        """A batch as it is now. Raises `NotFound` until it was accepted."""
-        request = searcher_pb2.GetBatchRequest(batch_id=batch_id)
+    async def batch(self, batch_id: str, *, submission: int) -> searcher_pb2.Batch:
+        """A batch as it is now.
+
+        Raises:
+            NotFound: it was not accepted yet.
+            Overloaded, InvalidInput: it was refused, at `submission` or later.
+        """
+        request = searcher_pb2.GetBatchRequest(batch_id=batch_id, submission=submission)
         return (await call(self._batches.GetBatch(request, timeout=CALL_SECONDS))).batch
 
     async def cancel_batch(self, batch_id: str) -> None:
