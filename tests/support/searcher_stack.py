@@ -140,12 +140,10 @@ async def searcher_stack(
             await streams.key_value(jetstream, streams.SEARCH_RECORDS), lease_seconds=lease_seconds
         )
         attempts = await streams.key_value(jetstream, streams.ATTEMPTS)
-        runner = Runner(make_services, records, store, bus, max_interactive=max_interactive)
-
-        async def spend(batch_id: str, tokens: int) -> None:
-            await quotas.spend(everybody.of_batch(batch_id), tokens)
-
-        work = Work(batches, records, runner, DEFAULTS, spend=spend)
+        runner = Runner(
+            make_services, records, store, bus, max_interactive=max_interactive, quotas=quotas
+        )
+        work = Work(batches, records, runner, DEFAULTS)
         server = grpc.aio.server(interceptors=interceptors)
         searcher_pb2_grpc.add_SearcherServiceServicer_to_server(
             SearcherServicer(runner, records, store, bus, DEFAULTS, quotas), server

@@ -101,6 +101,7 @@ async def serve(settings: SearcherSettings) -> None:
             store,
             bus,
             max_interactive=settings.max_interactive,
+            quotas=quotas,
         )
         queue = Queue(bus, attempts, settings, tenants, quotas)
         searcher = SearcherServicer(runner, records, store, bus, defaults, quotas)
@@ -127,7 +128,7 @@ async def serve(settings: SearcherSettings) -> None:
             "metrics": metrics_server(settings.telemetry),
         }
         if settings.queued:
-            work = Work(batches, records, runner, defaults, spend=queue.spend)
+            work = Work(batches, records, runner, defaults)
             components["work"] = queue.taker(work).run
         if settings.intake:
             for tenant in tenants:

@@ -64,10 +64,6 @@ class Queue:
             self._jetstream, self._attempts, route, intake.handle, intake.bury, concurrency=1
         )
 
-    async def spend(self, batch_id: str, tokens: int) -> None:
-        """Count the tokens of a result of a batch."""
-        await self._quotas.spend(self._tenants.of_batch(batch_id), tokens)
-
     def _of(self, tenant: Tenant, work: Work) -> tuple[Route, Consumer]:
         alone = len(self._tenants) == 1
         route = self._route(

@@ -2,15 +2,14 @@
 
 Problems queued are counted by NATS, in each tenant's consumer; problems searched at once are
 bounded there too. Tokens of a day (UTC) are counted in a bucket, where a limit is set: once a
-result, so a searcher that dies between a result and its count gives that one away.
+search, when it ends, whoever still waits for it. A searcher that dies just then gives them away.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
@@ -23,6 +22,7 @@ from prometheus_client import Counter
 
 from rstar_common.errors import Overloaded, Unavailable
 from rstar_common.streams import WORK, searchers_of
+from rstar_searcher.request import SearchRequest
 from rstar_searcher.tenants import Tenant, Tenants
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ class Quotas:
         self._known: dict[str, tuple[int, float]] = {}
         """By key: tokens, and when they were read."""
 
-        self._calls = dict.fromkeys((tenant.name for tenant in tenants), 0)
+        self._running = dict.fromkeys((tenant.name for tenant in tenants), 0)
+        """Interactive searches of each tenant."""
+
         for tenant in tenants:  # a series that is not there looks like one that is watched
             TOKENS.labels(tenant.label)
             for limit in LIMITS:
@@ -114,13 +116,12 @@ class Quotas:
                 self._known[key] = before + tokens, time.monotonic()
             return
 
-    async def spend_call(self, tokens: int) -> None:
-        """Count what the present call's search has generated."""
-        await self.spend(self._tenants.of_caller(), tokens)
+    async def spend_search(self, request: SearchRequest, tokens: int) -> None:
+        """Count what a search has generated that ended here."""
+        await self.spend(self._of(request), tokens)
 
-    @asynccontextmanager
-    async def call(self) -> AsyncGenerator[None]:
-        """Hold one of the interactive places of the present call's tenant on this searcher.
+    async def admit_call(self) -> Tenant:
+        """The present call's tenant, if it may search.
 
         Raises:
             Overloaded: names the limit.
@@ -134,18 +135,35 @@ class Quotas:
                 f"all {tenant.tokens_per_day} of this day are used",
                 _until_tomorrow(),
             )
-        if tenant.max_interactive and self._calls[tenant.name] >= tenant.max_interactive:
+        return tenant
+
+    def take_place(self, request: SearchRequest) -> None:
+        """Take one of a tenant's interactive places on this searcher, for a search's length.
+
+        Raises:
+            Overloaded: names the limit.
+        """
+        if request.batch_id:
+            return
+        tenant = self._of(request)
+        if tenant.max_interactive and self._running[tenant.name] >= tenant.max_interactive:
             self._refuse(
                 tenant,
                 "max_interactive",
                 f"{tenant.max_interactive} searches are running here",
                 BUSY_RETRY_SECONDS,
             )
-        self._calls[tenant.name] += 1
-        try:
-            yield
-        finally:
-            self._calls[tenant.name] -= 1
+        self._running[tenant.name] += 1
+
+    def leave_place(self, request: SearchRequest) -> None:
+        """The search is over here."""
+        if not request.batch_id:
+            self._running[self._of(request).name] -= 1
+
+    def _of(self, request: SearchRequest) -> Tenant:
+        if request.batch_id:
+            return self._tenants.of_batch(request.batch_id)
+        return self._tenants.named(request.tenant)
 
     def _refuse(self, tenant: Tenant, limit: str, why: str, retry_after_seconds: float) -> NoReturn:
         REFUSED.labels(tenant.label, limit).inc()

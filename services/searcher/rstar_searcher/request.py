@@ -26,6 +26,9 @@ class SearchRequest:
     owner: str = ""
     """See `owners`. No part of the digest: one key of two owners is one search, of the first."""
 
+    tenant: str = ""
+    """Whose quota an interactive search counts against. No part of the digest either."""
+
     ppm_version: str = ""
     """What its tree was scored with so far; scores of two versions are never compared."""
 
@@ -51,6 +54,7 @@ class SearchRequest:
             settings=settings_to(self.settings),
             batch_id=self.batch_id,
             idempotency_key=self.idempotency_key,
+            tenant=self.tenant,
         )
         begun.started_at.GetCurrentTime()
         return begun
@@ -66,6 +70,7 @@ def request_from(
         settings=settings_from(begun.settings, defaults),
         batch_id=begun.batch_id,
         idempotency_key=begun.idempotency_key,
+        tenant=begun.tenant,
     )
 
 

@@ -30,6 +30,7 @@ from rstar_searcher.conductor import Conductor, MakeServices
 from rstar_searcher.journal import Journals
 from rstar_searcher.live import LiveSearch
 from rstar_searcher.meter import Meter
+from rstar_searcher.quota import Quotas
 from rstar_searcher.records import Lease, SearchRecords
 from rstar_searcher.remote import Remote
 from rstar_searcher.request import SearchRequest
@@ -60,8 +61,10 @@ class Runner:
         bus: Client,
         *,
         max_interactive: int,
+        quotas: Quotas,
     ) -> None:
         self._records = records
+        self._quotas = quotas
         self._conductor = Conductor(make_services, Journals(bus.jetstream()), store, bus)
         self._remote = Remote(bus)
         self._max_interactive = max_interactive
@@ -101,7 +104,7 @@ class Runner:
         """Begin a search, go on with one whose searcher died, or join the one that runs here.
 
         Raises:
-            Overloaded: every interactive place is taken.
+            Overloaded: every interactive place is taken, or every one of its tenant.
             Conflict: it runs elsewhere, or has ended.
             InvalidInput: its idempotency key names another request.
         """
@@ -113,6 +116,7 @@ class Runner:
             raise Overloaded("starting")
         if not request.batch_id and self._interactive >= self._max_interactive:
             raise Overloaded(f"{self._interactive} interactive searches are running")
+        self._quotas.take_place(request)
         search = LiveSearch(
             request.search_id,
             request.problem,
@@ -126,8 +130,7 @@ class Runner:
         try:
             lease = await self._claim(request)
         except BaseException as error:
-            self._interactive -= not request.batch_id
-            del self._live[request.search_id]
+            self._left(request)
             known = error if isinstance(error, RstarError) else None
             search.fail(known or Unavailable("the search could not begin"))  # to who joined it
             raise
@@ -182,8 +185,12 @@ class Runner:
             for kind in Meter.__dataclass_fields__:
                 SPENT.labels(kind).inc(getattr(search.meter, kind))
             self._remote.remove(search)
-            del self._live[request.search_id]
-            self._interactive -= not request.batch_id
+            self._left(request)
+
+    def _left(self, request: SearchRequest) -> None:
+        del self._live[request.search_id]
+        self._interactive -= not request.batch_id
+        self._quotas.leave_place(request)
 
     async def _conducted(self, request: SearchRequest, search: LiveSearch, lease: Lease) -> None:
         origin = request.origin
@@ -200,6 +207,8 @@ class Runner:
                 tree_pb2.SearchStatus.Name(result.status),
                 tree_pb2.EndedBy.Name(result.ended_by),
             ).inc()
+            # Before its caller knows: the next call must find it counted.
+            await self._quotas.spend_search(request, result.cost.generated_tokens)
             search.finish(result)
         except* Exception as failures:
             # One search's failure, a bug of ours included, must not end its neighbours.

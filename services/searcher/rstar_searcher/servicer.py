@@ -66,7 +66,6 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         async with serving(context, "Solve"):
             async with self._search(request, context) as search:
                 result = await self._follower.result(search)
-                await self._quotas.spend_call(result.cost.generated_tokens)
             return searcher_pb2.SolveResponse(result=_checked(result))
         raise AssertionError("unreachable")
 
@@ -82,7 +81,6 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
             ):
                 async for event in events:
                     if event.HasField("finished"):
-                        await self._quotas.spend_call(event.finished.result.cost.generated_tokens)
                         _checked(event.finished.result)
                     yield event
 
@@ -159,14 +157,8 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
 
         A search without a key has one caller: when that one leaves, it ends.
         """
-        async with self._quotas.call(), self._started(request, context) as search_id:
-            yield search_id
-
-    @asynccontextmanager
-    async def _started(
-        self, request: searcher_pb2.SolveRequest, context: ServicerContext
-    ) -> AsyncGenerator[str]:
-        search_request = self._read(request, context)
+        tenant = await self._quotas.admit_call()
+        search_request = replace(self._read(request, context), tenant=tenant.name)
         shared = bool(request.idempotency_key) and owners_matter()
         search = None
         if shared:  # the key may be another's, and what it names

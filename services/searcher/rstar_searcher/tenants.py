@@ -58,8 +58,8 @@ class Tenants:
         return len(self._by_name)
 
     def named(self, name: str) -> Tenant:
-        """One of them."""
-        return self._by_name[name]
+        """One of them; the house for one that was taken out of the settings."""
+        return self._by_name.get(name, self._by_name[HOUSE])
 
     def of_batch(self, batch_id: str) -> Tenant:
         """Whose a batch is, by its name."""

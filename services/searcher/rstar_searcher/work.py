@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
@@ -27,10 +26,6 @@ PAUSE_SECONDS = 2.0
 """How long a problem of a paused batch is put aside before it is looked at again."""
 
 
-Spend = Callable[[str, int], Awaitable[None]]
-"""The batch, and how many tokens were generated."""
-
-
 class Work:
     """Handles messages of the WORK stream."""
 
@@ -40,11 +35,7 @@ class Work:
         records: SearchRecords,
         runner: Runner,
         defaults: SearchSettings,
-        *,
-        spend: Spend | None = None,
     ) -> None:
-        """`spend` is told of the tokens behind each result stored."""
-        self._spend = spend
         self._batches = batches
         self._records = records
         self._runner = runner
@@ -68,8 +59,6 @@ class Work:
         else:
             result = await self._search(item)
         await self._put(item, result)
-        if self._spend:
-            await self._spend(item.batch_id, result.cost.generated_tokens)
 
     async def _search(self, item: events_pb2.WorkItem) -> tree_pb2.SearchResult:
         request = SearchRequest(

@@ -10,6 +10,7 @@ import pytest
 
 from rstar.v1 import searcher_pb2, types_pb2
 from rstar_cli.authority import Authority
+from rstar_common import streams
 from rstar_common.errors import Overloaded, Unavailable
 from rstar_common.guard import Guard
 from rstar_common.rpc import abort, error_from_rpc
@@ -27,7 +28,7 @@ from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submi
 from tests.support.toy_world import ToyWorld
 
 BIG, SMALL = "big", "small"
-LIMITED, SPENDER = "limited", "spender"
+LIMITED, SPENDER, LEAVER = "limited", "spender", "leaver"
 """What the latter queues in one test is left there."""
 
 
@@ -263,6 +264,34 @@ async def test_calls_beyond_a_tenants_quota_are_refused_and_others_go_on(
         await known(lambda: stack.batch.ListBatchResults(results, **who), lambda p: p.complete)
         results.batch_id = theirs.batch_id
         assert not (await stack.batch.ListBatchResults(results, **bearer(SPENDER))).results
+
+
+async def test_a_search_whose_caller_has_left_counts_until_it_ends_and_its_tokens_once(
+    tmp_path, nats_settings, object_store_settings
+):
+    gate = asyncio.Event()
+    tenants = [Tenant(name=LEAVER, max_interactive=1, tokens_per_day=10**9)]
+    async with guarded(
+        tmp_path,
+        nats_settings,
+        object_store_settings,
+        world=lambda meter: ToyWorld(meter, gate=gate),
+        tenants=tenants,
+    ) as (stack, bearer):
+        keyed = solve()
+        keyed.idempotency_key = new_id("key")
+        leaving = stack.searcher.Solve(keyed, **bearer(LEAVER))
+        await eventually(lambda: stack.worlds)
+        leaving.cancel()
+        await asyncio.wait([asyncio.ensure_future(code(leaving))])
+        refused = await refusal(stack.searcher.Solve(solve(), **bearer(LEAVER)))
+        assert "max_interactive of tenant leaver" in str(refused)
+        gate.set()
+        result = (await stack.searcher.Solve(keyed, **bearer(LEAVER))).result
+        await stack.searcher.Solve(keyed, **bearer(LEAVER))
+        usage = await streams.key_value(stack.bus.jetstream(), streams.USAGE)
+        [key] = [key for key in await usage.keys() if key.startswith(f"{LEAVER}.")]
+        assert int((await usage.get(key)).value) == result.cost.generated_tokens
 
 
 async def test_a_tenant_sees_its_own_batches_alone(tmp_path, nats_settings, object_store_settings):

@@ -339,6 +339,10 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
         made.rounds[0].search.strategy = types_pb2.STRATEGY_BEST_OF_N
         made.rounds[0].search.extra_rollouts.append(16)
 
+    def best_of_more_later(made):
+        made.rounds[0].second_search.strategy = types_pb2.STRATEGY_BEST_OF_N
+        made.rounds[0].second_search.extra_rollouts.append(16)
+
     def same_set(made):
         made.evaluation_sets[0].problems_key = made.pools[0].problems_key
 
@@ -359,6 +363,7 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
             lambda r: setattr(r.rounds[0].search, "mode", types_pb2.SEARCH_MODE_PPM_AUGMENTED)
         ),
         "rounds[0].search.extra_rollouts": bad(best_of_more),
+        "rounds[0].second_search.extra_rollouts": bad(best_of_more_later),
         "rounds[0].policy.training.learning_rate": bad(
             lambda r: setattr(r.rounds[0].policy.training, "learning_rate", 5.0)
         ),

@@ -158,6 +158,17 @@ async def test_a_failed_service_is_an_error_and_never_a_value():
         await searched(Broken())
 
 
+async def test_an_expansion_whose_call_was_cancelled_by_nobody_here_fails_the_search():
+    class Closing(ToyWorld):
+        async def propose(self, question, path, options):
+            gone = asyncio.get_running_loop().create_future()
+            gone.cancel()  # as a channel that is closed under a call
+            return await gone
+
+    with pytest.raises(Unavailable):
+        await searched(Closing(), rollouts=4, max_wall_seconds=30.0)
+
+
 async def test_a_search_is_resumed_by_telling_it_again_what_it_was_told():
     settings = SearchSettings(rollouts=12, parallel_rollouts=4, mode=Mode.TERMINAL_GUIDED)
     told: list[Told] = []

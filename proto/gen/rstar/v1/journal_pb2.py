@@ -27,7 +27,7 @@ from rstar.v1 import tree_pb2 as rstar_dot_v1_dot_tree__pb2
 from rstar.v1 import types_pb2 as rstar_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rstar/v1/journal.proto\x12\x08rstar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13rstar/v1/tree.proto\x1a\x14rstar/v1/types.proto\"R\n\rJournalRecord\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x0c\x12\x11\n\tcontinued\x18\x04 \x01(\x08\"9\n\x0eJournalEntries\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.rstar.v1.JournalEntry\"\x90\x01\n\x0cJournalEntry\x12&\n\x05\x62\x65gun\x18\x01 \x01(\x0b\x32\x15.rstar.v1.SearchBegunH\x00\x12\'\n\x04told\x18\x02 \x01(\x0b\x32\x17.rstar.v1.ExpansionToldH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.rstar.v1.SearchEndedH\x00\x42\x07\n\x05\x65ntry\"\xb8\x01\n\x0bSearchBegun\x12\"\n\x07problem\x18\x01 \x01(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\rExpansionTold\x12\x0c\n\x04node\x18\x01 \x01(\r\x12%\n\x08\x63hildren\x18\x02 \x03(\x0b\x32\x13.rstar.v1.ToldChild\x12+\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1a.rstar.v1.DroppedCandidate\x12\x1c\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x0e.rstar.v1.Cost\"9\n\tToldChild\x12\x0e\n\x06sample\x18\x01 \x01(\r\x12\x1c\n\x04node\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Node\"P\n\x0bSearchEnded\x12#\n\x08\x65nded_by\x18\x01 \x01(\x0e\x32\x11.rstar.v1.EndedBy\x12\x1c\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Costb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rstar/v1/journal.proto\x12\x08rstar.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13rstar/v1/tree.proto\x1a\x14rstar/v1/types.proto\"R\n\rJournalRecord\x12\x0e\n\x06writer\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\r\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x0c\x12\x11\n\tcontinued\x18\x04 \x01(\x08\"9\n\x0eJournalEntries\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.rstar.v1.JournalEntry\"\x90\x01\n\x0cJournalEntry\x12&\n\x05\x62\x65gun\x18\x01 \x01(\x0b\x32\x15.rstar.v1.SearchBegunH\x00\x12\'\n\x04told\x18\x02 \x01(\x0b\x32\x17.rstar.v1.ExpansionToldH\x00\x12&\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x15.rstar.v1.SearchEndedH\x00\x42\x07\n\x05\x65ntry\"\xc8\x01\n\x0bSearchBegun\x12\"\n\x07problem\x18\x01 \x01(\x0b\x32\x11.rstar.v1.Problem\x12*\n\x08settings\x18\x02 \x01(\x0b\x32\x18.rstar.v1.SearchSettings\x12\x10\n\x08\x62\x61tch_id\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x06 \x01(\t\"\x8f\x01\n\rExpansionTold\x12\x0c\n\x04node\x18\x01 \x01(\r\x12%\n\x08\x63hildren\x18\x02 \x03(\x0b\x32\x13.rstar.v1.ToldChild\x12+\n\x07\x64ropped\x18\x03 \x03(\x0b\x32\x1a.rstar.v1.DroppedCandidate\x12\x1c\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x0e.rstar.v1.Cost\"9\n\tToldChild\x12\x0e\n\x06sample\x18\x01 \x01(\r\x12\x1c\n\x04node\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Node\"P\n\x0bSearchEnded\x12#\n\x08\x65nded_by\x18\x01 \x01(\x0e\x32\x11.rstar.v1.EndedBy\x12\x1c\n\x04\x63ost\x18\x02 \x01(\x0b\x32\x0e.rstar.v1.Costb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNALENTRY']._serialized_start=256
   _globals['_JOURNALENTRY']._serialized_end=400
   _globals['_SEARCHBEGUN']._serialized_start=403
-  _globals['_SEARCHBEGUN']._serialized_end=587
-  _globals['_EXPANSIONTOLD']._serialized_start=590
-  _globals['_EXPANSIONTOLD']._serialized_end=733
-  _globals['_TOLDCHILD']._serialized_start=735
-  _globals['_TOLDCHILD']._serialized_end=792
-  _globals['_SEARCHENDED']._serialized_start=794
-  _globals['_SEARCHENDED']._serialized_end=874
+  _globals['_SEARCHBEGUN']._serialized_end=603
+  _globals['_EXPANSIONTOLD']._serialized_start=606
+  _globals['_EXPANSIONTOLD']._serialized_end=749
+  _globals['_TOLDCHILD']._serialized_start=751
+  _globals['_TOLDCHILD']._serialized_end=808
+  _globals['_SEARCHENDED']._serialized_start=810
+  _globals['_SEARCHENDED']._serialized_end=890
 # @@protoc_insertion_point(module_scope)

@@ -120,8 +120,11 @@ class SearchBegun(_message.Message):
     BATCH_ID_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     idempotency_key: _builtins.str
+    tenant: _builtins.str
+    """Whose quota an interactive search counts against; a batch's name says it for the others."""
     @_builtins.property
     def problem(self) -> _types_pb2.Problem: ...
     @_builtins.property
@@ -136,10 +139,11 @@ class SearchBegun(_message.Message):
         batch_id: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "settings", b"settings", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "idempotency_key", b"idempotency_key", "problem", b"problem", "settings", b"settings", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "idempotency_key", b"idempotency_key", "problem", b"problem", "settings", b"settings", "started_at", b"started_at", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
