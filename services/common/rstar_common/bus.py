@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -15,6 +16,7 @@ from nats.js.errors import APIError
 
 from rstar_common.config import NatsSettings
 from rstar_common.errors import Conflict, Unavailable
+from rstar_common.lifecycle import Component
 from rstar_common.nats_roles import inbox
 from rstar_common.tracing import headers as trace_headers
 
@@ -26,6 +28,10 @@ CONNECT_SECONDS = 60.0
 PING_SECONDS = 10
 """After two pings without an answer the connection counts as lost: one that a firewall forgot
 would otherwise be believed in for six minutes, the client's own default."""
+
+WATCH_SECONDS = 5.0
+STUCK_SECONDS = 60.0
+"""How long a client may be without a connection while others can be made."""
 
 PUBLISH_SECONDS = 10.0
 _ALREADY_THERE = 10077
@@ -80,6 +86,46 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
         yield client
     finally:
         await client.close()
+
+
+def watch(client: Client, settings: NatsSettings) -> Component:
+    """Build the component that ends a service whose connection to NATS will not come back.
+
+    The client reconnects for as long as NATS is away. But an error it does not know closes it for
+    good, and a task of its own that died leaves it waiting: then a new process does better. It is
+    not asked by `flush`: a reply that comes after its timeout ends the client's reading.
+    """
+
+    async def run(stop: asyncio.Event) -> None:
+        clock = asyncio.get_running_loop().time
+        well = clock()
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await stop.wait()
+            if client.is_closed:
+                raise Unavailable("nats: the client has given up")
+            if client.is_connected or not await _reachable(settings):
+                well = clock()
+            elif clock() - well > STUCK_SECONDS:
+                raise Unavailable("nats: others are served, this client does not connect")
+
+    return run
+
+
+async def _reachable(settings: NatsSettings) -> bool:
+    """Whether a server greets who comes; a NATS client that fails to connect leaves its socket."""
+    for server in settings.servers:
+        url = urlsplit(server)
+        try:
+            async with asyncio.timeout(WATCH_SECONDS):
+                reader, writer = await asyncio.open_connection(url.hostname, url.port or 4222)
+                with closing(writer):
+                    if (await reader.readline()).startswith(b"INFO"):
+                        return True
+        except OSError:  # a timeout is one
+            continue
+    return False
 
 
 async def publish_once(

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from rstar_common.artifacts import ObjectStore
-from rstar_common.bus import connected
+from rstar_common.bus import connected, watch
 from rstar_common.checkpoints import Pointers
 from rstar_common.lifecycle import Component
 from rstar_common.rpc import Readiness
@@ -85,7 +85,7 @@ async def build(
                     want=want,
                     propose=propose,
                 )
-                yield promoted, {"follower": follower.run}
+                yield promoted, {"follower": follower.run, "nats": watch(client, settings.nats)}
         stop.set()
 
 

@@ -127,7 +127,7 @@ async def serve(
         }
         load = loader(settings)
         if settings.model is None:
-            components["pointer"] = await _follower(settings, versions, load, stack)
+            components |= await _follower(settings, versions, load, stack)
         else:
             _pin(settings.model, versions, load)
         await run_service(components, drain_seconds=settings.grpc.drain_seconds + 5)
@@ -183,9 +183,9 @@ def _pin(directory: Path, versions: Versions, load: Loader) -> None:
 
 async def _follower(
     settings: PpmSettings, versions: Versions, load: Loader, stack: AsyncExitStack
-) -> Component:
+) -> dict[str, Component]:
     from rstar_common.artifacts import ObjectStore
-    from rstar_common.bus import connected
+    from rstar_common.bus import connected, watch
     from rstar_common.checkpoints import Pointers
     from rstar_common.streams import POINTERS, key_value
     from rstar_ppm.versions import PointerFollower
@@ -199,7 +199,7 @@ async def _follower(
     follower = PointerFollower(
         versions, pointers, store, load, cache=settings.cache_dir.expanduser()
     )
-    return follower.run
+    return {"pointer": follower.run, "nats": watch(client, settings.nats)}
 
 
 if __name__ == "__main__":

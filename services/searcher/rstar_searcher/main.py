@@ -47,7 +47,7 @@ async def serve(settings: SearcherSettings) -> None:
     from rstar.v1 import searcher_pb2_grpc
     from rstar_common import streams
     from rstar_common.artifacts import ObjectStore
-    from rstar_common.bus import connected
+    from rstar_common.bus import connected, watch
     from rstar_common.lifecycle import run_service
     from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server
@@ -118,6 +118,7 @@ async def serve(settings: SearcherSettings) -> None:
         PLACES.labels("interactive").set(settings.max_interactive)
         components = {
             "runner": runner.run,
+            "nats": watch(bus, settings.nats),
             "queue gauges": QueueGauges(jetstream, tenants).run,
             "grpc": grpc_server(
                 settings.grpc,

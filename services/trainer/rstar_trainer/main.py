@@ -91,7 +91,7 @@ async def serve(
 
     from rstar.v1 import evolution_pb2_grpc, trainer_pb2_grpc
     from rstar_common.artifacts import ObjectStore
-    from rstar_common.bus import connected
+    from rstar_common.bus import connected, watch
     from rstar_common.checkpoints import Pointers
     from rstar_common.nats_roles import role_of
     from rstar_common.rpc import grpc_server
@@ -167,6 +167,7 @@ async def serve(
         components = {
             "jobs": runner.run,
             "runs": evolution.run,
+            "nats": watch(client, settings.nats),
             "grpc": grpc_server(
                 settings.grpc,
                 add_servicers,
