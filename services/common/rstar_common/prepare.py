@@ -1,12 +1,15 @@
 """Makes what services may not make themselves, with the operator's credentials, once.
 
-    RSTAR_PREPARE_NATS__USER=rstar … python -m rstar_common.prepare
+    RSTAR_PREPARE_NATS__SERVERS='["nats://127.0.0.1:4222"]' RSTAR_PREPARE_NATS__USER=rstar
+    RSTAR_PREPARE_NATS__PASSWORD=… RSTAR_PREPARE_OBJECT_STORE__ENDPOINT=http://127.0.0.1:9000
+    RSTAR_PREPARE_OBJECT_STORE__ACCESS_KEY=… RSTAR_PREPARE_OBJECT_STORE__SECRET_KEY=…
 
 The bucket, and every stream and key-value bucket of `streams`. Doing it again changes nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 
 import nats.errors
@@ -50,6 +53,11 @@ async def prepare(settings: PrepareSettings) -> None:
 
 def main() -> None:
     """Prepare and end."""
+    argparse.ArgumentParser(
+        prog="python -m rstar_common.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
     settings = load_settings(PrepareSettings)
     setup_logging("prepare", settings.telemetry)
     run_main(prepare(settings))

@@ -19,11 +19,11 @@ from rstar_searcher.window import Window
 DEADLINE_MARGIN_SECONDS = 1.0
 """Calls may outlast their search by this: the driver ends the search and cancels them."""
 
+LONG_SECONDS = 86_400.0
+"""For calls of which none is too long."""
+
 GIVE_UP_SECONDS = 60.0
 """Longest one question is asked again, from its first failure on, before the search fails."""
-
-CALL_SECONDS = 150.0
-"""Somewhat more than a policy service allows itself by default for a proposal (120 s)."""
 
 FIRST_BACKOFF_SECONDS = 0.05
 LAST_BACKOFF_SECONDS = 2.0
@@ -43,7 +43,7 @@ class Replicas(Generic[StubT]):
     window: Window
     """Of all searches of this process together."""
 
-    call_seconds: float = CALL_SECONDS
+    call_seconds: float = LONG_SECONDS
     """Longest one call may take: a replica may live and never answer."""
 
     def ordered(self, search_id: str) -> list[StubT]:

@@ -10,7 +10,7 @@ fails and is redelivered. Calls carry the search's own deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TypeVar
@@ -30,7 +30,7 @@ from rstar_common.net import split_address
 from rstar_common.rpc import channel
 from rstar_common.tracing import call_metadata, span
 from rstar_searcher import wire
-from rstar_searcher.asking import CALL_SECONDS, Asker, Caller, Replicas
+from rstar_searcher.asking import LONG_SECONDS, Asker, Caller, Replicas
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded, Outcome, Verdict
 from rstar_searcher.replaying import execute_on_path
@@ -61,9 +61,11 @@ async def connect(
     ppm: str,
     sandbox: str,
     peers: PeerSettings | None = None,
-    call_seconds: float = CALL_SECONDS,
+    call_seconds: Mapping[str, float] | None = None,
 ) -> Tiers:
     """Open channels to comma-separated `host:port` lists; `ppm` may be empty.
+
+    `call_seconds` is the longest call of each service, without which none is too long.
 
     Raises:
         InvalidInput: naming the setting that is no address, or that `peers` cannot follow.
@@ -76,7 +78,9 @@ async def connect(
             stubs[address] = make(await stack.enter_async_context(channel(address, peers)))
         if not stubs and service != "ppm":
             raise InvalidInput("must name at least one host:port", field=f"{service}_address")
-        return Replicas(service, stubs, Window(service), call_seconds)
+        return Replicas(
+            service, stubs, Window(service), (call_seconds or {}).get(service, LONG_SECONDS)
+        )
 
     return Tiers(
         policy=await replicas("policy", policy, policy_pb2_grpc.PolicyServiceStub),

@@ -71,7 +71,7 @@ async def serve(settings: SearcherSettings) -> None:
             ppm=settings.ppm_address,
             sandbox=settings.sandbox_address,
             peers=settings.peers,
-            call_seconds=settings.call_seconds,
+            call_seconds=settings.call_seconds.model_dump(),
         )
         store = ObjectStore(settings.object_store)
         bus = await stack.enter_async_context(connected(settings.nats, name="rstar-searcher"))

@@ -8,7 +8,6 @@ from pydantic_settings import SettingsConfigDict
 from rstar_common.config import Section, ServiceSettings
 from rstar_common.errors import InvalidInput
 from rstar_common.tenancy import check_tenant
-from rstar_searcher.asking import CALL_SECONDS
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.tenants import HOUSE, HOUSE_LABEL, Tenant, Tenants
 
@@ -33,6 +32,17 @@ class SearchDefaults(Section):
     def search_settings(self) -> SearchSettings:
         """As the search core wants them."""
         return SearchSettings(**self.model_dump()).checked()
+
+
+class CallSeconds(Section):
+    """Longest one call of a tier may take before another replica is asked.
+
+    Somewhat more than the tier allows itself: a replica may live and never answer.
+    """
+
+    policy: float = Field(default=330.0, gt=0)
+    ppm: float = Field(default=90.0, gt=0)
+    sandbox: float = Field(default=150.0, gt=0)
 
 
 class TenantSettings(Section):
@@ -70,9 +80,7 @@ class SearcherSettings(ServiceSettings):
     sandbox_address: str = "127.0.0.1:50053"
     """Sandbox replicas."""
 
-    call_seconds: float = Field(default=CALL_SECONDS, gt=0)
-    """Longest one call of a tier may take before another replica is asked: somewhat more than
-    `timeout_seconds` of the policy service. A replica may live and never answer."""
+    call_seconds: CallSeconds = CallSeconds()
 
     max_interactive: int = Field(default=16, ge=1)
     """Interactive searches at once; their own places, which batches cannot take."""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from rstar_common.errors import Overloaded, RstarError, Unavailable
+from rstar_common.errors import DeadlineExceeded, Overloaded, RstarError, Unavailable
 from rstar_searcher.asking import GIVE_UP_SECONDS, Asker, Caller, Replicas
 from rstar_searcher.bench.virtual_time import run_in_virtual_time
 from rstar_searcher.meter import Meter
@@ -35,3 +35,26 @@ def test_a_service_that_stays_full_is_told_apart_from_one_that_is_gone():
     gone, seconds = run_in_virtual_time(asked(Unavailable("gone")))
     assert gone is Unavailable
     assert GIVE_UP_SECONDS - 4 < seconds <= GIVE_UP_SECONDS
+
+
+def test_a_replica_that_never_answers_is_left_for_another():
+    async def ask() -> tuple[list[int], float]:
+        replicas = Replicas("toy", {"one": 1, "two": 2}, Window("toy"), call_seconds=90.0)
+        caller = Caller(search_id="s", meter=Meter(), interactive=False, ends_at=None)
+        asked: list[int] = []
+
+        async def answer(stub: int, seconds: float) -> int:
+            asked.append(stub)
+            if len(asked) == 1:
+                await asyncio.sleep(seconds)
+                raise DeadlineExceeded("silence")
+            return stub
+
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        await Asker(replicas, caller).ask(answer)
+        return asked, clock() - started
+
+    asked, seconds = run_in_virtual_time(ask())
+    assert sorted(asked) == [1, 2]
+    assert seconds == pytest.approx(90.0, abs=1.0)
