@@ -133,7 +133,7 @@ async def run_campaign(
     directory = keep or Path(tempfile.mkdtemp(prefix="rstar-chaos-"))
     passed = False
     try:
-        async with system(directory, make_tiers, release=release) as built:
+        async with system(directory, make_tiers, minutes=seconds / 60, release=release) as built:
             campaign = await spoil(
                 built, seconds=seconds, seed=seed, size=size, stop=stop, only=only, tell=tell
             )

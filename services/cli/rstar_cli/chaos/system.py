@@ -84,6 +84,8 @@ class System:
         return self.directory / name / {"nats": "jetstream", "store": "data"}[name]
 
 
+VOLUME_MB = 16
+
 HELD_SECONDS = 6.0
 """How long pauses and bad networks last: three leases, two acknowledgement waits."""
 
@@ -96,12 +98,14 @@ async def system(
     make_tiers: MakeTiers,
     *,
     extras: bool = True,
+    minutes: float = 0.0,
     held_seconds: float = HELD_SECONDS,
     release: Path | None = None,
 ) -> AsyncGenerator[System]:
     """Everything started and ready; ended with the block.
 
-    Without `extras` there are neither small disks nor wrong clocks.
+    Without `extras` there are neither small disks nor wrong clocks. Disks have room for so many
+    `minutes` of waves.
     """
     mark = secrets.token_hex(8)
     tiers = make_tiers(directory)
@@ -114,13 +118,16 @@ async def system(
     store = s3_command(
         directory / "store", ports=store_ports, access_key=access_key, secret_key=password
     )
-    store = replace(store, name="store")
+    # A volume takes its full size of what is free: few would fit on a small disk.
+    store = replace(
+        store, name="store", argv=(*store.argv, f"-master.volumeSizeLimitMB={VOLUME_MB}")
+    )
     async with AsyncExitStack() as stack:
         disks, library = None, None
         if extras:
             try:
                 data = [directory / "nats" / "jetstream", directory / "store" / "data"]
-                disks = await stack.enter_async_context(small_disks(data))
+                disks = await stack.enter_async_context(small_disks(data, minutes=minutes))
                 nats, store = disks.inside(nats), disks.inside(store)
             except Unavailable as error:
                 missing["full disk"] = str(error)
