@@ -61,7 +61,7 @@ def _probes(system: System) -> dict[str, Callable[[], Awaitable[object]]]:
             jetstream.purge_stream, streams.JOURNAL, subject=streams.journal_subject(_PROBE)
         ),
         "a write to the searches": partial(put, streams.SEARCH_RECORDS),
-        "a write to the store": partial(system.store.put, f"probe/{_PROBE}", b""),
+        "a write to the store": partial(system.store.put, f"probe/{_PROBE}", bytes(2**18)),
     }
     for tier, port in system.tiers.ports.items():
         probes[tier] = partial(_calls, tier, port)
