@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
+from prometheus_client import Counter
 
 from rstar_common.config import ObjectStoreSettings
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
@@ -29,6 +30,10 @@ from rstar_common.streams import NO_BATCH, token
 from rstar_common.tracing import span
 
 logger = logging.getLogger(__name__)
+
+FAILED = Counter(
+    "rstar_store_failed_total", "What the store did not do.", ["what"]
+)
 
 INBOX = "inbox/"
 PROBE = "probe/"
@@ -75,6 +80,8 @@ class ObjectStore:
         url = urlsplit(settings.endpoint)
         if url.scheme not in ("http", "https") or not url.netloc:
             raise InvalidInput("must be an http(s) URL", field="object_store.endpoint")
+        for what in ("put", "create", "get", "head", "list"):
+            FAILED.labels(what)  # a series that is not there looks like one that is watched
         self._settings = settings
         # For what is read, and for small objects.
         self._store = _bucket(settings, read_timeout=STEP_TIMEOUT, timeout=OBJECT_TIMEOUT)
@@ -116,19 +123,13 @@ class ObjectStore:
         Raises:
             Unavailable: the store did not take it.
         """
-        try:
-            with span("store", bytes=len(data)):
-                await obstore.put_async(self._to_write(len(data)), key, data)
-        except BaseError as error:
-            raise Unavailable(f"object store: put {key}: {error}") from error
+        with _mapped("put", key), span("store", bytes=len(data)):
+            await obstore.put_async(self._to_write(len(data)), key, data)
 
     async def put_file(self, key: str, file: Path) -> None:
         """Write an object from a file, piece by piece. Raises as `put`."""
-        try:
-            with span("store"):
-                await obstore.put_async(self._uploads, key, file)
-        except BaseError as error:
-            raise Unavailable(f"object store: put {key}: {error}") from error
+        with _mapped("put", key), span("store"):
+            await obstore.put_async(self._uploads, key, file)
 
     async def create(self, key: str, data: bytes) -> None:
         """Write an object that must not exist yet.
@@ -137,13 +138,8 @@ class ObjectStore:
             Conflict: it exists.
             Unavailable: the store did not take it.
         """
-        try:
-            with span("store", bytes=len(data)):
-                await obstore.put_async(self._to_write(len(data)), key, data, mode="create")
-        except AlreadyExistsError as error:
-            raise Conflict(f"object store: {key} exists") from error
-        except BaseError as error:
-            raise Unavailable(f"object store: create {key}: {error}") from error
+        with _mapped("create", key), span("store", bytes=len(data)):
+            await obstore.put_async(self._to_write(len(data)), key, data, mode="create")
 
     def _to_write(self, size: int) -> S3Store:
         return self._store if size <= SMALL_BYTES else self._uploads
@@ -156,28 +152,17 @@ class ObjectStore:
             InvalidInput: the key holds what no key can.
             Unavailable: the store did not answer.
         """
-        try:
+        with _mapped("get", key):
             response = await obstore.get_async(self._store, key)
             return bytes(await response.bytes_async())
-        except FileNotFoundError as error:
-            raise NotFound(f"object store: no {key}") from error
-        except BaseError as error:
-            raise Unavailable(f"object store: get {key}: {error}") from error
-        except ValueError as error:
-            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
+        raise AssertionError("unreachable: what fails is raised")
 
     async def pieces(self, key: str) -> AsyncGenerator[bytes]:
         """Read an object piece by piece, `PIECE_BYTES` and more each. Raises as `get`."""
-        try:
+        with _mapped("get", key):
             response = await obstore.get_async(self._store, key)
             async for piece in response.stream(min_chunk_size=PIECE_BYTES):
                 yield bytes(piece)
-        except FileNotFoundError as error:
-            raise NotFound(f"object store: no {key}") from error
-        except BaseError as error:
-            raise Unavailable(f"object store: get {key}: {error}") from error
-        except ValueError as error:
-            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
 
     async def get_file(self, key: str, target: Path) -> str:
         """Read an object into a new file, piece by piece; returns its SHA-256. Raises as `get`."""
@@ -195,23 +180,32 @@ class ObjectStore:
 
     async def size(self, key: str) -> int:
         """Bytes of an object. Raises as `get`."""
-        try:
+        with _mapped("head", key):
             return int((await obstore.head_async(self._store, key))["size"])
-        except FileNotFoundError as error:
-            raise NotFound(f"object store: no {key}") from error
-        except BaseError as error:
-            raise Unavailable(f"object store: head {key}: {error}") from error
-        except ValueError as error:
-            raise InvalidInput(f"cannot be a key: {error}", field="key") from error
+        raise AssertionError("unreachable: what fails is raised")
 
     async def keys(self, prefix: str) -> AsyncIterator[str]:
         """Every key under `prefix`, in the store's order. Raises `Unavailable`."""
-        try:
+        with _mapped("list", prefix):
             async for page in obstore.list(self._store, prefix):
                 for item in page:
                     yield str(item["path"])
-        except BaseError as error:
-            raise Unavailable(f"object store: list {prefix}: {error}") from error
+
+
+@contextmanager
+def _mapped(what: str, key: str) -> Generator[None]:
+    """The errors of obstore as ours; what its own retries did not cure is counted."""
+    try:
+        yield
+    except AlreadyExistsError as error:
+        raise Conflict(f"object store: {key} exists") from error
+    except FileNotFoundError as error:
+        raise NotFound(f"object store: no {key}") from error
+    except BaseError as error:
+        FAILED.labels(what).inc()
+        raise Unavailable(f"object store: {what} {key}: {error}") from error
+    except ValueError as error:
+        raise InvalidInput(f"cannot be a key: {error}", field="key") from error
 
 
 def _bucket(

@@ -84,15 +84,19 @@ class Jobs:
         async with self._slots:
             while untried and not parked.dropped and not course.cancelled:
                 index, code = untried.popleft()
-                with course.running(parked.interpreter):
-                    if len(job.siblings) == 1 and parked.is_free:
+                if len(job.siblings) == 1 and parked.is_free:
+                    with course.running(parked.interpreter):
                         outcome = await parked.advance(
                             code, step_name(place), brief(job.limits), step_key(parent, code)
                         )
-                    else:
-                        outcome = await parked.interpreter.attempt(
-                            code, step_name(place), brief(job.limits)
-                        )
+                else:
+                    async with parked.interpreter.turn:
+                        if course.cancelled:  # while another's step ran there, which goes on
+                            break
+                        with course.running(parked.interpreter):
+                            outcome = await parked.interpreter.attempt(
+                                code, step_name(place), brief(job.limits)
+                            )
                 if outcome.abstained:
                     continue
                 if outcome.vanished or outcome.limit:

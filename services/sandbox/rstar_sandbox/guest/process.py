@@ -49,7 +49,7 @@ class Interpreter:
         self._census = census
         self._control = control
         self._stdout = stdout
-        self._turn = Slots(1)
+        self.turn = Slots(1)
         self.pid = pid
         self.uid = uid
         self.plain = True
@@ -103,7 +103,7 @@ class Interpreter:
     async def fork(self, count: int) -> list[Interpreter]:
         """So many copies of it, fewer if it does not answer as it should."""
         copies: list[Interpreter] = []
-        async with self._turn:
+        async with self.turn:
             for start in range(0, count, interpreter.MAX_FORKS):
                 copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
         return copies
@@ -144,14 +144,13 @@ class Interpreter:
     async def attempt(self, code: str, name: str, limits: Limits) -> Outcome:
         """Run a step in it and undo that; it abstains from what it could not undo.
 
-        After an outcome without a report the interpreter is of no use any more.
+        For who has its `turn`. After an outcome without a report it is of no use any more.
         """
-        async with self._turn:
-            return await self._ask(interpreter.TRY, code, name, limits)
+        return await self._ask(interpreter.TRY, code, name, limits)
 
     async def advance(self, code: str, name: str, limits: Limits, state: bytes) -> Outcome:
         """The same, but a step that ends well is undone by `rewind` only."""
-        async with self._turn:
+        async with self.turn:
             outcome = await self._ask(interpreter.ADVANCE, code, name, limits)
         if outcome.undoable:
             self.states.append(state)
