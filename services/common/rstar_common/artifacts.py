@@ -31,9 +31,7 @@ from rstar_common.tracing import span
 
 logger = logging.getLogger(__name__)
 
-FAILED = Counter(
-    "rstar_store_failed_total", "What the store did not do.", ["what"]
-)
+FAILED = Counter("rstar_store_failed_total", "What the store did not do.", ["what"])
 
 INBOX = "inbox/"
 PROBE = "probe/"

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+from weakref import WeakSet
 
 from prometheus_client import Counter
 
@@ -46,13 +47,27 @@ class Replicas(Generic[StubT]):
     call_seconds: float = LONG_SECONDS
     """Longest one call may take: a replica may live and never answer."""
 
-    def ordered(self, search_id: str) -> list[StubT]:
-        """Stubs in the order this search prefers them (rendezvous hashing)."""
+    users: dict[str, WeakSet[object]] = field(default_factory=dict[str, WeakSet[object]])
+    """Searches that keep to each replica, for as long as they live."""
+
+    def ordered(self, search_id: str, user: object) -> list[StubT]:
+        """Stubs in the order this search prefers them; `user` lives as long as it does.
+
+        By rendezvous hashing, but of the first two the one with fewer users comes first: chance
+        alone gives the fullest of some replicas half as many again as the others (Mitzenmacher,
+        "The Power of Two Choices in Randomized Load Balancing", 2001).
+        """
         addresses = sorted(
             self.stubs,
             key=lambda address: hashlib.sha256(f"{address}|{search_id}".encode()).digest(),
         )
+        addresses[:2] = sorted(addresses[:2], key=lambda address: len(self._users(address)))
+        for address in addresses[:1]:
+            self._users(address).add(user)
         return [self.stubs[address] for address in addresses]
+
+    def _users(self, address: str) -> WeakSet[object]:
+        return self.users.setdefault(address, WeakSet())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +87,7 @@ class Asker(Generic[StubT]):
     def __init__(self, tier: Replicas[StubT], caller: Caller) -> None:
         self._tier = tier
         self._caller = caller
-        self._replicas = tier.ordered(caller.search_id)
+        self._replicas = tier.ordered(caller.search_id, self)
         self._jitter = random.Random(caller.search_id)
 
     async def ask(self, rpc: Callable[[StubT, float], Awaitable[ResultT]]) -> ResultT:

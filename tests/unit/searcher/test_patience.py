@@ -58,3 +58,18 @@ def test_a_replica_that_never_answers_is_left_for_another():
     asked, seconds = run_in_virtual_time(ask())
     assert sorted(asked) == [1, 2]
     assert seconds == pytest.approx(90.0, abs=1.0)
+
+
+async def test_searches_are_dealt_to_replicas_evenly_and_leave_with_their_end():
+    replicas = Replicas("toy", {str(n): n for n in range(4)}, Window("toy"))
+
+    def search(number: int) -> Asker[int]:
+        caller = Caller(search_id=f"s{number}", meter=Meter(), interactive=False, ends_at=None)
+        return Asker(replicas, caller)
+
+    living = [search(number) for number in range(64)]
+    users = sorted(len(each) for each in replicas.users.values())
+    assert sum(users) == 64
+    assert users[-1] - users[0] <= 4
+    living.clear()
+    assert [len(each) for each in replicas.users.values()] == [0, 0, 0, 0]

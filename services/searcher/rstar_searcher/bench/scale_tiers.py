@@ -2,8 +2,8 @@
 
 The tier under test is scarce: every replica is a process that simulates so little of it that it
 limits the whole. The two others are one process that has room for all. Searchers and trees grow
-with the replicas, so that all of these always have work. A search keeps to one replica; replicas
-that were given fewer of them stand idle meanwhile, which is what the ratio loses first.
+with the replicas, so that all of these always have work. A search keeps to one replica; one that
+was given fewer of them stands idle meanwhile, which is what the ratio loses first.
 """
 
 from __future__ import annotations
