@@ -1,10 +1,10 @@
 """The searcher's side of policy, ppm and sandbox: retry, count, translate.
 
 A search keeps to one replica of each service (the less used of two that a hash of its id names),
-so that prefixes and parked interpreters stay warm; a replica that refuses or is gone is overflowed to the
-next (`asking`). How many calls are in flight follows what a service takes (`window`). A
-full or failed service is never knowledge: the call waits and is made again, then the search
-fails and is redelivered. Calls carry the search's own deadline.
+so that prefixes and parked interpreters stay warm; a replica that refuses or is gone is overflowed
+to the next (`asking`). How many calls are in flight follows what a service takes (`window`). A full
+or failed service is never knowledge: the call waits and is made again, then the search fails and
+is redelivered. Calls carry the search's own deadline.
 """
 
 from __future__ import annotations
