@@ -7,7 +7,6 @@ import json
 import sys
 from contextlib import asynccontextmanager
 
-import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rstar_cli.local.plan import Unit
@@ -16,7 +15,8 @@ from rstar_cli.local.process import Command
 from rstar_cli.local.replacing import ORDER_FILE, ordered
 from rstar_cli.local.supervisor import Supervisor
 from rstar_common.config import GrpcServerSettings
-from rstar_common.rpc import Readiness, channel, grpc_server
+from rstar_common.errors import Unavailable
+from rstar_common.rpc import Readiness, call, channel, grpc_server
 from tests.support.eventually import eventually
 
 PROGRAM = """
@@ -95,9 +95,9 @@ async def test_calls_are_answered_while_one_server_replaces_another():
                     # What was sent to a server that had just left is asked again, once.
                     for attempt in (1, 2):
                         try:
-                            await health.Check(health_pb2.HealthCheckRequest(), timeout=60)
-                        except grpc.aio.AioRpcError as error:
-                            if attempt == 2 or error.code() is not grpc.StatusCode.UNAVAILABLE:
+                            await call(health.Check(health_pb2.HealthCheckRequest(), timeout=60))
+                        except Unavailable:
+                            if attempt == 2:
                                 raise
                         else:
                             break
