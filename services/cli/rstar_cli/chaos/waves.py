@@ -65,7 +65,7 @@ class Wave:
     """One batch under way."""
 
     def __init__(self, system: System, name: str, size: Size, *, poison: bool = False) -> None:
-        """Nothing is published yet. With `poison`, three bad problems are among the good."""
+        """Nothing is published yet. With `poison`, bad problems are among the good."""
         self.name = name
         self._system = system
         self._size = size
@@ -77,7 +77,9 @@ class Wave:
         if poison:
             self._batch.problems.add(problem_id="p0", question="a second p0?")
             self._batch.problems.add(problem_id="silent", question="")
-            self._batch.problems.add(problem_id="unknown", question=_UNKNOWN)
+            if system.tiers.same_trees:  # a real policy refuses no question
+                self._batch.problems.add(problem_id="unknown", question=_UNKNOWN)
+        self._bad = len(self._batch.problems) - size.problems
         settings = self._batch.settings
         settings.rollouts, settings.candidates = size.rollouts, 8
         settings.parallel_rollouts, settings.seed = 1, 7
@@ -124,7 +126,7 @@ class Wave:
             submitted=len(self._batch.problems),
             results=len(results),
             dead_letters=len(dead),
-            expected_dead=3 if self._poison else 0,
+            expected_dead=self._bad,
             duplicated=sum(count - 1 for count in results.values()),
             lost=[problem for subject, problem in self._good.items() if subject not in results],
         )
@@ -135,7 +137,7 @@ class Wave:
                 why = letter.failure.message
                 account.wrong.append(f"{letter.problem_id}: dead-lettered: {why[:200]}")
         if account.dead_letters != account.expected_dead and self._poison:
-            account.wrong.append(f"{account.dead_letters} dead letters of 3 bad problems")
+            account.wrong.append(f"{account.dead_letters} dead letters of {self._bad} bad problems")
         for subject in results:
             await self._examine(subject, account)
         account.wrong += await self._left_over()
