@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.errors import InvalidInput
+from rstar_trainer.evolution.rules import second_search
 from rstar_trainer.wire import spec_from
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -84,10 +85,7 @@ def _check_models(
 def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> None:
     searches = {"search": round_.search}
     if round_.HasField("second_search"):
-        searches["second_search"] = types_pb2.SearchSettings()
-        searches["second_search"].CopyFrom(round_.search)
-        searches["second_search"].ClearField("extra_rollouts")
-        searches["second_search"].MergeFrom(round_.second_search)
+        searches["second_search"] = second_search(round_)
     for name, search in searches.items():
         mode = search.mode
         if mode == types_pb2.SEARCH_MODE_TEST_TIME or not mode:

@@ -94,13 +94,18 @@ def seeded(
 def second_settings(
     round_: evolution_pb2.Round, recipe: evolution_pb2.Recipe, number: int
 ) -> types_pb2.SearchSettings:
-    """Settings of the second search: the round's, but for what it says itself, and another seed."""
+    """Settings of the second search: those of `second_search`, and another seed."""
+    return seeded(second_search(round_), recipe, SECOND_SEED + number)
+
+
+def second_search(round_: evolution_pb2.Round) -> types_pb2.SearchSettings:
+    """The round's search settings, but for what its second search says itself."""
     merged = types_pb2.SearchSettings()
     merged.CopyFrom(round_.search)
     merged.ClearField("seed")
     merged.ClearField("extra_rollouts")
     merged.MergeFrom(round_.second_search)
-    return seeded(merged, recipe, SECOND_SEED + number)
+    return merged
 
 
 def unanswered(problem: types_pb2.Problem) -> types_pb2.Problem:
