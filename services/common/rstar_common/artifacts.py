@@ -43,8 +43,9 @@ STEP_TIMEOUT = timedelta(seconds=10)
 OBJECT_TIMEOUT = timedelta(hours=2)
 """To read a whole object: the weights of a large model may take their time."""
 
-PART_TIMEOUT = timedelta(minutes=5)
-"""To write 5 MiB, as one of twelve at once: 200 KB/s are enough for all of them."""
+PARTS_AT_ONCE = 4
+PART_TIMEOUT = timedelta(minutes=1)
+"""To write 5 MiB, as one of so many at once: 350 KB/s are enough. Shows a lost connection too."""
 
 SMALL_BYTES = 256 * 1024
 
@@ -122,12 +123,13 @@ class ObjectStore:
             Unavailable: the store did not take it.
         """
         with _mapped("put", key), span("store", bytes=len(data)):
-            await obstore.put_async(self._to_write(len(data)), key, data)
+            store = self._to_write(len(data))
+            await obstore.put_async(store, key, data, max_concurrency=PARTS_AT_ONCE)
 
     async def put_file(self, key: str, file: Path) -> None:
         """Write an object from a file, piece by piece. Raises as `put`."""
         with _mapped("put", key), span("store"):
-            await obstore.put_async(self._uploads, key, file)
+            await obstore.put_async(self._uploads, key, file, max_concurrency=PARTS_AT_ONCE)
 
     async def create(self, key: str, data: bytes) -> None:
         """Write an object that must not exist yet.
