@@ -41,6 +41,14 @@ MOST_FAILURES = 60
 """Attempts, a second apart, to reach a trainer that went away."""
 
 
+def parse_branch(text: str) -> evolution_pb2.Branch:
+    """`RUN:ROUND`. Raises `InvalidInput`."""
+    run_id, _, number = text.rpartition(":")
+    if not run_id or not number.isdecimal():
+        raise InvalidInput(f"expected RUN:ROUND, such as mini:0, not {text!r}", field="--branch")
+    return evolution_pb2.Branch(run_id=run_id, round=int(number))
+
+
 async def upload(file: RecipeFile, store: ObjectStore) -> dict[str, int]:
     """Put the problem sets of a recipe into the store; returns how many lines had no answer."""
     left_out: dict[str, int] = {}

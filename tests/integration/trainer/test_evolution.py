@@ -319,6 +319,52 @@ async def test_a_run_that_has_ended_moves_in_one_archive(
     assert {key.rpartition("/")[2] for key in keys} >= {"README.md", "sft.json", "curve.jsonl"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_branch_trains_anew_on_what_another_run_searched(
+    tmp_path, nats, store, object_store_settings, ended: Ended
+):
+    other = recipe(min_accuracy=0.1)
+    other.rounds[1].policy.training.max_steps = 2
+    start = evolution_pb2.StartRunRequest(
+        run_id="branch", recipe=other, branch=evolution_pb2.Branch(run_id="mortal", round=1)
+    )
+    searched_otherwise = evolution_pb2.StartRunRequest()
+    searched_otherwise.CopyFrom(start)
+    searched_otherwise.recipe.rounds[1].search.rollouts = 3
+    trained_otherwise = evolution_pb2.StartRunRequest()
+    trained_otherwise.CopyFrom(start)
+    trained_otherwise.recipe.rounds[0].policy.training.max_steps = 2
+    too_far = evolution_pb2.StartRunRequest()
+    too_far.CopyFrom(start)
+    too_far.branch.round = 2
+    async with (
+        evolution_world(nats, store, TREES) as (world, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+        await running.runs.ImportRun(
+            iter([evolution_pb2.ImportRunRequest(chunk=part) for part in ended.archive])
+        )
+        for request, field in (
+            (searched_otherwise, "rounds[1].search"),
+            (trained_otherwise, "rounds[0]"),
+            (too_far, "branch.round"),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await running.runs.StartRun(request)
+            assert refused.value.details().startswith(f"{field}: "), refused.value.details()
+        await running.runs.StartRun(start)
+        run = await running.until("branch", lambda run: False)
+        assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
+        assert list(world.published) == ["branch/r1/eval/greedy"]
+        theirs, ours = ended.run.rounds[1], run.rounds[1]
+        assert run.rounds[0] == ended.run.rounds[0]
+        assert (ours.batch_id, ours.solved) == (theirs.batch_id, theirs.solved)
+        assert (ours.policy_job, ours.policy_metrics["steps"]) == ("branch-r1-policy", 2)
+        assert ours.policy_metrics["problems"] == theirs.policy_metrics["problems"]
+        assert ours.promoted
+
+
 async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
     tmp_path, nats, store, object_store_settings
 ):

@@ -477,6 +477,7 @@ class Run(_message.Message):
     CONTAMINATED_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     PPM_BEFORE_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -510,6 +511,10 @@ class Run(_message.Message):
     def contaminated(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contaminated]:
         """Training problems left out because they resemble an evaluation problem."""
 
+    @_builtins.property
+    def branch(self) -> Global___Branch:
+        """Unset where the run began with its own first round."""
+
     def __init__(
         self,
         *,
@@ -529,14 +534,41 @@ class Run(_message.Message):
         contaminated: _abc.Iterable[Global___Contaminated] | None = ...,
         attempts: _builtins.int = ...,
         ppm_before: _builtins.str = ...,
+        branch: Global___Branch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Branch(_message.Message):
+    """Where one run leaves another: it takes over the rounds before `round`, and what that round searched. Training
+    of that round is the first thing it does itself.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    round: _builtins.int
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        round: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["round", b"round", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Branch: _TypeAlias = Branch  # noqa: Y015
 
 @_typing.final
 class Contaminated(_message.Message):
@@ -854,22 +886,30 @@ class StartRunRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     RECIPE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    BRANCH_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """1 to 64 of `A-Z a-z 0-9 . _ -`."""
     dry_run: _builtins.bool
     """Check the recipe and its problems, and say what would be done, without doing it."""
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
+    @_builtins.property
+    def branch(self) -> Global___Branch:
+        """Begin with another run's trees, e.g. to train on them with other settings. The recipe must ask for the same
+        problems and searches up to there. NOT_FOUND: no such run.
+        """
+
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         recipe: Global___Recipe | None = ...,
         dry_run: _builtins.bool = ...,
+        branch: Global___Branch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "recipe", b"recipe", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "dry_run", b"dry_run", "recipe", b"recipe", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

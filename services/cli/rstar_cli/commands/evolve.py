@@ -13,7 +13,7 @@ from rstar_cli.commands import runs
 from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
-    from rstar.v1 import evolution_pb2_grpc
+    from rstar.v1 import evolution_pb2, evolution_pb2_grpc
     from rstar_cli.recipe import RecipeFile
 
 
@@ -68,6 +68,14 @@ def evolve(
             "gives the same models.",
         ),
     ] = False,
+    branch: Annotated[
+        str,
+        typer.Option(
+            "--branch",
+            metavar="RUN:ROUND",
+            help="Take over what another run searched up to this round, and train anew from there.",
+        ),
+    ] = "",
     up: Annotated[
         bool,
         typer.Option("--up", help="Start the stack first, with the recipe's settings."),
@@ -79,11 +87,13 @@ def evolve(
 
     Example: rstar evolve infra/recipes/smoke.toml --dry-run
     """
+    from rstar_cli.evolution import parse_branch
     from rstar_cli.output import run as carry_out
     from rstar_cli.recipe import read_recipe
     from rstar_common.errors import InvalidInput
 
     file = read_recipe(recipe)
+    point = parse_branch(branch) if branch else None
     if rounds:
         del file.recipe.rounds[rounds:]
     file.recipe.sequential |= sequential
@@ -91,7 +101,7 @@ def evolve(
         _start_stack(home, file)
     run_id = run or file.recipe.name
     try:
-        carry_out(_evolve(home, file, run_id, dry_run=dry_run, detach=detach, json=json))
+        carry_out(_evolve(home, file, run_id, point, dry_run=dry_run, detach=detach, json=json))
     except InvalidInput as error:
         raise file.located(error) from error
 
@@ -149,7 +159,14 @@ def _start_stack(home: Path | None, file: RecipeFile) -> None:
 
 
 async def _evolve(
-    home: Path | None, file: RecipeFile, run_id: str, *, dry_run: bool, detach: bool, json: bool
+    home: Path | None,
+    file: RecipeFile,
+    run_id: str,
+    branch: evolution_pb2.Branch | None,
+    *,
+    dry_run: bool,
+    detach: bool,
+    json: bool,
 ) -> None:
     from rstar.v1 import evolution_pb2
     from rstar_cli.connection import endpoints
@@ -161,7 +178,9 @@ async def _evolve(
 
     left_out = await upload(file, ObjectStore(endpoints(home).object_store))
     async with evolution_stub(home) as stub:
-        request = evolution_pb2.StartRunRequest(run_id=run_id, recipe=file.recipe, dry_run=dry_run)
+        request = evolution_pb2.StartRunRequest(
+            run_id=run_id, recipe=file.recipe, dry_run=dry_run, branch=branch
+        )
         reply = await call(stub.StartRun(request, timeout=300))
         if json and (dry_run or detach):
             emit_json(as_json(reply))

@@ -223,5 +223,11 @@ def _lineage(run: evolution_pb2.Run) -> Table:
             )
             for report in run.rounds
         ],
-        f"Recipe SHA-256 {run.recipe_digest}.",
+        f"Recipe SHA-256 {run.recipe_digest}.{_branched(run)}",
     )
+
+
+def _branched(run: evolution_pb2.Run) -> str:
+    if not run.HasField("branch"):
+        return ""
+    return f" Trees up to round {run.branch.round} are those of run {run.branch.run_id}."

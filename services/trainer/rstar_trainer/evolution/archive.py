@@ -35,6 +35,8 @@ async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[
         yield evaluation_set.problems_key
     prefixes = [run_prefix(run.run_id)]
     for report in run.rounds:
+        if report.problems_key and not report.problems_key.startswith(run_prefix(run.run_id)):
+            yield report.problems_key  # of a run that this one branched from
         given = run.recipe.rounds[report.round].batch_ids
         batches = [report.batch_id, report.second_batch_id, *given]
         batches += [made.batch_id for made in report.evaluations]

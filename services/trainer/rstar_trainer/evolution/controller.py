@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.rpc import failure_of
+from rstar_trainer.evolution.branching import begin_branch
 from rstar_trainer.evolution.checks import check_run_name
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
@@ -77,23 +78,36 @@ class Evolution:
             processes=self._processes,
         )
 
-    async def start(self, run_id: str, recipe: evolution_pb2.Recipe) -> evolution_pb2.Run:
-        """Begin a run, or return the one of this name; one that failed is tried again.
+    async def planned(
+        self, run_id: str, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch
+    ) -> tuple[evolution_pb2.Run, Prepared]:
+        """The record that a run would begin with.
 
         Raises:
-            Conflict: another recipe has this name.
-            InvalidInput: the recipe cannot be carried out.
+            InvalidInput: the recipe cannot be carried out, or not from there.
+            NotFound: there is no run to branch from.
         """
         check_run_name(run_id, field="run_id")
         prepared = await self.prepare(recipe)
         run = evolution_pb2.Run(
             run_id=run_id,
-            state=evolution_pb2.RUN_STATE_RUNNING,
             recipe=recipe,
             recipe_digest=hashlib.sha256(recipe.SerializeToString(deterministic=True)).hexdigest(),
-            stage="waiting",
             contaminated=prepared.matches,
         )
+        if branch.run_id:
+            begin_branch(run, self._runs.get(branch.run_id), branch.round)
+        return run, prepared
+
+    async def start(self, run: evolution_pb2.Run) -> evolution_pb2.Run:
+        """Begin a run as planned, or return the one of its name; one that failed goes on.
+
+        Raises:
+            Conflict: another recipe has this name.
+        """
+        run_id = run.run_id
+        run.state = evolution_pb2.RUN_STATE_RUNNING
+        run.stage = "waiting"
         run.created_at.GetCurrentTime()
         added = await self._runs.add(run)
         if added.state == evolution_pb2.RUN_STATE_FAILED:

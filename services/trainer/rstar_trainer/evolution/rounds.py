@@ -51,6 +51,10 @@ class Rounds:
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
+        if not run.policy_version:
+            # What was promoted when the run began is what its first round starts from.
+            run.policy_version = await self._registry.promoted("policy")
+            run.ppm_before = await self._registry.promoted_or_none("ppm")
         if not run.rounds or run.rounds[-1].phase == Phase.ROUND_PHASE_DONE:
             self._begin(run)
         report = run.rounds[-1]
@@ -97,10 +101,6 @@ class Rounds:
         report.phase_began.GetCurrentTime()
 
     async def _prepare(self, run: evolution_pb2.Run, round_: evolution_pb2.Round) -> None:
-        if not run.policy_version:
-            # What was promoted when the run began is what its first round starts from.
-            run.policy_version = await self._registry.promoted("policy")
-            run.ppm_before = await self._registry.promoted_or_none("ppm")
         if round_.batch_ids:
             return
         report = run.rounds[-1]

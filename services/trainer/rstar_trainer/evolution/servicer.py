@@ -38,13 +38,11 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
         """Begin a run, or only say what it would do."""
         async with serving(context, "StartRun"):
             remaining_seconds(context, at_most=LONGEST_CALL_SECONDS)
-            prepared = await self._evolution.prepare(request.recipe)
-            if request.dry_run:
-                run = evolution_pb2.Run(
-                    run_id=request.run_id, recipe=request.recipe, contaminated=prepared.matches
-                )
-            else:
-                run = await self._evolution.start(request.run_id, request.recipe)
+            run, prepared = await self._evolution.planned(
+                request.run_id, request.recipe, request.branch
+            )
+            if not request.dry_run:
+                run = await self._evolution.start(run)
             return evolution_pb2.StartRunResponse(run=run, plan=prepared.plan)
         raise AssertionError("unreachable: abort raises")
 
