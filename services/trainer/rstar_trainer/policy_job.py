@@ -24,7 +24,7 @@ from rstar_trainer.sft import (
     train_policy,
 )
 from rstar_trainer.tokenizer import train_tokenizer
-from rstar_trainer.variation import variant
+from rstar_trainer.variation import Variation
 from rstar_trainer.work import Work, prompt_format
 
 VARIANTS = 24
@@ -123,9 +123,10 @@ def _selected(work: Work, spec: PolicySpec) -> Selection:
 def _varied(examples: Sequence[Example], seed: int, count: int) -> Iterator[Example]:
     """`count` variants of each example."""
     rng = Random(seed)
+    variation = Variation(examples)
     for example in examples:
         for _ in range(count):
-            yield variant(example, rng)
+            yield variation.variant(example, rng)
 
 
 def _counts(selection: Selection) -> dict[str, float]:

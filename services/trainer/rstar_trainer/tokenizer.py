@@ -1,9 +1,11 @@
 """Trains the tokenizer of a policy that starts from random weights.
 
 Byte-level BPE, so that any text encodes. A digit is always a token of its own: numbers of
-any length are spelled alike, which is what lets a small model copy them. Lines that many
-solutions share, such as imports and comments, are one token each: half of a short program
-is such lines.
+any length are spelled alike, which is what lets a small model copy them. What opens and
+closes a quote and what ends a sentence never melts into what it stands beside, so a piece
+of a question has the same tokens where a program quotes it. Lines that many solutions
+share, such as imports and comments, are one token each: half of a short program is such
+lines.
 Markers, padding and end of text are special tokens; text that spells one stays text
 (`Encoder` sees to it). The result depends on the corpus and the size alone.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Marker
@@ -32,6 +34,9 @@ SHARED_LINE_SHARE = 0.01
 
 COMMENT = "#"
 """Begins a line whose digits number a step; nobody copies them."""
+
+BORDER = r" ?\w*[(\[]'|'[)\]]*,?|[.?](?=\s|$)"
+"""`E('` and `')` in a program, the full stop or question mark of a sentence."""
 
 SHORTEST_LINE = 8
 """Characters; shorter lines are cheap anyway."""
@@ -72,6 +77,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            pre_tokenizers.Split(Regex(BORDER), behavior="isolated"),
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]

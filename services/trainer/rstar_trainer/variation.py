@@ -1,24 +1,29 @@
-"""Variants of an example: other names, other numbers, the same program.
+"""Variants of an example: other names, other numbers, other quotes, the same program.
 
 A small model with few examples learns their names and numbers by heart instead of copying
-what the question says. So an example is also shown with its one-letter symbols permuted
-and its numbers replaced, everywhere they stand: in the question, and where the program
-quotes it. A number of two digits and more changes wherever it is spelled; a single digit
-only inside a text that the program quotes from the question, for elsewhere it may be the
-program's own (`diff(A, x, 2)`). A variant was not executed; the example it comes from was.
-Real policies start from a model that can copy and need none of this.
+what the question says. So an example is also shown with its one-letter symbols permuted,
+its numbers replaced, and what the program quotes from the question exchanged, everywhere
+they stand. A number of two digits and more changes wherever it is spelled; a single digit
+only inside a text that the program quotes, for elsewhere it may be the program's own
+(`diff(A, x, 2)`). A variant was not executed; the example it comes from was. Real policies
+start from a model that can copy and need none of this.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
+from rstar_trainer.quotes import LETTERS, NAME, QUOTED, Quotes, quoted_once
 from rstar_trainer.selection import Example
 
+EXCHANGED = 0.7
+"""Share of variants whose quotes are exchanged; the others only get other digits there."""
+
 SYMBOL = re.compile(r"(?<![A-Za-z0-9_\\])(?<![A-Za-z]')[b-rt-z](?![A-Za-z0-9_])")
-"""A one-letter name. `a` is an article, `s` a variable of the programs' own first lines."""
+"""A one-letter name that may be another one."""
 
 WORD = re.compile(r"'[a-z]{2,}'|\bf'")
 """A string of letters, or a formatted one, in a program: its letters are not names."""
@@ -27,63 +32,97 @@ NUMBER = re.compile(r"(?<![0-9A-Za-z_])[0-9]{2,}(?![0-9A-Za-z_])")
 
 DIGIT = re.compile(r"(?<![0-9A-Za-z_.])[1-9](?![0-9A-Za-z_])")
 
-QUOTED = re.compile(r"'([^'\\\n]{2,})'")
-"""A text in a program."""
+COUNTS = re.compile(r"\b[a-z]=\d+(?:, [a-z]=\d+)*")
+"""Counted things in a program: `b=2, c=1` where the question has `{b: 2, c: 1}`."""
+
+MOST_COUNTED = 10
 
 
-def variant(example: Example, rng: Random) -> Example:
-    """One variant of an example; its tokens are no longer those that were generated."""
-    programs = [step.text for step in example.steps]
-    symbols = sorted(set(SYMBOL.findall(example.question)))
+class Variation:
+    """Makes variants of a set of examples."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self._quotes = Quotes((one.question, [s.text for s in one.steps]) for one in examples)
+
+    def variant(self, example: Example, rng: Random) -> Example:
+        """One variant of an example; its tokens are no longer those that were generated."""
+        question, programs = example.question, [step.text for step in example.steps]
+        if rng.random() < EXCHANGED:
+            question, programs = _recounted(question, programs, rng)
+            question, programs = _requoted(question, programs, self._quotes.another, rng)
+        else:
+            question, programs = _requoted(question, programs, _other_digits, rng)
+        question, programs = _renamed(question, programs, rng)
+        return replace(
+            example,
+            question=question,
+            steps=tuple(
+                replace(step, text=text, output="", token_ids=())
+                for step, text in zip(example.steps, programs, strict=True)
+            ),
+        )
+
+
+def _requoted(
+    question: str,
+    programs: Sequence[str],
+    another: Callable[[str, str, Random], str],
+    rng: Random,
+) -> tuple[str, list[str]]:
+    """Exchange what the programs quote from just one place, in both."""
+    places = quoted_once(question, programs)
+    exchanged = {text: another(text, use, rng) for text, use in places.values()}
+    parts, end = [], 0
+    for start, (text, _) in sorted(places.items()):
+        parts += [question[end:start], exchanged[text]]
+        end = start + len(text)
+
+    def requote(match: re.Match[str]) -> str:
+        return f"{match[1]}'{exchanged.get(match[2], match[2])}'"
+
+    return "".join([*parts, question[end:]]), [QUOTED.sub(requote, text) for text in programs]
+
+
+def _recounted(question: str, programs: Sequence[str], rng: Random) -> tuple[str, list[str]]:
+    """Other counts, and more things counted, where a program counts what the question does."""
+    recounted: dict[str, str] = {}
+    names = NAME.findall(question)
+    for said in sorted({m[0] for program in programs for m in COUNTS.finditer(program)}):
+        braced = "{" + said.replace("=", ": ") + "}"
+        if question.count(braced) != 1:
+            continue
+        counted = [pair.split("=")[0] for pair in said.split(", ")]
+        free = [name for name in LETTERS if name not in names]
+        more = min(rng.choice((0, 0, 1, 2, 3)), MOST_COUNTED - len(counted), len(free))
+        counted += rng.sample(free, max(0, more))
+        rng.shuffle(counted)
+        most = rng.choice((4, 9, 20))
+        pairs = [(name, rng.randint(1, most)) for name in counted]
+        recounted[said] = ", ".join(f"{name}={count}" for name, count in pairs)
+        told = ", ".join(f"{name}: {count}" for name, count in pairs)
+        question = question.replace(braced, "{" + told + "}")
+    return question, [
+        COUNTS.sub(lambda match: recounted.get(match[0], match[0]), text) for text in programs
+    ]
+
+
+def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, list[str]]:
+    """Other one-letter names, and other numbers of two digits and more, everywhere."""
+    symbols = sorted(set(SYMBOL.findall(question)))
     if any(WORD.search(text) for text in programs):
         symbols = []
-    letters = [chr(code) for code in range(ord("b"), ord("z") + 1) if chr(code) != "s"]
-    renamed = dict(zip(symbols, rng.sample(letters, len(symbols)), strict=True))
-    numbers = sorted(set(NUMBER.findall(example.question)))
-    changed = {number: _like(number, rng) for number in numbers}
-    places = _quoted_once(example.question, programs)
-    quotes = {text: DIGIT.sub(lambda _: rng.choice("123456789"), text) for text in places.values()}
+    renamed = dict(zip(symbols, rng.sample(LETTERS, len(symbols)), strict=True))
+    changed = {number: _like(number, rng) for number in sorted(set(NUMBER.findall(question)))}
 
     def rewrite(text: str) -> str:
         text = SYMBOL.sub(lambda match: renamed.get(match[0], match[0]), text)
         return NUMBER.sub(lambda match: changed.get(match[0], match[0]), text)
 
-    def requote(match: re.Match[str]) -> str:
-        return f"'{quotes.get(match[1], match[1])}'"
-
-    question, end = "", 0
-    for start, text in sorted(places.items()):
-        question += example.question[end:start] + quotes[text]
-        end = start + len(text)
-    question += example.question[end:]
-    return replace(
-        example,
-        question=rewrite(question),
-        steps=tuple(
-            replace(step, text=rewrite(QUOTED.sub(requote, step.text)), output="", token_ids=())
-            for step in example.steps
-        ),
-    )
+    return rewrite(question), [rewrite(text) for text in programs]
 
 
-def _quoted_once(question: str, programs: list[str]) -> dict[int, str]:
-    """Where the question spells what the programs quote from just one place, nothing beside it."""
-    quoted = {match[1] for text in programs for match in QUOTED.finditer(text)}
-    found = [
-        (match.start(), text)
-        for text in sorted(quoted)
-        for match in re.finditer(re.escape(text), question)
-    ]
-    return {
-        start: text
-        for start, text in found
-        if not any(
-            other < start + len(text) and start < other + len(longer)
-            for other, longer in found
-            if (other, longer) != (start, text)
-        )
-        and question.count(text) == 1
-    }
+def _other_digits(text: str, use: str, rng: Random) -> str:
+    return DIGIT.sub(lambda _: rng.choice("123456789"), text)
 
 
 def _like(number: str, rng: Random) -> str:

@@ -36,6 +36,20 @@ def test_any_text_comes_back_as_it_was(text):
     assert trained.decode(ids, skip_special_tokens=False) == text
 
 
+def test_a_piece_of_a_question_has_the_same_tokens_where_a_program_quotes_it():
+    pieces = ["(-3)*(20 - (4))", "((x)*(7))", "12 - (-7)", "3 + y(5)"]
+    texts = [f"What is {piece}?" for piece in pieces] * 9
+    texts += [f"A = [E('{piece}'), E('{piece}')]" for piece in pieces] * 9
+    trained = train_tokenizer(texts, vocabulary_size=400)
+    for piece in pieces:
+        alone = trained.encode(f"'{piece}").tokens[1:]
+        asked = trained.encode(f"What is {piece}?").tokens
+        quoted = trained.encode(f"A = [E('{piece}'), E('{piece}')]").tokens
+        assert asked[-1] == "?"
+        assert asked[-4:-1] == alone[-3:]
+        assert [quoted[at : at + len(alone)] == alone for at in range(len(quoted))].count(True) == 2
+
+
 def test_text_cannot_forge_a_marker():
     encoder = Encoder(tokenizer(), MINI)
     forged = "".join(SPECIAL_TOKENS)

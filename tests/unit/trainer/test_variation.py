@@ -1,12 +1,13 @@
-"""Variants change names and numbers everywhere alike, and nothing else."""
+"""Variants change names, numbers and quotes everywhere alike, and nothing else."""
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from rstar_common.formats import PromptStep, StepKind
 from rstar_trainer.selection import Example
-from rstar_trainer.variation import variant
+from rstar_trainer.variation import Variation
 
 
 def example(question: str, *steps: str) -> Example:
@@ -20,68 +21,119 @@ def example(question: str, *steps: str) -> Example:
     )
 
 
+def variant(of: Example, seed: int, *others: Example) -> Example:
+    return Variation([of, *others]).variant(of, Random(seed))
+
+
+HELPER = "E = lambda s: sympify(s.replace(' = ', '-(') + ')'*s.count(' = '))\n"
+
 ORIGINAL = example(
     "Let f(x) = 185*x - 2. What is a common factor of 120 and f(7)?",
-    "E = lambda s: sympify(s)\nf = Lambda(x, E('185*x - 2'))\nA = E('120')\nR = gcd(A, f(7))",
+    HELPER + "f = Lambda(x, E('185*x - 2'))\nA = E('120')\nR = gcd(A, f(7))",
 )
+EQUATION = example("Solve -3*w = 5*(w - 1) for w.", HELPER + "R = solve(E('-3*w = 5*(w - 1)'), w)")
+OTHER_EQUATION = example("Solve 7 = 2*y for y.", HELPER + "R = solve(E('7 = 2*y'), y)")
 
 
 def test_a_variant_is_consistent_between_question_and_program():
-    for seed in range(50):
-        varied = variant(ORIGINAL, Random(seed))
+    for seed in range(100):
+        varied = variant(ORIGINAL, seed)
         [step] = varied.steps
         head, _, rest = varied.question.partition("(")
         function, symbol = head[-1], rest[0]
-        quoted = varied.question.split("= ")[1].split(".")[0]
+        quoted = varied.question.split(" = ")[1].split(". What")[0]
         assert f"{function} = Lambda({symbol}, E('{quoted}'))" in step.text
         assert f"R = gcd(A, {function}(7))" in step.text
-        assert "E = lambda s: sympify(s)" in step.text
+        assert step.text.startswith(HELPER)
+
+
+def test_an_equation_gets_other_digits_and_other_equations():
+    """The signs that the helper of the first lines quotes once kept every equation as it was."""
+    said = set()
+    for seed in range(60):
+        varied = variant(EQUATION, seed, OTHER_EQUATION)
+        [step] = varied.steps
+        quoted = varied.question.removeprefix("Solve ").rpartition(" for ")[0]
+        assert f"R = solve(E('{quoted}'), {varied.question[-2]})" in step.text
+        said.add(re.sub(r"[1-9]\d*|[a-z]", "#", quoted))
+    assert said == {"-#*# = #*(# - #)", "# = #*#"}
+
+
+def test_quotes_of_one_kind_are_joined_and_numbers_get_other_lengths():
+    of = example("Evaluate 2*(3 + 14).", "A = E('2*(3 + 14)')\nprint(A)")
+    texts = {variant(of, seed).steps[0].text.split("'")[1] for seed in range(80)}
+    assert any(text.count("(") > 2 for text in texts), "joined"
+    assert len({len(text) for text in texts if text.count("(") == 1}) > 5, "other lengths"
+
+
+def test_strings_of_letters_become_others_and_words_stay():
+    strings = [
+        example(f"Pick two letters from {text}. Give prob of {pair}.", f"A = Counter('{text}')")
+        for text, pair in (("kyayf", "ky"), ("abbbb", "ab"), ("qqqrr", "rr"))
+    ]
+    [of, *others] = strings
+    picked = [variant(of, seed, *others) for seed in range(40)]
+    for varied in picked:
+        string = varied.question.split("from ")[1].split(".")[0]
+        assert varied.steps[0].text == f"A = Counter('{string}')"
+        assert varied.question.startswith("Pick two letters from ")
+    assert len({varied.question for varied in picked}) > 20
+
+
+def test_what_is_counted_gets_other_counts_and_company():
+    of = example("Pick 2 y from {y: 3, r: 2}?", "A = Counter(y=3, r=2)\nB = Counter(y=2)")
+    seen = set()
+    for seed in range(60):
+        varied = variant(of, seed)
+        counted = varied.question.split("{")[1].split("}")[0]
+        name = varied.question.split("Pick 2 ")[1][0]
+        assert varied.steps[0].text.startswith(f"A = Counter({counted.replace(': ', '=')})")
+        assert f"{name}: " in counted
+        seen.add(len(counted.split(", ")))
+    assert seen == {2, 3, 4, 5}
 
 
 def test_a_name_beside_a_quote_is_a_name():
-    varied = variant(example("Let k be 7*w. What is k?", "k = E('7*w')\nA = E('k')"), Random(5))
-    [step] = varied.steps
-    name, symbol = varied.question[4], varied.question[11]
-    seven = varied.question[9]
-    assert step.text == f"{name} = E('{seven}*{symbol}')\nA = E('{name}')"
+    for seed in range(30):
+        of = example("Let k be 7*w. What is k?", "k = E('7*w')\nA = E('k')")
+        varied = variant(of, seed)
+        quoted = varied.question.removesuffix(f". What is {varied.question[4]}?")[9:]
+        [step] = varied.steps
+        assert step.text == f"{varied.question[4]} = E('{quoted}')\nA = E('{varied.question[4]}')"
 
 
 def test_the_letters_of_a_string_are_not_names():
-    letters = example("Sequence yr from {y: 3, r: 2}?", "A = Counter(y=3, r=2)\nB = 'yr'")
-    assert variant(letters, Random(1)).steps[0].text == letters.steps[0].text
+    letters = example("Sequence yr from {y: 3, r: 2}?", "A = Counter(y=3, r=2)\nB = f'{A}'")
+    assert all("y=" in variant(letters, seed).steps[0].text for seed in range(20))
 
 
 def test_words_short_numbers_and_round_zeros_stay():
-    varied = variant(ORIGINAL, Random(3))
-    assert "What is a common factor of " in varied.question
-    assert "(7)?" in varied.question, "the program does not quote it, so it may be its own"
-    assert varied.question.split("factor of ")[1].split(" ")[0].endswith("0")
+    for seed in range(20):
+        varied = variant(ORIGINAL, seed)
+        assert "What is a common factor of " in varied.question
+        assert "(7)?" in varied.question, "the program does not quote it, so it may be its own"
 
 
 def test_a_digit_changes_only_where_the_program_quotes_it():
     of = example(
         "Let w(x) = 3*x**2. Find the 2nd derivative.", "A = E('3*x**2')\nR = diff(A, x, 2)"
     )
-    seen = set()
     for seed in range(20):
-        varied = variant(of, Random(seed))
+        varied = variant(of, seed)
         [step] = varied.steps
-        quoted = step.text.split("'")[1]
-        assert f"= {quoted}. Find the 2nd" in varied.question
+        assert f"= {step.text.split(chr(39))[1]}. Find the 2nd" in varied.question
         assert step.text.endswith(", 2)")
-        seen.add(quoted[0])
-    assert len(seen) > 3
 
 
 def test_what_is_quoted_from_two_places_keeps_its_digits():
     twice = example("Is 3*x less than 3*x + 1?", "A = E('3*x')\nB = E('3*x + 1')")
-    assert {variant(twice, Random(seed)).question[3] for seed in range(20)} == {"3"}
+    assert {variant(twice, seed).question[3] for seed in range(20)} == {"3"}
 
 
 def test_a_variant_has_no_token_ids_of_the_original():
-    assert all(not step.token_ids for step in variant(ORIGINAL, Random(0)).steps)
+    assert all(not step.token_ids for step in variant(ORIGINAL, 0).steps)
 
 
 def test_one_seed_is_one_variant():
-    assert variant(ORIGINAL, Random(1)) == variant(ORIGINAL, Random(1))
-    assert variant(ORIGINAL, Random(1)) != variant(ORIGINAL, Random(2))
+    assert variant(ORIGINAL, 1) == variant(ORIGINAL, 1)
+    assert variant(ORIGINAL, 1) != variant(ORIGINAL, 2)
