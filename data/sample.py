@@ -22,6 +22,9 @@ TRAIN = {"train-easy.jsonl.gz": 60, "train-medium.jsonl.gz": 30, "train-hard.jso
 """Problems taken a module."""
 
 HELD_OUT = {"interpolate.jsonl": 5, "extrapolate.jsonl": 2}
+ALL = 1_000_000
+"""More than a module has."""
+
 DEMO = 24
 MAX_QUESTION_CHARACTERS = 300
 """Longer training questions do not fit the mini models' context beside a solution."""
@@ -53,7 +56,8 @@ def take(problems: Iterable[dict[str, str]], count: int, *, after: int = 0) -> l
 
 
 def main(full: Path) -> None:
-    """Write train.jsonl.gz, heldout.jsonl and demo.jsonl beside this file."""
+    """Write train.jsonl.gz, heldout.jsonl, heldout-all.jsonl.gz and demo.jsonl beside this file."""
+    everything = [p for name in HELD_OUT for p in take(read(full / name), ALL)]
     held_out = [
         p for name, count in HELD_OUT.items() for p in take(read(full / name), count, after=1)
     ]
@@ -74,21 +78,31 @@ def main(full: Path) -> None:
     # Shuffled by hash, so that any prefix is a fair sample of all modules.
     train.sort(key=rank)
     held_out.sort(key=rank)
-    with (
-        (HERE / "dm_math/train.jsonl.gz").open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out,
-    ):
-        out.write("".join(json.dumps(problem) + "\n" for problem in train).encode())
-    (HERE / "dm_math/heldout.jsonl").write_text(
-        "".join(json.dumps(problem) + "\n" for problem in held_out)
-    )
+    everything.sort(key=rank)
+    write_gzipped(HERE / "dm_math/train.jsonl.gz", train)
+    write_gzipped(HERE / "dm_math/heldout-all.jsonl.gz", everything)
+    (HERE / "dm_math/heldout.jsonl").write_text(lines(held_out))
     # Each of the first 24 modules in hash order gives its first interpolation problem, which
     # the held-out sample leaves out.
     first = {}
     for problem in sorted(demo_pool, key=rank):
         first.setdefault(problem["module"], problem)
     demo = list(first.values())[:DEMO]
-    (HERE / "demo.jsonl").write_text("".join(json.dumps(problem) + "\n" for problem in demo))
+    (HERE / "demo.jsonl").write_text(lines(demo))
+
+
+def lines(problems: Iterable[dict[str, str]]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(problem) + "\n" for problem in problems)
+
+
+def write_gzipped(path: Path, problems: Iterable[dict[str, str]]) -> None:
+    """The same bytes for the same problems: no name, no time."""
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out,
+    ):
+        out.write(lines(problems).encode())
 
 
 if __name__ == "__main__":
