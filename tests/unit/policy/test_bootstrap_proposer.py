@@ -152,13 +152,22 @@ def test_the_right_program_is_among_the_candidates(
     assert answer in answers_by(proposer, question, operation)
 
 
+def test_questions_of_one_kind_draw_programs_of_their_own_under_one_seed(
+    proposer: RandomProgramProposer,
+) -> None:
+    def operations(question: str) -> tuple[str, ...]:
+        return tuple(step.text.splitlines()[0] for step in walk(proposer, question, 7))
+
+    drawn = {operations(f"Divide {n} by {n // 7}.") for n in range(100, 200)}
+    assert len(drawn) > 30
+
+
 def test_candidates_of_one_call_differ_where_there_is_a_choice(
     proposer: RandomProgramProposer,
 ) -> None:
     question = "What is the highest common divisor of 803 and 33?"
-    named = proposer.propose(question, [], num_candidates=1, seed=0)[0].text
-    if " = E(" not in named:
-        named = proposer.propose(question, [], num_candidates=1, seed=1)[0].text
+    firsts = (proposer.propose(question, [], num_candidates=1, seed=n)[0].text for n in range(99))
+    named = next(text for text in firsts if " = E(" in text)
     texts = [s.text for s in proposer.propose(question, [named], num_candidates=32, seed=5)]
     assert len(set(texts)) == 32
 

@@ -62,8 +62,11 @@ class RandomProgramProposer:
         self, question: str, path: Sequence[str], *, num_candidates: int, seed: int
     ) -> list[ProposedStep]:
         """Draws candidates for the step after `path`, distinct as far as there are as many."""
-        rng = Random(f"{seed}/{len(path)}")
-        draw = self._stage(self._read(question), path)
+        reading = self._read(question)
+        # A batch gives all its problems one seed: by it alone, questions that read alike would all
+        # draw the same few programs. Words have no part in it.
+        rng = Random("\n".join((str(seed), str(reading), *path)))
+        draw = self._stage(reading, path)
         steps: dict[str, ProposedStep] = {}
         repeats: list[ProposedStep] = []
         for _ in range(num_candidates):
