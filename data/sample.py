@@ -21,7 +21,10 @@ HERE = Path(__file__).parent
 TRAIN = {"train-easy.jsonl.gz": 60, "train-medium.jsonl.gz": 30, "train-hard.jsonl.gz": 10}
 """Problems taken a module."""
 
-HELD_OUT = {"interpolate.jsonl": 5, "extrapolate.jsonl": 2}
+VALIDATION = {"train-easy.jsonl.gz": 2, "train-medium.jsonl.gz": 2, "train-hard.jsonl.gz": 1}
+"""Taken after those: what decides about models, so that held-out problems decide nothing."""
+
+HELD_OUT = {"interpolate.jsonl": 5, "extrapolate.jsonl": 5}
 ALL = 1_000_000
 """More than a module has."""
 
@@ -50,37 +53,47 @@ def take(problems: Iterable[dict[str, str]], count: int, *, after: int = 0) -> l
         modules[problem["module"]].append(problem)
     return [
         {key: problem[key] for key in ("id", "module", "question", "answer")}
+        | {"level": problem["id"].split("/")[1].removeprefix("train-")}
         for module in sorted(modules)
         for problem in sorted(modules[module], key=rank)[after : after + count]
     ]
 
 
 def main(full: Path) -> None:
-    """Write train.jsonl.gz, heldout.jsonl, heldout-all.jsonl.gz and demo.jsonl beside this file."""
+    """Write the files that README.md lists."""
     everything = [p for name in HELD_OUT for p in take(read(full / name), ALL)]
     held_out = [
         p for name, count in HELD_OUT.items() for p in take(read(full / name), count, after=1)
     ]
     demo_pool = take(read(full / "interpolate.jsonl"), 1)
-    asked = {problem["question"] for problem in [*held_out, *demo_pool]}
-    train = [
-        problem
-        for name, count in TRAIN.items()
-        for problem in take(
-            (
-                p
-                for p in read(full / name)
-                if p["question"] not in asked and len(p["question"]) <= MAX_QUESTION_CHARACTERS
-            ),
-            count,
-        )
-    ]
+    asked = {problem["question"] for problem in everything}
+
+    def to_learn(counts: dict[str, int], after: dict[str, int]) -> list[dict[str, str]]:
+        return [
+            problem
+            for name, count in counts.items()
+            for problem in take(
+                (
+                    p
+                    for p in read(full / name)
+                    if p["question"] not in asked and len(p["question"]) <= MAX_QUESTION_CHARACTERS
+                ),
+                count,
+                after=after.get(name, 0),
+            )
+        ]
+
+    train = to_learn(TRAIN, {})
+    taught = {problem["question"] for problem in train}
+    validation = [p for p in to_learn(VALIDATION, TRAIN) if p["question"] not in taught]
     # Shuffled by hash, so that any prefix is a fair sample of all modules.
     train.sort(key=rank)
+    validation.sort(key=rank)
     held_out.sort(key=rank)
     everything.sort(key=rank)
     write_gzipped(HERE / "dm_math/train.jsonl.gz", train)
     write_gzipped(HERE / "dm_math/heldout-all.jsonl.gz", everything)
+    (HERE / "dm_math/validation.jsonl").write_text(lines(validation))
     (HERE / "dm_math/heldout.jsonl").write_text(lines(held_out))
     # Each of the first 24 modules in hash order gives its first interpolation problem, which
     # the held-out sample leaves out.

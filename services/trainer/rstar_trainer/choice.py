@@ -37,5 +37,6 @@ def draw_examples(
         examples=tuple(drawn),
         problems=every.problems,
         solved=every.solved,
+        right=every.right,
         disowned=every.disowned,
     )

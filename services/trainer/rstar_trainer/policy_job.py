@@ -134,5 +134,6 @@ def _counts(selection: Selection) -> dict[str, float]:
         "problems": float(selection.problems),
         "solved_problems": float(selection.solved),
         "examples": float(len(selection.examples)),
+        "right_trajectories": float(selection.right),
         "disowned_trajectories": float(selection.disowned),
     }

@@ -11,14 +11,13 @@ from rstar_trainer.lessons import write_card, write_pairs
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.pairs import PreferenceGroup, outcome_groups, preference_groups, valued_steps
 from rstar_trainer.ppm_training import (
-    HELD_OUT_SHARE,
     TokenGroup,
     evaluate_ppm,
     tokenize_group,
     tokenize_values,
     train_ppm,
 )
-from rstar_trainer.sft import held_out
+from rstar_trainer.sft import HELD_OUT_SHARE, held_out
 from rstar_trainer.work import Work, prompt_format
 
 

@@ -30,9 +30,6 @@ from rstar_trainer.losses import (
 from rstar_trainer.pairs import PreferenceGroup, ValuedSteps
 from rstar_trainer.ranks import ONE, Ranks
 
-HELD_OUT_SHARE = 0.1
-"""Of the questions, for pair accuracy."""
-
 Line = tuple[int, ...]
 
 

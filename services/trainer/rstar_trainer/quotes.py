@@ -21,8 +21,8 @@ from random import Random
 LETTERS = "bcdefghijklmnopqrtuvwxyz"
 """Names to choose from. `a` is an article, `s` a variable of the programs' own first lines."""
 
-QUOTED = re.compile(r"(\w*\(?)'([^'\\\n]+)'")
-"""What takes a text in a program, and the text."""
+QUOTED = re.compile(r"(?<!\w)(\w*\(?)'((?:[^'\\\n]|\\.)*)'")
+"""What takes a text in a program, and the text, backslashes and all."""
 
 NAME = re.compile(r"(?<![A-Za-z0-9_])[a-z](?![A-Za-z0-9_])")
 """A one-letter name within a quote."""
@@ -42,6 +42,9 @@ OTHER_LENGTH = 0.4
 LONGEST = 140
 """Characters of a joined text."""
 
+SHORT = 2
+"""Characters of names and digits, which programs use for themselves."""
+
 _LETTERS_ONLY = re.compile(r"[a-z]{2,}")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_.])[1-9]\d*(?![0-9A-Za-z_])")
@@ -59,7 +62,7 @@ class Kind:
     """What takes the text: `E(`, `Counter(`, empty."""
 
     form: str
-    """`letters`, `equation`, `list`, `digits`, `words` or `expression`."""
+    """`letters`, `equation`, `relation`, `list`, `digits`, `words` or `expression`."""
 
     calls: tuple[bool, ...] = ()
     """For each one-letter name in order, whether it is called."""
@@ -106,6 +109,8 @@ class Quotes:
             return Kind(use, "letters")
         if " = " in text:
             form = "equation"
+        elif any(sign in text for sign in "<>!"):
+            form = "relation"
         elif ", " in text:
             form = "list"
         elif _DIGITS_AND_LETTERS.search(text):
@@ -123,12 +128,15 @@ def quoted_once(question: str, programs: Sequence[str]) -> dict[int, tuple[str, 
     for program in programs:
         for match in QUOTED.finditer(program):
             # Texts of signs alone belong to the helpers of the first lines.
-            if any(character.isalnum() for character in match[2]):
+            if any(character.isalnum() for character in match[2]) and "\\" not in match[2]:
                 uses.setdefault(match[2], match[1])
+    unquoted = "\n".join(QUOTED.sub("", program) for program in programs)
     found = [
         (match.start(), text)
         for text in sorted(uses)
-        for match in re.finditer(rf"(?<![\w.]){re.escape(text)}(?!\w|\.\d)", question)
+        # What also stands outside of quotes, e.g. in another kind of string, would go on standing.
+        if len(text) <= SHORT or not _spelled(text).search(unquoted)
+        for match in _spelled(text).finditer(question)
     ]
     return {
         start: (text, uses[text])
@@ -140,6 +148,12 @@ def quoted_once(question: str, programs: Sequence[str]) -> dict[int, tuple[str, 
             if (other, longer) != (start, text)
         )
     }
+
+
+def _spelled(text: str) -> re.Pattern[str]:
+    """Finds `text` where it is no part of a longer word or number; a unit may follow a number."""
+    after = r"(?!\d|\.\d)" if text[-1].isdigit() else r"(?!\w)"
+    return re.compile(rf"(?<![\w.]){re.escape(text)}{after}")
 
 
 def _names(text: str) -> dict[str, bool]:

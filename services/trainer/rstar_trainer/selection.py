@@ -38,6 +38,9 @@ class Selection:
     solved: int
     """Problems with a right trajectory."""
 
+    right: int
+    """Right trajectories found."""
+
     disowned: int
     """Right trajectories refused because their program does not agree with other problems."""
 
@@ -49,13 +52,14 @@ def select_examples(
     found: dict[str, dict[str, Example]] = defaultdict(dict)
     problems: set[str] = set()
     solved: set[str] = set()
-    disowned = 0
+    right = disowned = 0
     for tree in trees:
         problems.add(tree.question)
         scores = agreement.scores(tree) if agreement else {}
         for trajectory in tree.trajectories():
             if trajectory.outcome is not Outcome.RIGHT:
                 continue
+            right += 1
             solved.add(tree.question)
             agreed = scores.get(trajectory.leaf, 1.0)
             if agreed < SHARE_OF_BEST:
@@ -82,5 +86,9 @@ def select_examples(
         )
         examples += [example for _, example in ranked[:per_problem]]
     return Selection(
-        examples=tuple(examples), problems=len(problems), solved=len(solved), disowned=disowned
+        examples=tuple(examples),
+        problems=len(problems),
+        solved=len(solved),
+        right=right,
+        disowned=disowned,
     )

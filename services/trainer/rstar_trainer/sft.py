@@ -26,8 +26,9 @@ from rstar_trainer.losses import masked_cross_entropy
 from rstar_trainer.ranks import ONE, Ranks
 from rstar_trainer.selection import Example
 
-HELD_OUT_SHARE = 0.02
-"""Of the questions: enough to watch, too few to miss."""
+HELD_OUT_SHARE = 0.05
+"""Of the questions. The policy and the PPM leave out the same: a PPM starts from a policy, and
+pairs of questions whose solutions that policy has learned would flatter it."""
 
 MOST_HELD_OUT = 512
 """Examples evaluated at the end."""

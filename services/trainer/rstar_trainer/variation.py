@@ -3,15 +3,16 @@
 A small model with few examples learns their names and numbers by heart instead of copying
 what the question says. So an example is also shown with its one-letter symbols permuted,
 its numbers replaced, and what the program quotes from the question exchanged, everywhere
-they stand. A number of two digits and more changes wherever it is spelled; a single digit
-only inside a text that the program quotes, for elsewhere it may be the program's own
-(`diff(A, x, 2)`). A variant was not executed; the example it comes from was. Real policies
-start from a model that can copy and need none of this.
+they stand. Numbers that a program has outside of its quotes may be its own
+(`diff(A, x, 2)`, `10**3`): they stay, in the question too. A variant was not executed; the
+example it comes from was. Real policies start from a model that can copy and need none of
+this.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -22,7 +23,7 @@ from rstar_trainer.selection import Example
 EXCHANGED = 0.7
 """Share of variants whose quotes are exchanged; the others only get other digits there."""
 
-SYMBOL = re.compile(r"(?<![A-Za-z0-9_\\])(?<![A-Za-z]')[b-rt-z](?![A-Za-z0-9_])")
+SYMBOL = re.compile(r"(?<![A-Za-z0-9_.\\])(?<![A-Za-z]')[b-rt-z](?![A-Za-z0-9_])")
 """A one-letter name that may be another one."""
 
 WORD = re.compile(r"'[a-z]{2,}'|\bf'")
@@ -87,7 +88,8 @@ def _recounted(question: str, programs: Sequence[str], rng: Random) -> tuple[str
     """Other counts, and more things counted, where a program counts what the question does."""
     recounted: dict[str, str] = {}
     names = NAME.findall(question)
-    for said in sorted({m[0] for program in programs for m in COUNTS.finditer(program)}):
+    counts = Counter(m[0] for program in programs for m in COUNTS.finditer(program))
+    for said in sorted(said for said, times in counts.items() if times == 1):
         braced = "{" + said.replace("=", ": ") + "}"
         if question.count(braced) != 1:
             continue
@@ -112,7 +114,13 @@ def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, 
     if any(WORD.search(text) for text in programs):
         symbols = []
     renamed = dict(zip(symbols, rng.sample(LETTERS, len(symbols)), strict=True))
-    changed = {number: _like(number, rng) for number in sorted(set(NUMBER.findall(question)))}
+    own = {
+        number
+        for text in programs
+        for number in NUMBER.findall(QUOTED.sub("", COUNTS.sub("", text)))
+    }
+    numbers = sorted(set(NUMBER.findall(question)) - own)
+    changed = {number: _like(number, rng) for number in numbers}
 
     def rewrite(text: str) -> str:
         text = SYMBOL.sub(lambda match: renamed.get(match[0], match[0]), text)

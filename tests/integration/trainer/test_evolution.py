@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,19 @@ from rstar.v1 import (
     trainer_pb2_grpc,
     types_pb2,
 )
+from rstar_cli.recipe import read_recipe
 from rstar_common.artifacts import ObjectStore, tree_key
+from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
+from rstar_trainer.evolution.checks import check_recipe
 from tests.support.arithmetic_trees import WRONG, TreeMaker, arithmetic_trees
 from tests.support.eventually import eventually
 from tests.support.evolution_world import EvolutionWorld, evolution_world
 from tests.support.servers import nats_server, service
 
+POOL = "evolution/problems/pool.jsonl"
+RECIPES = sorted((Path(__file__).parents[3] / "infra" / "recipes").glob("*.toml"))
 TREES = {tree.problem.problem_id: tree for tree in arithmetic_trees(40)}
 PHASES = evolution_pb2.RoundPhase
 
@@ -81,6 +86,30 @@ def recipe(*, rounds: int = 2, **last_gate: float) -> evolution_pb2.Recipe:
     if last_gate:
         made.rounds[-1].gates.add(evaluation="greedy", **last_gate)
     return made
+
+
+def arm(round_: evolution_pb2.Round, *batch_ids: str) -> None:
+    """Make a round learn from given trees, and search nothing."""
+    for name in ("bootstrap", "problems", "prefer_new"):
+        round_.ClearField(name)
+    round_.batch_ids.extend(batch_ids)
+
+
+def question(number: int) -> str:
+    """Of a problem of the pool."""
+    return TREES[f"arithmetic-{number}"].problem.question
+
+
+async def put_problems(store: ObjectStore, name: str, questions: Sequence[str]) -> str:
+    """Put problems `NAME-0`, `NAME-1`, … into the store; returns their key."""
+    problems = [
+        types_pb2.Problem(problem_id=f"{name}-{n}", question=text, reference="1")
+        for n, text in enumerate(questions)
+    ]
+    lines = "".join(MessageToJson(one, indent=None) + "\n" for one in problems)
+    key = f"evolution/problems/{name}.jsonl"
+    await store.put(key, lines.encode())
+    return key
 
 
 class Trainer:
@@ -338,6 +367,16 @@ async def test_a_branch_trains_anew_on_what_another_run_searched(
     too_far = evolution_pb2.StartRunRequest()
     too_far.CopyFrom(start)
     too_far.branch.round = 2
+    lines = (await store.get("evolution/problems/pool.jsonl")).splitlines(keepends=True)
+    await store.put("evolution/problems/fewer.jsonl", b"".join(lines[1:]))
+    fewer_problems = evolution_pb2.StartRunRequest()
+    fewer_problems.CopyFrom(start)
+    fewer_problems.recipe.pools[0].problems_key = "evolution/problems/fewer.jsonl"
+    measured_otherwise = evolution_pb2.StartRunRequest()
+    measured_otherwise.CopyFrom(start)
+    measured_otherwise.recipe.evaluation_sets[0].problems_key = "evolution/problems/few.jsonl"
+    few = types_pb2.Problem(problem_id="few", question="Few?", reference="1")
+    await store.put("evolution/problems/few.jsonl", MessageToJson(few, indent=None).encode())
     async with (
         evolution_world(nats, store, TREES) as (world, address),
         trainer(tmp_path, nats, object_store_settings, address) as running,
@@ -349,11 +388,19 @@ async def test_a_branch_trains_anew_on_what_another_run_searched(
             (searched_otherwise, "rounds[1].search"),
             (trained_otherwise, "rounds[0]"),
             (too_far, "branch.round"),
+            (fewer_problems, "pools"),
+            (measured_otherwise, "evaluation_sets"),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await running.runs.StartRun(request)
             assert refused.value.details().startswith(f"{field}: "), refused.value.details()
         await running.runs.StartRun(start)
+        elsewhere = evolution_pb2.StartRunRequest()
+        elsewhere.CopyFrom(start)
+        elsewhere.branch.round = 0
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await running.runs.StartRun(elsewhere)
+        assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
         run = await running.until("branch", lambda run: False)
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
         assert list(world.published) == ["branch/r1/eval/greedy"]
@@ -392,33 +439,100 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
     def same_set(made):
         made.evaluation_sets[0].problems_key = made.pools[0].problems_key
 
-    faults = {
-        "rounds[1].gates[0].evaluation": bad(lambda r: r.rounds[1].gates.add(evaluation="none")),
-        "rounds[0].gates[0].max_drop": bad(
-            lambda r: r.rounds[0].gates.add(evaluation="greedy", max_drop=0.1)
+    def set_inside(made):
+        made.evaluation_sets.add(name="inside", problems_key=inside)
+
+    def nothing_left(made):
+        made.pools[0].problems_key = inside
+        made.evaluation_sets.add(name="all", problems_key=POOL)
+
+    def nothing_left_of_a_pool(made):
+        made.pools.add(name="few", problems_key=renamed)
+        made.evaluation_sets.add(name="inside", problems_key=mixed)
+        made.rounds[1].pools.append("few")
+
+    def leaky(made):
+        made.evaluation_sets.add(name="mixed", problems_key=mixed)
+        arm(made.rounds[1], "clean", "leaky")
+
+    def base(name):
+        return bad(lambda r: setattr(r.rounds[1].policy, "base", name))
+
+    def untrained_before(made):
+        made.rounds[0].trial = True
+
+    def scorer_of_the_bootstrap(made):
+        made.rounds[1].policy_version = "bootstrap"
+        made.rounds[1].ClearField("policy")
+        made.rounds[1].ppm.SetInParent()
+
+    def other_number(made):
+        made.rounds[0].evaluations[0].problems = 2
+
+    def other_set(made):
+        made.evaluation_sets.add(name="other", problems_key=mixed)
+        made.rounds[0].evaluations[0].set = "other"
+
+    def only_tried_before(made):
+        made.rounds[0].trial = made.rounds[1].bootstrap = True
+
+    def against_round_0(change):
+        made = recipe(max_drop=0.1)
+        change(made)
+        return made
+
+    inside = await put_problems(store, "inside", [f" {question(n).upper()}?" for n in range(4)])
+    renamed = await put_problems(store, "renamed", [question(n) for n in range(4)])
+    mixed = await put_problems(store, "mixed", [*map(question, range(4)), "What is 1 squared?"])
+    for batch_id, name in (("clean", "arithmetic-9"), ("leaky", "arithmetic-3")):
+        await store.put(tree_key(batch_id, "s"), TREES[name].SerializeToString())
+
+    faults = [
+        ("rounds[1].gates[0].evaluation", bad(lambda r: r.rounds[1].gates.add(evaluation="none"))),
+        (
+            "rounds[0].gates[0].max_drop",
+            bad(lambda r: r.rounds[0].gates.add(evaluation="greedy", max_drop=0.1)),
         ),
-        "rounds[1].gates[0].min_accuracy": recipe(min_accuracy=2.0),
-        "rounds[0].pools[0]": bad(lambda r: r.rounds[0].pools.append("elsewhere")),
-        "evaluation_sets[0].path": bad(same_set),
-        "candidates_apart": bad(unseen),
-        "rounds[1].batch_ids[0]": bad(given),
-        "rounds[1].ppm_version": bad(
-            lambda r: setattr(r.rounds[1], "ppm_version", "ppm-of-nobody")
+        ("rounds[1].gates[0].max_drop", against_round_0(other_number)),
+        ("rounds[1].gates[0].max_drop", against_round_0(other_set)),
+        ("rounds[1].gates[0].max_drop", against_round_0(only_tried_before)),
+        ("rounds[1].gates[0]", bad(lambda r: r.rounds[1].gates.add(evaluation="greedy"))),
+        ("rounds[1].gates[0].min_accuracy", recipe(min_accuracy=2.0)),
+        ("rounds[0].pools[0]", bad(lambda r: r.rounds[0].pools.append("elsewhere"))),
+        ("pools", bad(lambda r: r.ClearField("pools"))),
+        ("pools", bad(nothing_left)),
+        ("rounds[1].pools", bad(nothing_left_of_a_pool)),
+        ("evaluation_sets[0].path", bad(same_set)),
+        ("evaluation_sets[1].path", bad(set_inside)),
+        ("candidates_apart", bad(unseen)),
+        ("rounds[0].bootstrap", bad(lambda r: r.rounds[0].ClearField("bootstrap"))),
+        ("rounds[1].bootstrap", bad(untrained_before)),
+        ("rounds[1].ppm", bad(scorer_of_the_bootstrap)),
+        ("rounds[1].batch_ids[0]", bad(given)),
+        ("rounds[1].batch_ids[1]", bad(leaky)),
+        (
+            "rounds[1].ppm_version",
+            bad(lambda r: setattr(r.rounds[1], "ppm_version", "ppm-of-nobody")),
         ),
-        "rounds[0].search.mode": bad(
-            lambda r: setattr(r.rounds[0].search, "mode", types_pb2.SEARCH_MODE_PPM_AUGMENTED)
+        ("rounds[1].policy.base", base("policy-of-nobody")),
+        ("rounds[1].policy.base", base("Qwen/Qwen2.5-Math-7B")),
+        ("rounds[1].policy.base", base("bootstrap")),
+        (
+            "rounds[0].search.mode",
+            bad(lambda r: setattr(r.rounds[0].search, "mode", types_pb2.SEARCH_MODE_PPM_AUGMENTED)),
         ),
-        "rounds[0].search.extra_rollouts": bad(best_of_more),
-        "rounds[0].second_search.extra_rollouts": bad(best_of_more_later),
-        "rounds[0].policy.training.learning_rate": bad(
-            lambda r: setattr(r.rounds[0].policy.training, "learning_rate", 5.0)
+        ("rounds[0].search.extra_rollouts", bad(best_of_more)),
+        ("rounds[0].second_search.extra_rollouts", bad(best_of_more_later)),
+        (
+            "rounds[0].policy.training.learning_rate",
+            bad(lambda r: setattr(r.rounds[0].policy.training, "learning_rate", 5.0)),
         ),
-    }
+    ]
     async with (
         evolution_world(nats, store, TREES) as (_, address),
         trainer(tmp_path, nats, object_store_settings, address) as running,
     ):
-        for field, made in faults.items():
+        for field, made in faults:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await running.runs.StartRun(
                     evolution_pb2.StartRunRequest(run_id="bad", recipe=made)
@@ -429,3 +543,61 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
         )
         assert [one.problems for one in planned.plan] == [20, 20]
         assert not (await running.runs.ListRuns(evolution_pb2.ListRunsRequest())).runs
+
+
+async def test_what_resembles_a_fault_and_is_none_is_planned(
+    tmp_path, nats, store, object_store_settings
+):
+    def good(change) -> evolution_pb2.Recipe:
+        made = recipe(max_drop=0.1)
+        change(made)
+        return made
+
+    def pool_inside(made):
+        made.pools.add(name="few", problems_key=renamed)
+        made.evaluation_sets.add(name="mixed", problems_key=mixed)
+
+    def clean(made):
+        made.evaluation_sets.add(name="mixed", problems_key=mixed)
+        arm(made.rounds[1], "clean")
+
+    def searches_nothing(made):
+        made.ClearField("pools")
+        for round_ in made.rounds:
+            arm(round_, "clean")
+
+    def begins_with_a_policy(made):
+        made.rounds[0].ClearField("bootstrap")
+        made.rounds[1].policy.base = trained.version
+
+    renamed = await put_problems(store, "renamed", [question(n) for n in range(4)])
+    mixed = await put_problems(store, "mixed", [*map(question, range(4)), "What is 1 squared?"])
+    await store.put(tree_key("clean", "s"), TREES["arithmetic-9"].SerializeToString())
+    trained = Manifest(model="policy", version="policy-0", prompt_format="mini", files={})
+    await store.put(trained.prefix + MANIFEST, trained.to_json())
+    async with (
+        evolution_world(nats, store, TREES) as (world, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+
+        async def planned(made) -> evolution_pb2.StartRunResponse:
+            return await running.runs.StartRun(
+                evolution_pb2.StartRunRequest(run_id="good", recipe=made, dry_run=True)
+            )
+
+        left_out = (await planned(good(pool_inside))).run.contaminated
+        assert sorted(one.problem_id for one in left_out) == sorted(
+            [f"{name}-{n}" for name in ("arithmetic", "renamed") for n in range(4)]
+        )
+        assert len((await planned(good(clean))).run.contaminated) == 4
+        assert [one.problems for one in (await planned(good(searches_nothing))).plan] == [0, 0]
+        await world.pointers.promote(trained)
+        assert (await planned(good(begins_with_a_policy))).plan
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_recipes_that_ship_can_be_carried_out(path):
+    shipped = read_recipe(path).recipe
+    first = shipped.rounds[0]
+    # One that begins otherwise says in its head which policy is to be promoted before.
+    check_recipe(shipped, has_policy=not first.bootstrap, processes=1)

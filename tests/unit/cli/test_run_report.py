@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from rstar.v1 import evolution_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 from rstar_cli.runpage.charts import line_chart
 from rstar_cli.runpage.page import report_of
 from rstar_cli.views.evolution import duration
@@ -24,6 +24,18 @@ def run() -> evolution_pb2.Run:
     )
     first.ppm_metrics.update({"step_pair_accuracy": 0.9, "step_pair_accuracy_pairs": 50})
     first.seconds["searching"] = 90
+    first.solved_by_level.update({"easy": 0.5, "hard": 0.25})
+    made.recipe.rounds[0].bootstrap = True
+    search = made.recipe.rounds[0].evaluations.add(name="greedy", set="held").search
+    search.strategy = types_pb2.STRATEGY_MCTS
+    search.rollouts, search.candidates = 8, 4
+    [evaluation] = first.evaluations
+    evaluation.cost.generated_tokens = 1000
+    evaluation.by_level["far"].CopyFrom(
+        evolution_pb2.LevelReport(problems=2, right=1, accuracy=0.5, half_interval=0.4)
+    )
+    evaluation.ranking.CopyFrom(evolution_pb2.Ranking(pairs=8, ordered_rightly=6))
+    first.policy_metrics.update({"right_trajectories": 40, "disowned_trajectories": 10})
     made.rounds.add(round=1)
     return made
 
@@ -34,7 +46,11 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "| 0 | 0.250 ± 0.300 (n = 4) |\n| 1 | - |" in text
     assert "| 0 | 0.900 (n = 50) | - | - |" in text
     assert "| adding | 0.80 | - | 1.00 |" in text
-    assert "Never solved in any round: sorting." in text
+    assert "Never solved in any round: sorting. Out of reach of random programs: sorting." in text
+    assert "| 0 | 0.50 | 0.25 |" in text
+    assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
+    assert "| mcts, 8 rollouts of 4 candidates | 250 | 0 | 0 | 0 | 0.750 (n = 8) | - |" in text
+    assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text
 
 

@@ -28,7 +28,15 @@ def test_every_digit_is_a_token_of_its_own():
 
 @pytest.mark.parametrize(
     "text",
-    ["print(R)", "\tif x:\r\n  y", "naïve ∫ 数学 🦉", "a\nfrom sympy import *\nb", " " * 9, "\x00"],
+    [
+        "print(R)",
+        "\tif x:\r\n  y",
+        "naïve ∫ 数学 🦉",
+        "a\nfrom sympy import *\nb",
+        "A = [E('x'), '']. Is it?\n",
+        " " * 9,
+        "\x00",
+    ],
 )
 def test_any_text_comes_back_as_it_was(text):
     trained = tokenizer()

@@ -125,9 +125,66 @@ def test_a_digit_changes_only_where_the_program_quotes_it():
         assert step.text.endswith(", 2)")
 
 
-def test_what_is_quoted_from_two_places_keeps_its_digits():
+def test_what_is_quoted_from_two_places_stays_but_for_its_names():
     twice = example("Is 3*x less than 3*x + 1?", "A = E('3*x')\nB = E('3*x + 1')")
-    assert {variant(twice, seed).question[3] for seed in range(20)} == {"3"}
+    for seed in range(20):
+        varied = variant(twice, seed)
+        name = varied.question[5]
+        assert varied.question == f"Is 3*{name} less than 3*{name} + 1?"
+        assert varied.steps[0].text == f"A = E('3*{name}')\nB = E('3*{name} + 1')"
+
+
+IN_BASE = example(
+    "In base 10, what is 598 + -7?",
+    "A = E('10')\nB = E('598 + -7')",
+    "import re\nn = E(re.sub(r'\\w+', lambda m: str(int(m[0], A)), '598 + -7'))\n"
+    "R = '-'*bool(n < 0) + ''.join(f'{d:x}' for d in digits(n, A)[1:])",
+)
+
+
+def test_a_quote_after_one_with_a_backslash_is_seen():
+    seen = set()
+    for seed in range(60):
+        varied = variant(IN_BASE, seed)
+        base, said = re.fullmatch(r"In base (.*), what is (.*)\?", varied.question).groups()
+        assert varied.steps[0].text == f"A = E('{base}')\nB = E('{said}')"
+        assert f"r'\\w+', lambda m: str(int(m[0], A)), '{said}'))" in varied.steps[1].text
+        seen.add(said)
+    assert len(seen) > 30
+
+
+def test_a_text_that_stands_in_another_kind_of_string_too_is_not_exchanged():
+    both = example("Solve 3*x + 1 for x.", "A = E('3*x + 1')\nB = \"3*x + 1\"")
+    for seed in range(20):
+        varied = variant(both, seed)
+        assert varied.steps[0].text.count(varied.question[6:13]) == 2
+
+
+def test_a_program_keeps_its_own_numbers_and_attributes():
+    own = example(
+        "Let p be 14/60. How many minutes is p + 10 of an hour?",
+        "p = E('14/60')\nA = E('p + 10')\nR = A*60\nT = R.p*10**2",
+    )
+    for seed in range(40):
+        varied = variant(own, seed)
+        [step] = varied.steps
+        assert step.text.splitlines()[2:] == ["R = A*60", "T = R.p*10**2"]
+
+
+def test_a_number_with_its_unit_is_exchanged():
+    unit = example("Convert 80.8265cm to meters.", "A = E('80.8265')\nR = A/10**2")
+    seen = {variant(unit, seed).question for seed in range(20)}
+    assert len(seen) > 10
+    assert all(one.startswith("Convert ") and one.endswith("cm to meters.") for one in seen)
+
+
+def test_what_is_counted_twice_alike_stays():
+    alike = example("Pick 2 y from {y: 2, r: 1}?", "A = Counter(y=2, r=1)\nB = Counter(y=2, r=1)")
+    for seed in range(30):
+        varied = variant(alike, seed)
+        held = varied.question.split("{")[1].split("}")[0].replace(": ", "=")
+        assert varied.steps[0].text == f"A = Counter({held})\nB = Counter({held})"
+        assert held.endswith("=1")
 
 
 def test_a_variant_has_no_token_ids_of_the_original():

@@ -478,6 +478,7 @@ class Run(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     PPM_BEFORE_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    POLICY_BEFORE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -495,6 +496,8 @@ class Run(_message.Message):
     """How often it was begun again after it had failed; part of the ids of its later jobs."""
     ppm_before: _builtins.str
     """The PPM that was promoted when the run began: put back where the run has none of its own."""
+    policy_before: _builtins.str
+    """The policy that was promoted when the run began."""
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     @_builtins.property
@@ -535,10 +538,11 @@ class Run(_message.Message):
         attempts: _builtins.int = ...,
         ppm_before: _builtins.str = ...,
         branch: Global___Branch | None = ...,
+        policy_before: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -690,6 +694,26 @@ class RoundReport(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class SolvedByLevelEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ROUND_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     SEARCH_POLICY_FIELD_NUMBER: _builtins.int
@@ -716,6 +740,7 @@ class RoundReport(_message.Message):
     SECOND_PROBLEMS_FIELD_NUMBER: _builtins.int
     SECOND_SOLVED_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    SOLVED_BY_LEVEL_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     phase: Global___RoundPhase.ValueType
     search_policy: _builtins.str
@@ -758,6 +783,10 @@ class RoundReport(_message.Message):
 
     @_builtins.property
     def phase_began(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def solved_by_level(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Share solved by the problems' label `level`: easy, medium, hard."""
+
     def __init__(
         self,
         *,
@@ -787,10 +816,11 @@ class RoundReport(_message.Message):
         second_problems: _builtins.int = ...,
         second_solved: _builtins.int = ...,
         name: _builtins.str = ...,
+        solved_by_level: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["phase_began", b"phase_began", "search_cost", b"search_cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_began", b"phase_began", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_began", b"phase_began", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label", "solved_by_level", b"solved_by_level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -822,6 +852,27 @@ class EvaluationReport(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ByLevelEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___LevelReport: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___LevelReport | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
@@ -835,6 +886,8 @@ class EvaluationReport(_message.Message):
     PPM_VERSION_FIELD_NUMBER: _builtins.int
     HALF_INTERVAL_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    BY_LEVEL_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     batch_id: _builtins.str
     problems: _builtins.int
@@ -848,12 +901,18 @@ class EvaluationReport(_message.Message):
     """Versions that answered."""
     ppm_version: _builtins.str
     half_interval: _builtins.float
-    """Half of the 95 % confidence interval of the share of right answers."""
+    """Half of the 95 % confidence interval of `accuracy`."""
     seconds: _builtins.float
     @_builtins.property
     def by_label(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
     def cost(self) -> _types_pb2.Cost: ...
+    @_builtins.property
+    def by_level(self) -> _containers.MessageMap[_builtins.str, Global___LevelReport]:
+        """The same of the problems of each label `level`: interpolation, extrapolation."""
+
+    @_builtins.property
+    def ranking(self) -> Global___Ranking: ...
     def __init__(
         self,
         *,
@@ -870,14 +929,77 @@ class EvaluationReport(_message.Message):
         ppm_version: _builtins.str = ...,
         half_interval: _builtins.float = ...,
         seconds: _builtins.float = ...,
+        by_level: _abc.Mapping[_builtins.str, Global___LevelReport] | None = ...,
+        ranking: Global___Ranking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "cost", b"cost", "half_interval", b"half_interval", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
+
+@_typing.final
+class LevelReport(_message.Message):
+    """The part of a measurement whose problems have one label `level`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    HALF_INTERVAL_FIELD_NUMBER: _builtins.int
+    problems: _builtins.int
+    right: _builtins.int
+    accuracy: _builtins.float
+    half_interval: _builtins.float
+    def __init__(
+        self,
+        *,
+        problems: _builtins.int = ...,
+        right: _builtins.int = ...,
+        accuracy: _builtins.float = ...,
+        half_interval: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "half_interval", b"half_interval", "problems", b"problems", "right", b"right"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LevelReport: _TypeAlias = LevelReport  # noqa: Y015
+
+@_typing.final
+class Ranking(_message.Message):
+    """How often the PPM put a right trajectory of a problem before a wrong one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    ORDERED_RIGHTLY_FIELD_NUMBER: _builtins.int
+    MULTI_STEP_PAIRS_FIELD_NUMBER: _builtins.int
+    MULTI_STEP_ORDERED_RIGHTLY_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    ordered_rightly: _builtins.int
+    multi_step_pairs: _builtins.int
+    """Of pairs in which both have three code steps or more."""
+    multi_step_ordered_rightly: _builtins.int
+    def __init__(
+        self,
+        *,
+        pairs: _builtins.int = ...,
+        ordered_rightly: _builtins.int = ...,
+        multi_step_pairs: _builtins.int = ...,
+        multi_step_ordered_rightly: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["multi_step_ordered_rightly", b"multi_step_ordered_rightly", "multi_step_pairs", b"multi_step_pairs", "ordered_rightly", b"ordered_rightly", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
 
 @_typing.final
 class StartRunRequest(_message.Message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rstar.v1 import evolution_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 
 NOT_MEASURED = "-"
 
@@ -14,11 +14,47 @@ def title(report: evolution_pb2.RoundReport) -> str:
     return f"{report.round} {report.name}".rstrip()
 
 
-def measured(one: evolution_pb2.EvaluationReport | None) -> str:
+def measured(one: evolution_pb2.EvaluationReport | evolution_pb2.LevelReport | None) -> str:
     """An accuracy, how sure it is, and of how many problems."""
     if one is None:
         return NOT_MEASURED
     return f"{one.accuracy:.3f} ± {one.half_interval:.3f} (n = {one.problems})"
+
+
+def searched_with(round_: evolution_pb2.Round, name: str) -> str:
+    """The settings of an evaluation in a few words: `mcts, 8 rollouts of 4 candidates`."""
+    asked = next((one.search for one in round_.evaluations if one.name == name), None)
+    if asked is None:
+        return NOT_MEASURED
+    strategy = types_pb2.Strategy.Name(asked.strategy).removeprefix("STRATEGY_").lower()
+    words = [strategy.replace("_", " ")]
+    if asked.strategy != types_pb2.STRATEGY_GREEDY:
+        if asked.trees > 1:
+            words.append(f"{asked.trees} trees")
+        if asked.rollouts:
+            words.append(f"{asked.rollouts} rollouts")
+        if asked.candidates:
+            words[-1] += f" of {asked.candidates} candidates"
+    return ", ".join(words)
+
+
+def each(total: int, count: int) -> str:
+    """How much of a total falls to each."""
+    return f"{total / count:,.0f}" if count else NOT_MEASURED
+
+
+def of_pairs(rightly: int, pairs: int) -> str:
+    """A share of pairs, and their number."""
+    return f"{rightly / pairs:.3f} (n = {pairs})" if pairs else NOT_MEASURED
+
+
+def disowned(metrics: Mapping[str, float]) -> str:
+    """How many right trajectories were refused, and their share."""
+    found = metrics.get("disowned_trajectories")
+    if found is None:
+        return NOT_MEASURED
+    right = metrics.get("right_trajectories")
+    return f"{found:.0f} ({found / right:.1%})" if right else f"{found:.0f}"
 
 
 def share(part: int, whole: int) -> str:

@@ -8,16 +8,22 @@ from html import escape
 
 from rstar.v1 import evolution_pb2
 from rstar_cli.runpage.charts import Point, line_chart
-from rstar_cli.runpage.tables import PPM_METRICS, Table, evaluation_names, never_solved, tables
+from rstar_cli.runpage.tables import (
+    PPM_METRICS,
+    Table,
+    evaluation_names,
+    never_solved,
+    tables,
+    unreached,
+)
 
 Curves = Mapping[str, Sequence[Point]]
 """Training loss by step, by job."""
 
 NOT_MEASURED_HERE = """\
 Not measured by a run: how many right answers come from wrong programs (a person must read them; \
-the share disowned by the agreement filter bounds it from above), and the PPM's ranking on \
-multi-step problems alone. Majority vote and best-of-N are in the table where the recipe asks for \
-them; `rstar eval` compares them at equal tokens."""
+the share disowned by the agreement filter estimates it). Majority vote and best-of-N are in the \
+tables where the recipe asks for them; `rstar eval` compares them at equal tokens."""
 
 _STYLE = """\
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
@@ -46,6 +52,8 @@ def report_of(run: evolution_pb2.Run, curves: Curves) -> Report:
     unsolved = (
         f"Never solved in any round: {', '.join(never)}." if never else "Every module was solved."
     )
+    if missed := unreached(run):
+        unsolved += f" Out of reach of random programs: {', '.join(missed)}."
     markdown = [f"# {head}", "", *intro, ""]
     for table in found:
         markdown += [f"## {table.title}", "", *_markdown(table), ""]

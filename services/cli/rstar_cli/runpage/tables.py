@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_cli.runpage.cells import (
     NOT_MEASURED,
+    disowned,
+    each,
     measured,
     metric,
     minutes,
     number,
+    of_pairs,
+    searched_with,
     share,
     title,
     with_count,
@@ -32,7 +36,10 @@ def tables(run: evolution_pb2.Run) -> list[Table]:
     """Every table of the report that has a row."""
     made = [
         _rounds(run),
+        _solved_by_level(run),
         _accuracy(run),
+        _accuracy_by_level(run),
+        _evaluations(run),
         _ppm(run),
         _data(run),
         _cost(run),
@@ -69,6 +76,20 @@ def _rounds(run: evolution_pb2.Run) -> Table:
     )
 
 
+def _solved_by_level(run: evolution_pb2.Run) -> Table:
+    levels = sorted({level for report in run.rounds for level in report.solved_by_level})
+    return Table(
+        "Share of problems solved by difficulty",
+        ("round", *levels),
+        [
+            [title(report), *(number(report.solved_by_level.get(level)) for level in levels)]
+            for report in run.rounds
+            if report.solved_by_level
+        ],
+        "Of those that the round searched, which are not the same in every round.",
+    )
+
+
 def _accuracy(run: evolution_pb2.Run) -> Table:
     names = evaluation_names(run)
     rows = []
@@ -79,9 +100,55 @@ def _accuracy(run: evolution_pb2.Run) -> Table:
         "Accuracy on evaluation sets",
         ("round", *names),
         rows if names else [],
-        "Mean over modules; ± is half the 95 % interval of the share of right answers over all "
-        "problems. Searched without references, graded afterwards. The models a round made, "
-        "promoted or not.",
+        "Mean over modules, ± half of its 95 % interval. Searched without references, graded "
+        "afterwards. The models a round made, promoted or not.",
+    )
+
+
+def _accuracy_by_level(run: evolution_pb2.Run) -> Table:
+    measurements = [(report, one) for report in run.rounds for one in report.evaluations]
+    levels = sorted({level for _, one in measurements for level in one.by_level})
+    return Table(
+        "Accuracy by difficulty",
+        ("round", "evaluation", *levels),
+        [
+            [
+                title(report),
+                one.name,
+                *(measured(one.by_level.get(level)) for level in levels),
+            ]
+            for report, one in measurements
+            if one.by_level
+        ],
+        "Mean over the modules that have problems of the level.",
+    )
+
+
+def _evaluations(run: evolution_pb2.Run) -> Table:
+    return Table(
+        "How it was measured",
+        (
+            *("round", "evaluation", "search", "tokens a problem", "runs a problem"),
+            *("undecided", "unanswered", "right before wrong", "of three steps and more"),
+        ),
+        [
+            [
+                title(report),
+                one.name,
+                searched_with(run.recipe.rounds[report.round], one.name),
+                each(one.cost.generated_tokens, one.problems),
+                each(one.cost.sandbox_runs, one.problems),
+                str(one.undecided),
+                str(one.unanswered),
+                of_pairs(one.ranking.ordered_rightly, one.ranking.pairs),
+                of_pairs(one.ranking.multi_step_ordered_rightly, one.ranking.multi_step_pairs),
+            ]
+            for report in run.rounds
+            for one in report.evaluations
+        ],
+        "Right before wrong: of all pairs of a right and a wrong trajectory of one problem, the "
+        "share that the PPM orders rightly; the last column where both have three code steps or "
+        "more.",
     )
 
 
@@ -104,19 +171,22 @@ def _ppm(run: evolution_pb2.Run) -> Table:
             for report in run.rounds
             if report.ppm_metrics
         ],
-        "Share of pairs and their number, on the tenth of the questions held out of training.",
+        "Share of pairs and their number, on the twentieth of the questions that neither the PPM "
+        "nor the policy it starts from has learned.",
     )
 
 
 def _data(run: evolution_pb2.Run) -> Table:
-    names = ("examples", "training_examples", "disowned_trajectories", "held_out_loss")
+    names = ("training_examples", "trained_tokens", "held_out_loss")
     return Table(
         "Data",
         (
             "round",
+            "right trajectories",
+            "disowned",
             "SFT examples",
             "with variants",
-            "disowned",
+            "trained tokens",
             "held-out loss",
             "PPM groups",
             "pairs",
@@ -124,6 +194,9 @@ def _data(run: evolution_pb2.Run) -> Table:
         [
             [
                 title(report),
+                metric(report.policy_metrics, "right_trajectories"),
+                disowned(report.policy_metrics),
+                metric(report.policy_metrics, "examples"),
                 *(metric(report.policy_metrics, name) for name in names),
                 metric(report.ppm_metrics, "groups"),
                 metric(report.ppm_metrics, "pairs"),
@@ -132,7 +205,8 @@ def _data(run: evolution_pb2.Run) -> Table:
             if report.policy_metrics or report.ppm_metrics
         ],
         "Disowned: right answers refused because their program fails on other problems of their "
-        "kind; it estimates the false positives from above, no person has read them.",
+        "kind. It estimates the false positives; no person has read them. Variants of an example "
+        "have other names, numbers and quotes and were not executed.",
     )
 
 
@@ -197,6 +271,16 @@ def never_solved(run: evolution_pb2.Run) -> list[str]:
     return sorted(label for label, most in shares.items() if label and most == 0.0)
 
 
+def unreached(run: evolution_pb2.Run) -> list[str]:
+    """Modules of which random programs solved no problem."""
+    shares: dict[str, float] = {}
+    for report in run.rounds:
+        if run.recipe.rounds[report.round].bootstrap:
+            for label, solved in report.solved_by_label.items():
+                shares[label] = max(shares.get(label, 0.0), solved)
+    return sorted(label for label, most in shares.items() if most == 0.0)
+
+
 def _lineage(run: evolution_pb2.Run) -> Table:
     return Table(
         "Lineage",
@@ -230,4 +314,7 @@ def _lineage(run: evolution_pb2.Run) -> Table:
 def _branched(run: evolution_pb2.Run) -> str:
     if not run.HasField("branch"):
         return ""
-    return f" Trees up to round {run.branch.round} are those of run {run.branch.run_id}."
+    return (
+        f" What rounds before {run.branch.round} did, and its searches, is run "
+        f"{run.branch.run_id}'s."
+    )

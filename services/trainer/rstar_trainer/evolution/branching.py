@@ -2,13 +2,19 @@
 
 Searches are what a round costs most; training settings are what people change. A branch
 keeps the rounds before a given one and that round's searches, and trains anew from there.
-The object keys and batches stay the other run's: nothing is copied.
+The object keys and batches stay the other run's: nothing is copied. Its pools may be cut
+otherwise, as long as they hold what was searched.
 """
 
 from __future__ import annotations
 
-from rstar.v1 import evolution_pb2
-from rstar_common.errors import InvalidInput
+from collections.abc import Collection, Mapping
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.checkpoints import Model, read_manifest
+from rstar_common.errors import InvalidInput, NotFound
+from rstar_trainer.evolution.problems import read_set
 
 SEARCHED = frozenset(
     {
@@ -43,21 +49,26 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
     """
     if round_ >= len(run.recipe.rounds):
         raise InvalidInput(f"the recipe has no round {round_}", field="branch.round")
+    if source.run_id == run.run_id:
+        raise InvalidInput("is the run itself", field="branch.run_id")
     if round_ >= len(source.rounds) or source.rounds[round_].phase not in SEARCHED:
         raise InvalidInput(
             f"run {source.run_id} has not searched round {round_}", field="branch.round"
         )
-    if list(source.recipe.pools) != list(run.recipe.pools):
-        raise InvalidInput(f"run {source.run_id} has other problems", field="pools")
     if source.recipe.seed != run.recipe.seed:
         raise InvalidInput(
             f"run {source.run_id} has seed {source.recipe.seed}; training may have one of its own",
             field="seed",
         )
+    sets = [(one.name, one.problems_key) for one in run.recipe.evaluation_sets]
+    if round_ and sets != [(one.name, one.problems_key) for one in source.recipe.evaluation_sets]:
+        raise InvalidInput(
+            f"differ from those of run {source.run_id}, whose figures are taken over",
+            field="evaluation_sets",
+        )
     for number in range(round_ + 1):
         _check_same(source.recipe.rounds[number], run.recipe.rounds[number], number, round_)
     run.branch.run_id, run.branch.round = source.run_id, round_
-    run.ppm_before = source.ppm_before
     for report in source.rounds[:round_]:
         run.rounds.add().CopyFrom(report)
         if report.promoted:
@@ -67,14 +78,12 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
     report = run.rounds.add(
         round=round_,
         name=run.recipe.rounds[round_].name,
-        phase=evolution_pb2.ROUND_PHASE_TRAINING_POLICY,
+        phase=evolution_pb2.ROUND_PHASE_SEARCHING,  # which only counts what was found
         search_policy=theirs.search_policy,
         search_ppm=theirs.search_ppm,
         batch_id=theirs.batch_id,
         problems=theirs.problems,
         problems_key=theirs.problems_key,
-        solved=theirs.solved,
-        solved_by_label=theirs.solved_by_label,
         dead=theirs.dead,
         search_cost=theirs.search_cost,
         second_batch_id=theirs.second_batch_id,
@@ -83,6 +92,60 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
         seconds={phase: theirs.seconds[phase] for phase in SEARCH_PHASES},
     )
     report.phase_began.GetCurrentTime()
+
+
+async def check_taken(
+    store: ObjectStore,
+    run: evolution_pb2.Run,
+    source: evolution_pb2.Run,
+    problems: Mapping[str, types_pb2.Problem],
+    excluded: Collection[str],
+) -> None:
+    """Refuse a branch whose trees are gone, or are not of the recipe's problems.
+
+    `problems` are those of the recipe's pools by id; those `excluded` resemble an evaluation
+    problem and may not be learned from.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    theirs: dict[str, types_pb2.Problem] = {}
+    for pool in source.recipe.pools:
+        members = await read_set(store, pool.problems_key, where="branch.run_id")
+        theirs |= {one.problem_id: one for one in members}
+    for report in run.rounds:
+        for name in (await store.get(report.problems_key)).decode().splitlines():
+            ours = problems.get(name)
+            if ours is None or _asked(ours) != _asked(theirs[name]):
+                raise InvalidInput(f"{name}, which was searched, is not in them", field="pools")
+            if name in excluded:
+                raise InvalidInput(
+                    f"{name}, which was searched, resembles an evaluation problem",
+                    field="evaluation_sets",
+                )
+        for batch_id in (report.batch_id, report.second_batch_id):
+            if batch_id and not await _has_trees(store, batch_id):
+                raise InvalidInput(f"the trees of {batch_id} are gone", field="branch.run_id")
+        versions: list[tuple[Model, str]] = [
+            ("policy", report.policy_version),
+            ("ppm", report.ppm_version),
+        ]
+        for model, version in versions:
+            try:
+                if version:
+                    await read_manifest(store, model, version)
+            except NotFound as error:
+                raise InvalidInput(f"{version} is gone", field="branch.run_id") from error
+
+
+def _asked(problem: types_pb2.Problem) -> tuple[str, str]:
+    return problem.question, problem.reference
+
+
+async def _has_trees(store: ObjectStore, batch_id: str) -> bool:
+    async for _ in store.keys(trees_prefix(batch_id)):
+        return True
+    return False
 
 
 def _check_same(
@@ -96,5 +159,7 @@ def _check_same(
     for name in SEARCHES:
         if getattr(theirs, name) != getattr(ours, name):
             raise InvalidInput("differs from what was searched", field=f"rounds[{number}].{name}")
-    if ours.batch_ids:
-        raise InvalidInput("a branch has trees", field=f"rounds[{number}].batch_ids")
+    if ours.batch_ids or theirs.batch_ids:
+        raise InvalidInput(
+            "searches nothing; branch at another round", field=f"rounds[{number}].batch_ids"
+        )

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.rpc import failure_of
-from rstar_trainer.evolution.branching import begin_branch
+from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.checks import check_run_name
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
@@ -96,7 +96,11 @@ class Evolution:
             contaminated=prepared.matches,
         )
         if branch.run_id:
-            begin_branch(run, self._runs.get(branch.run_id), branch.round)
+            source = self._runs.get(branch.run_id)
+            begin_branch(run, source, branch.round)
+            material = prepared.material
+            by_id = {one.id: one.problem for one in material.problems}
+            await check_taken(self._registry.store, run, source, by_id, material.excluded)
         return run, prepared
 
     async def start(self, run: evolution_pb2.Run) -> evolution_pb2.Run:

@@ -62,6 +62,11 @@ def label_of(labels: Mapping[str, str]) -> str:
     return next((labels[name] for name in LABELS if name in labels), "")
 
 
+def level_of(labels: Mapping[str, str]) -> str:
+    """How hard a problem is said to be; empty if nothing is said."""
+    return labels.get("level", "")
+
+
 async def read_set(store: ObjectStore, key: str, *, where: str) -> list[types_pb2.Problem]:
     """The problems of an object, in order.
 

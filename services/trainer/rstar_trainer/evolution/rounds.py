@@ -51,10 +51,11 @@ class Rounds:
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
-        if not run.policy_version:
-            # What was promoted when the run began is what its first round starts from.
-            run.policy_version = await self._registry.promoted("policy")
+        if not run.policy_before:
+            run.policy_before = await self._registry.promoted("policy")
             run.ppm_before = await self._registry.promoted_or_none("ppm")
+            # What was promoted when the run began is what its first round starts from.
+            run.policy_version = run.policy_version or run.policy_before
         if not run.rounds or run.rounds[-1].phase == Phase.ROUND_PHASE_DONE:
             self._begin(run)
         report = run.rounds[-1]
@@ -96,7 +97,9 @@ class Rounds:
         self, report: evolution_pb2.RoundReport, phase: evolution_pb2.RoundPhase.ValueType
     ) -> None:
         spent = time.time() - report.phase_began.ToMicroseconds() / 1e6
-        report.seconds[phase_name(report.phase)] = round(spent, 3)
+        name = phase_name(report.phase)
+        if name not in report.seconds:  # what a branch took over has its own
+            report.seconds[name] = round(spent, 3)
         report.phase = phase
         report.phase_began.GetCurrentTime()
 

@@ -7,7 +7,7 @@ have names that follow from the run, and outcomes are counted once and kept.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
@@ -16,7 +16,14 @@ from rstar_trainer.dataset import SYNTHETIC
 from rstar_trainer.evolution.measuring import shares, total_cost
 from rstar_trainer.evolution.orders import Orders, Tell
 from rstar_trainer.evolution.past import past_results
-from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose, label_of, run_prefix
+from rstar_trainer.evolution.problems import (
+    PastResult,
+    PoolProblem,
+    choose,
+    label_of,
+    level_of,
+    run_prefix,
+)
 from rstar_trainer.evolution.rules import SEARCH, SECOND, second_settings, seeded
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.promotion import Registry
@@ -61,13 +68,29 @@ class Searching:
         await self._store.put(report.problems_key, ids)
 
     async def search(self, run: evolution_pb2.Run) -> None:
-        """Search the problems of the last round, as its recipe says."""
+        """Search the problems of the last round, as its recipe says, and count what came of it."""
         report = run.rounds[-1]
         round_ = run.recipe.rounds[report.round]
+        ids = (await self._store.get(report.problems_key)).decode().splitlines()
+        taken_over = run.HasField("branch") and run.branch.round == report.round
+        if not taken_over:
+            await self._order(run, report, round_, ids)
+        past = await self._outcomes(run, report)
+        solved = {name for name, one in past.items() if one.right}
+        report.solved = len(solved)
+        report.solved_by_label.update(self._solved_by(ids, solved, label_of))
+        report.solved_by_level.update(self._solved_by(ids, solved, level_of))
+
+    async def _order(
+        self,
+        run: evolution_pb2.Run,
+        report: evolution_pb2.RoundReport,
+        round_: evolution_pb2.Round,
+        ids: Sequence[str],
+    ) -> None:
         await self._orders.serve("policy", report.search_policy)
         if report.search_ppm:
             await self._orders.serve("ppm", report.search_ppm)
-        ids = (await self._store.get(report.problems_key)).decode().splitlines()
         batch = await self._orders.searched(
             run,
             SEARCH,
@@ -77,8 +100,8 @@ class Searching:
         )
         report.batch_id, report.dead = batch.batch_id, batch.dead
         results = await self._tiers.results(report.batch_id)
-        past = await self._outcomes(run, report)
         if round_.HasField("second_search"):
+            past = await self._outcomes(run, report)
             left = [name for name in ids if name not in past or not past[name].right]
             report.second_problems = len(left)
             if left:
@@ -94,13 +117,19 @@ class Searching:
                 results += await self._tiers.results(batch.batch_id)
                 past = await self._outcomes(run, report)
                 report.second_solved = sum(name in past and past[name].right > 0 for name in left)
-        report.solved = sum(one.right > 0 for one in past.values())
         report.search_cost.CopyFrom(total_cost(results))
-        by_label: dict[str, list[bool]] = defaultdict(list)
+
+    def _solved_by(
+        self,
+        ids: Sequence[str],
+        solved: Collection[str],
+        of: Callable[[Mapping[str, str]], str],
+    ) -> dict[str, float]:
+        outcomes: dict[str, list[bool]] = defaultdict(list)
         for name in ids:
-            right = name in past and past[name].right > 0
-            by_label[label_of(self._by_id[name].problem.labels)].append(right)
-        report.solved_by_label.update(shares(by_label))
+            if label := of(self._by_id[name].problem.labels):
+                outcomes[label].append(name in solved)
+        return shares(outcomes)
 
     def _problems(self, ids: Sequence[str]) -> list[types_pb2.Problem]:
         return [published(self._by_id[name]) for name in ids]

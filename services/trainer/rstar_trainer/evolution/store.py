@@ -88,6 +88,8 @@ class RunStore:
             return self.get(run.run_id)
         if known.run.recipe_digest != run.recipe_digest:
             raise Conflict(f"run {run.run_id} is taken by another recipe")
+        if run.HasField("branch") and run.branch != known.run.branch:
+            raise Conflict(f"run {run.run_id} is there already, and did not begin there")
         return self.get(run.run_id)
 
     async def save(self, run: evolution_pb2.Run) -> None:

@@ -127,6 +127,10 @@ class Tiers:
         request = searcher_pb2.GetBatchRequest(batch_id=batch_id, submission=submission)
         return (await call(self._batches.GetBatch(request, timeout=CALL_SECONDS))).batch
 
+    async def tree(self, key: str) -> bytes:
+        """A search tree as it was stored. Raises `NotFound`."""
+        return await self._store.get(key)
+
     async def cancel_batch(self, batch_id: str) -> None:
         """Begin no more problems of a batch."""
         request = searcher_pb2.CancelBatchRequest(batch_id=batch_id)
