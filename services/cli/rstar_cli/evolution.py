@@ -49,9 +49,9 @@ def parse_branch(text: str) -> evolution_pb2.Branch:
     return evolution_pb2.Branch(run_id=run_id, round=int(number))
 
 
-async def upload(file: RecipeFile, store: ObjectStore) -> dict[str, int]:
-    """Put the problem sets of a recipe into the store; returns how many lines had no answer."""
-    left_out: dict[str, int] = {}
+async def upload(file: RecipeFile, store: ObjectStore) -> list[str]:
+    """Put the problem sets of a recipe into the store; returns what was left out, for people."""
+    left_out: list[str] = []
     sets: list[tuple[str, evolution_pb2.ProblemPool | evolution_pb2.EvaluationSet]] = [
         *((f"pools[{i}]", pool) for i, pool in enumerate(file.recipe.pools)),
         *((f"evaluation_sets[{i}]", one) for i, one in enumerate(file.recipe.evaluation_sets)),
@@ -70,7 +70,12 @@ async def upload(file: RecipeFile, store: ObjectStore) -> dict[str, int]:
         one.problems_key = f"evolution/problems/{digest(found.data)}.jsonl"
         await store.put(one.problems_key, found.data)
         if found.left_out:
-            left_out[one.name] = found.left_out
+            left_out.append(
+                f"{one.name}: {found.left_out} problems without an answer that can be told are "
+                "left out"
+            )
+        if found.repeated:
+            left_out.append(f"{one.name}: {found.repeated} repeated questions are taken once")
     return left_out
 
 

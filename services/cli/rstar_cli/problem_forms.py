@@ -4,7 +4,9 @@
     numina     problem, solution with a boxed answer (or `answer`), source        (NuminaMath)
     metamath   query, response that ends in "The answer is: X", type                (MetaMath)
 
-A line of the two public forms without an answer that can be told is left out and counted.
+The two public forms are read as they are published: Parquet in several parts (`rows.parts`), one
+JSON array, or JSON lines. A problem without an answer that can be told is left out and counted; a
+question that is asked again is taken once, with its first answer, and counted too.
 """
 
 from __future__ import annotations
@@ -13,16 +15,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import types_pb2
 from rstar_cli.problems import ANSWER_KINDS, read_problems, read_references
+from rstar_cli.rows import Row, parts, read_rows
 from rstar_common.errors import InvalidInput
 
 LATEX = "latex"
-_THE_ANSWER = re.compile(r"The answer is:?\s*(.+?)\s*\.?\s*$", re.DOTALL)
+NO_REFERENCES = frozenset({"", "proof", "notfound"})
+"""What NuminaMath-1.5 answers where there is nothing to compare with, in small letters."""
+
+_THE_ANSWER = re.compile(r".*The answer is:?\s*(.+?)\s*\.?\s*$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,10 @@ class ProblemLines:
     data: bytes
     problems: int
     left_out: int
+    """Problems without a question, or without an answer that can be told."""
+
+    repeated: int
+    """Problems whose question had been asked before."""
 
 
 def boxed(solution: str) -> str | None:
@@ -47,22 +56,30 @@ def boxed(solution: str) -> str | None:
     return None
 
 
-def from_numina(line: Mapping[str, Any]) -> tuple[str, str | None, dict[str, str]]:
-    """Question, answer and labels of a NuminaMath line."""
-    answer = line.get("answer") or boxed(str(line.get("solution", "")))
-    labels = {key: str(line[key]) for key in ("source", "problem_type") if line.get(key)}
-    return str(line.get("problem", "")), str(answer) if answer else None, labels
+def from_numina(row: Row) -> tuple[str, str | None, dict[str, str]]:
+    """Question, answer and labels of a NuminaMath row; a field `answer` alone says the answer."""
+    answer = _text(row, "answer") if "answer" in row else boxed(_text(row, "solution"))
+    if answer is not None and answer.strip().lower() in NO_REFERENCES:
+        answer = None
+    labels = {key: str(row[key]) for key in ("source", "problem_type") if row.get(key)}
+    return _text(row, "problem"), answer, labels
 
 
-def from_metamath(line: Mapping[str, Any]) -> tuple[str, str | None, dict[str, str]]:
-    """Question, answer and labels of a MetaMath line."""
-    told = _THE_ANSWER.search(str(line.get("response", "")))
-    answer = told[1] if told else boxed(str(line.get("response", "")))
-    labels = {"type": str(line["type"])} if line.get("type") else {}
-    return str(line.get("query", "")), answer, labels
+def from_metamath(row: Row) -> tuple[str, str | None, dict[str, str]]:
+    """Question, answer and labels of a MetaMath row."""
+    response = _text(row, "response")
+    told = _THE_ANSWER.match(response)
+    answer = told[1] if told else boxed(response)
+    labels = {"type": str(row["type"])} if row.get("type") else {}
+    return _text(row, "query"), answer, labels
 
 
-FORMS: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str | None, dict[str, str]]]] = {
+def _text(row: Row, name: str) -> str:
+    value = row.get(name)
+    return "" if value is None else str(value)
+
+
+FORMS: Mapping[str, Callable[[Row], tuple[str, str | None, dict[str, str]]]] = {
     "numina": from_numina,
     "metamath": from_metamath,
 }
@@ -73,6 +90,7 @@ def read_form(path: Path, *, form: str, kind: str, name: str) -> ProblemLines:
 
     Raises:
         InvalidInput: naming the file and the line at fault.
+        Unavailable: the file is Parquet, and pyarrow is not installed.
     """
     if form not in ("", "lines", *FORMS):
         raise InvalidInput(f"must be one of lines, {', '.join(FORMS)}", field="form")
@@ -86,19 +104,24 @@ def read_form(path: Path, *, form: str, kind: str, name: str) -> ProblemLines:
     if missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(path))
     lines = [_json(one.to_proto(references[one.problem_id])) for one in problems]
-    return ProblemLines(data="".join(lines).encode(), problems=len(lines), left_out=0)
+    return ProblemLines(data="".join(lines).encode(), problems=len(lines), left_out=0, repeated=0)
 
 
 def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
-    from rstar_cli.problems import _lines
-
     lines: list[str] = []
-    left_out = 0
-    for number, (_, line) in enumerate(_lines(path), start=1):
-        question, answer, labels = FORMS[form](line)
-        if not question.strip() or answer is None:
+    asked: set[str] = set()
+    left_out = repeated = 0
+    rows = (row for part in parts(path) for row in read_rows(part))
+    for number, row in enumerate(rows, start=1):
+        question, answer, labels = FORMS[form](row)
+        words = " ".join(question.split())
+        if not words or answer is None:
             left_out += 1
             continue
+        if words in asked:
+            repeated += 1
+            continue
+        asked.add(words)
         problem = types_pb2.Problem(
             problem_id=f"{name}/{number}",
             question=question,
@@ -109,7 +132,9 @@ def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
         lines.append(_json(problem))
     if not lines:
         raise InvalidInput(f"holds no problem in the form {form}", field=str(path))
-    return ProblemLines(data="".join(lines).encode(), problems=len(lines), left_out=left_out)
+    return ProblemLines(
+        data="".join(lines).encode(), problems=len(lines), left_out=left_out, repeated=repeated
+    )
 
 
 def _json(problem: types_pb2.Problem) -> str:

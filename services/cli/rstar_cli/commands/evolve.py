@@ -186,10 +186,8 @@ async def _evolve(
             emit_json(as_json(reply))
         elif not json:
             out = console(stderr=not dry_run)
-            for name, count in left_out.items():
-                out.print(
-                    f"{name}: {count} problems without an answer that can be told are left out"
-                )
+            for line in left_out:
+                out.print(line)
             if reply.run.contaminated:
                 out.print(
                     f"{len(reply.run.contaminated)} training problems resemble evaluation "

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
+from rstar_cli.rows import Row, read_rows
 from rstar_common.errors import InvalidInput, Unavailable
 
-Row = Mapping[str, Any]
 _FORMS = ("*.jsonl", "*.json", "*.parquet")
 
 
@@ -116,7 +115,7 @@ def converted(name: str, files: list[Path]) -> Iterator[dict[str, str]]:
         InvalidInput: a row lacks a field.
     """
     known = SETS[name]
-    rows = (row for path in files for row in _rows(path))
+    rows = (row for path in files for row in read_rows(path))
     for index, row in enumerate(filter(known.wanted, rows)):
         try:
             problem = {
@@ -159,22 +158,3 @@ def _download(known: HubSet) -> list[Path]:
         for path in root.rglob("*")
         if any(fnmatch(str(path.relative_to(root)), f"{known.files}{form[1:]}") for form in _FORMS)
     )
-
-
-def _rows(path: Path) -> Iterator[Row]:
-    if path.suffix == ".parquet":
-        try:
-            from pyarrow import parquet
-        except ImportError as error:
-            raise Unavailable("needs pyarrow: pip install 'rstar-math[eval]'") from error
-        yield from parquet.read_table(path).to_pylist()
-    elif path.suffix == ".jsonl":
-        yield from (json.loads(line) for line in path.read_text().splitlines() if line.strip())
-    else:
-        text = path.read_text()
-        # Some sets call JSON lines `.json`.
-        yield from (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else (json.loads(line) for line in text.splitlines() if line.strip())
-        )
