@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
+from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import InvalidInput
 from rstar_trainer.evolution.rules import second_search
 from rstar_trainer.wire import spec_from
@@ -35,6 +36,8 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: i
     sets = _unique([one.name for one in recipe.evaluation_sets], "evaluation_sets")
     if not recipe.rounds:
         raise InvalidInput("is empty", field="rounds")
+    if not recipe.pools and not all(round_.batch_ids for round_ in recipe.rounds):
+        raise InvalidInput("is empty; without one there is nothing to search", field="pools")
     has_ppm = False
     for number, round_ in enumerate(recipe.rounds):
         where = f"rounds[{number}]"
@@ -49,7 +52,7 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: i
                 raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
         own_ppm = bool(round_.ppm_version) or round_.HasField("ppm")
         _check_evaluations(round_, where, sets, has_ppm=has_ppm or own_ppm)
-        _check_gates(round_, where, number)
+        _check_gates(round_, where, [one for one in recipe.rounds[:number] if not one.trial])
 
 
 def check_run_name(name: str, *, field: str) -> None:
@@ -68,9 +71,10 @@ def _check_models(
     if round_.batch_ids:
         _check_searches_nothing(round_, where)
     else:
-        _check_search(round_, where, has_ppm=has_ppm)
-    has_policy |= bool(round_.policy_version)
-    if round_.HasField("ppm") and not has_policy and not round_.HasField("policy"):
+        _check_search(round_, where, has_policy=has_policy, has_ppm=has_ppm)
+    given = round_.policy_version
+    starts = given != BOOTSTRAP if given else has_policy
+    if round_.HasField("ppm") and not starts and not round_.HasField("policy"):
         raise InvalidInput("no policy is trained that it could start from", field=f"{where}.ppm")
     for model in ("policy", "ppm"):
         if round_.HasField(model) and getattr(round_, f"{model}_version"):
@@ -82,7 +86,14 @@ def _check_models(
     )
 
 
-def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> None:
+def _check_search(
+    round_: evolution_pb2.Round, where: str, *, has_policy: bool, has_ppm: bool
+) -> None:
+    if not has_policy and not round_.bootstrap:
+        raise InvalidInput(
+            "must be true: no trained policy is promoted, and no round before trains one to stay",
+            field=f"{where}.bootstrap",
+        )
     searches = {"search": round_.search}
     if round_.HasField("second_search"):
         searches["second_search"] = second_search(round_)
@@ -153,20 +164,34 @@ def _check_evaluations(
             raise InvalidInput("is for data generation", field=f"{here}.search.extra_rollouts")
 
 
-def _check_gates(round_: evolution_pb2.Round, where: str, number: int) -> None:
+def _check_gates(
+    round_: evolution_pb2.Round, where: str, earlier: Sequence[evolution_pb2.Round]
+) -> None:
+    """`earlier` are the rounds before whose models may stay."""
     names = [one.name for one in round_.evaluations]
+    measured = [_measured(one) for before in earlier for one in before.evaluations]
     for index, gate in enumerate(round_.gates):
         here = f"{where}.gates[{index}]"
         _known(gate.evaluation, names, f"{here}.evaluation", "evaluation of this round")
         if not 0 <= gate.min_accuracy <= 1:
             raise InvalidInput("can never hold: accuracy is 0 to 1", field=f"{here}.min_accuracy")
+        if not gate.min_accuracy and not gate.HasField("max_drop"):
+            raise InvalidInput("always holds: give min_accuracy or max_drop", field=here)
         if gate.HasField("max_drop"):
             if not 0 <= gate.max_drop <= 1:
                 raise InvalidInput("must be 0 to 1", field=f"{here}.max_drop")
-            if number == 0:
+            asked = round_.evaluations[names.index(gate.evaluation)]
+            if _measured(asked) not in measured:
                 raise InvalidInput(
-                    "there is no round before to compare with", field=f"{here}.max_drop"
+                    f"no round before that may stay measures {asked.name} with the same set and "
+                    "number of problems: there is nothing to compare with",
+                    field=f"{here}.max_drop",
                 )
+
+
+def _measured(asked: evolution_pb2.Evaluation) -> tuple[str, str, int]:
+    """What two accuracies must have in common to be compared."""
+    return asked.name, asked.set, asked.problems
 
 
 def _unique(names: Sequence[str], where: str) -> set[str]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
-from rstar.v1 import evolution_pb2, types_pb2
+from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_trainer.evolution.rules import second_settings
-from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+from rstar_trainer.job import FEWEST_EPOCHS, PolicySpec, PpmSpec
+from rstar_trainer.wire import spec_from
 
 STEPS_A_PROGRAM = 2
 """Steps of a trajectory that run, for the estimate."""
 
 UNSOLVED_GUESS = 0.3
 """Share of a round's problems that a second search is for."""
+
+LENGTH_SHARE = 0.25
+"""Of `max_length`, the tokens of an example: 115 of 512 at mini scale, 1,000 of 4,096 at 7B."""
+
+EXAMPLES_A_TRAJECTORY = 25
+"""For a policy from random weights: itself and its variants. All problems count as solved."""
+
+GROUPS_A_PROBLEM = 1
+"""Preference pairs are learned in groups: 2,775 of 3,298 problems at mini scale."""
 
 DEFAULT_RUNS_PER_SECOND = 20.0
 DEFAULT_TOKENS_PER_SECOND = 5000.0
@@ -27,12 +38,14 @@ def plan_rounds(
     resources = recipe.resources
     runs = resources.sandbox_runs_per_second or DEFAULT_RUNS_PER_SECOND
     tokens = resources.training_tokens_per_second or DEFAULT_TOKENS_PER_SECOND
+    searched: list[int] = []
     planned = []
     for number, round_ in enumerate(recipe.rounds):
         available = sum(pool_sizes[name] for name in round_.pools or pool_sizes)
         problems = min(round_.problems or available, available)
         if round_.batch_ids:
             problems = 0
+        searched.append(problems)
         rollouts = problems * _rollouts(round_.search)
         sandbox_runs = problems * _runs(round_.search)
         search_seconds = sandbox_runs / runs
@@ -57,7 +70,7 @@ def plan_rounds(
                 evaluation_problems=sum(sizes),
                 evaluation_sandbox_runs=evaluation_runs,
                 search_seconds=search_seconds,
-                training_seconds=_training_tokens(round_) / tokens,
+                training_seconds=sum(_training_tokens(recipe, searched, number)) / tokens,
                 evaluation_seconds=evaluation_runs / runs,
             )
         )
@@ -71,11 +84,15 @@ def seconds_left(
     planned_done = real_done = left = 0.0
     phases = evolution_pb2.RoundPhase
     current = len(run.rounds) - 1
+    searched = [planned.problems for planned in plan]
     for number, planned in enumerate(plan):
         report = run.rounds[number] if number <= current else None
+        policy, ppm = _training_tokens(run.recipe, searched, number)
+        policy_seconds = planned.training_seconds * policy / ((policy + ppm) or 1)
         for phase, seconds in (
             (phases.ROUND_PHASE_SEARCHING, planned.search_seconds),
-            (phases.ROUND_PHASE_TRAINING_POLICY, planned.training_seconds),
+            (phases.ROUND_PHASE_TRAINING_POLICY, policy_seconds),
+            (phases.ROUND_PHASE_TRAINING_PPM, planned.training_seconds - policy_seconds),
             (phases.ROUND_PHASE_EVALUATING, planned.evaluation_seconds),
         ):
             name = phase_name(phase)
@@ -125,13 +142,36 @@ def _runs(search: types_pb2.SearchSettings) -> int:
     return _rollouts(search) * STEPS_A_PROGRAM * width
 
 
-def _training_tokens(round_: evolution_pb2.Round) -> float:
-    total = 0.0
-    for wanted, settings, defaults in (
-        (round_.HasField("policy"), round_.policy.training, POLICY_TRAINING),
-        (round_.HasField("ppm"), round_.ppm.training, PPM_TRAINING),
-    ):
-        if wanted:
-            batch = settings.batch_tokens or defaults.batch_tokens
-            total += settings.max_steps * batch or defaults.enough_tokens
-    return total
+def _training_tokens(
+    recipe: evolution_pb2.Recipe, searched: Sequence[int], number: int
+) -> tuple[int, int]:
+    """Tokens that a round trains its policy and its PPM on; `searched` are problems a round."""
+    round_ = recipe.rounds[number]
+    pairs = zip(searched, recipe.rounds[: number + 1], strict=False)
+    counts = [count for count, one in pairs if not one.batch_ids]
+    learned = 0 if round_.batch_ids else sum(counts[-round_.learn_from_rounds :])  # -0: all
+    policy = ppm = 0
+    if round_.HasField("policy"):
+        request = trainer_pb2.SubmitJobRequest(train_policy=round_.policy)
+        request.train_policy.batch_ids.append("planned")
+        policy = _tokens(spec_from(request), learned)
+    if round_.HasField("ppm"):
+        request = trainer_pb2.SubmitJobRequest(train_ppm=round_.ppm)
+        request.train_ppm.batch_ids.append("planned")
+        ppm = _tokens(spec_from(request), learned)
+    return policy, ppm
+
+
+def _tokens(spec: PolicySpec | PpmSpec, problems: int) -> int:
+    """Tokens of a job, by the trainer's own rule, that learns from `problems`; 0: nobody knows."""
+    training = spec.training
+    if training.untrained:
+        return 0
+    if isinstance(spec, PolicySpec):
+        examples = spec.trajectories_per_problem * (1 if spec.base else EXAMPLES_A_TRAJECTORY)
+    else:
+        examples = GROUPS_A_PROBLEM
+    epoch = problems * examples * training.max_length * LENGTH_SHARE
+    epoch = int(epoch or training.enough_tokens / FEWEST_EPOCHS)
+    batches = math.ceil(epoch / training.batch_tokens)
+    return training.steps(batches=batches, tokens=epoch) * training.batch_tokens

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from rstar.v1 import evolution_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, Model, read_manifest
-from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.errors import InvalidInput, NotFound, RstarError, first_leaf
+from rstar_trainer.dataset import parse_tree
 from rstar_trainer.evolution.checks import check_recipe
-from rstar_trainer.evolution.contamination import Match, contaminated
+from rstar_trainer.evolution.contamination import Match, contaminated, words
 from rstar_trainer.evolution.estimate import plan_rounds
 from rstar_trainer.evolution.problems import PoolProblem, read_set
 from rstar_trainer.evolution.searching import Material
+
+CONCURRENCY = 32
+"""Trees read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,7 @@ async def prepare(
     matches = await asyncio.to_thread(
         contaminated, problems, sets, ngram=recipe.decontamination.ngram
     )
-    _check_overlap(recipe, pool_sizes, matches)
+    await asyncio.to_thread(_check_overlap, recipe, problems, sets, matches)
     if recipe.decontamination.refuse and matches:
         first = matches[0]
         raise InvalidInput(
@@ -73,10 +78,12 @@ async def prepare(
             f"{first.problem_id} and {first.evaluation_problem_id}",
             field="decontamination.refuse",
         )
+    excluded = frozenset(match.problem_id for match in matches)
+    _check_left(recipe, problems, excluded)
+    if excluded:
+        await _check_trees(store, recipe, excluded)
     return Prepared(
-        material=Material(
-            problems=problems, sets=sets, excluded=frozenset(m.problem_id for m in matches)
-        ),
+        material=Material(problems=problems, sets=sets, excluded=excluded),
         plan=plan_rounds(recipe, pool_sizes, {name: len(each) for name, each in sets.items()}),
         matches=[
             evolution_pb2.Contaminated(
@@ -104,23 +111,28 @@ async def _check_given(store: ObjectStore, round_: evolution_pb2.Round, where: s
             raise InvalidInput(
                 f"batch {batch_id} has no trees", field=f"{where}.batch_ids[{index}]"
             )
-    versions: list[tuple[Model, str]] = [
-        ("policy", round_.policy_version),
-        ("ppm", round_.ppm_version),
+    versions: list[tuple[Model, str, str]] = [
+        ("policy", round_.policy_version, "policy_version"),
+        ("ppm", round_.ppm_version, "ppm_version"),
+        ("policy", round_.policy.base, "policy.base"),
     ]
-    for model, version in versions:
+    for model, version, name in versions:
+        if not version:
+            continue
         try:
-            if version:
-                await read_manifest(store, model, version)
-        except NotFound as error:
+            manifest = await read_manifest(store, model, version)
+        except (InvalidInput, NotFound) as error:
             raise InvalidInput(
-                f"no {model} checkpoint {version}", field=f"{where}.{model}_version"
+                f"no {model} checkpoint {version}", field=f"{where}.{name}"
             ) from error
+        if name == "policy.base" and manifest.prompt_format == BOOTSTRAP:
+            raise InvalidInput("the bootstrap proposer has no weights", field=f"{where}.{name}")
 
 
 def _check_overlap(
     recipe: evolution_pb2.Recipe,
-    pool_sizes: Mapping[str, int],
+    problems: Sequence[PoolProblem],
+    sets: Mapping[str, Sequence[types_pb2.Problem]],
     matches: Sequence[Match],
 ) -> None:
     """Refuse an evaluation set that lies inside a training pool.
@@ -128,16 +140,76 @@ def _check_overlap(
     Raises:
         InvalidInput: naming the set.
     """
-    keys = {pool.problems_key: pool.name for pool in recipe.pools}
-    for index, one in enumerate(recipe.evaluation_sets):
-        inside = keys.get(one.problems_key)
-        same = [match for match in matches if match.evaluation_set == one.name]
-        covered = {match.evaluation_problem_id for match in same if match.how == "text"}
-        if inside is None and covered:
-            largest = max(pool_sizes.values())
-            inside = None if len(same) < largest else same[0].pool
-        if inside is not None:
+    alike = {match.problem_id for match in matches if match.how == "text"}
+    texts: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for one in problems:
+        if one.id in alike:
+            texts[one.pool].add(words(one.problem.question))
+    for index, evaluation_set in enumerate(recipe.evaluation_sets):
+        asked = {words(problem.question) for problem in sets[evaluation_set.name]}
+        for pool, known in texts.items():
+            if asked <= known:
+                raise InvalidInput(
+                    f"{evaluation_set.name} lies inside the training pool {pool}",
+                    field=f"evaluation_sets[{index}].path",
+                )
+
+
+def _check_left(
+    recipe: evolution_pb2.Recipe, problems: Sequence[PoolProblem], excluded: Collection[str]
+) -> None:
+    """Refuse a round whose problems all resemble evaluation problems.
+
+    Raises:
+        InvalidInput: naming its pools, or all if nothing is left in any.
+    """
+    left = Counter(one.pool for one in problems if one.id not in excluded)
+    for number, round_ in enumerate(recipe.rounds):
+        if not round_.batch_ids and not any(left[name] for name in round_.pools or left):
             raise InvalidInput(
-                f"{one.name} lies inside the training pool {inside}",
-                field=f"evaluation_sets[{index}].path",
+                "every problem resembles an evaluation problem; none is left to search",
+                field=f"rounds[{number}].pools" if left else "pools",
             )
+
+
+async def _check_trees(
+    store: ObjectStore, recipe: evolution_pb2.Recipe, excluded: Collection[str]
+) -> None:
+    """Refuse given trees of problems that are never searched: they would be learned from.
+
+    Raises:
+        InvalidInput: naming the batch.
+    """
+    read: set[str] = set()
+    for number, round_ in enumerate(recipe.rounds):
+        for index, batch_id in enumerate(round_.batch_ids):
+            if batch_id in read:
+                continue
+            read.add(batch_id)
+            if found := (await _problem_ids(store, batch_id)).intersection(excluded):
+                raise InvalidInput(
+                    f"{len(found)} problems of batch {batch_id} resemble evaluation problems; the "
+                    f"first: {min(found)}",
+                    field=f"rounds[{number}].batch_ids[{index}]",
+                )
+
+
+async def _problem_ids(store: ObjectStore, batch_id: str) -> set[str]:
+    """Which problems the trees of a batch are of."""
+    slots = asyncio.Semaphore(CONCURRENCY)
+    found: set[str] = set()
+
+    async def read(key: str) -> None:
+        async with slots:
+            tree = await asyncio.to_thread(parse_tree, await store.get(key))
+            found.add(tree.problem_id)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for key in store.keys(trees_prefix(batch_id)):
+                if key.endswith(".pb"):
+                    group.create_task(read(key))
+    except* RstarError as failures:
+        # One cause is enough; callers branch on the class.
+        raise first_leaf(failures) from failures
+    return found
