@@ -45,6 +45,13 @@ def epoch_batches(
     return batches
 
 
+def parts_of(batch: Sequence[int], lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
+    """The batch cut into parts of at most so many tokens; 0 does not cut it."""
+    if not most_tokens:
+        return [list(batch)] if batch else []
+    return _cut(batch, lengths, most_tokens)
+
+
 def endless(epoch: Callable[[int], list[list[int]]], *, start: int) -> Iterator[list[int]]:
     """Batches of epoch after epoch, from batch number `start` on."""
     number, skipped = 0, 0

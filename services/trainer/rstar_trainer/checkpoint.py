@@ -28,13 +28,25 @@ from transformers import (
 from rstar_common.checkpoints import MANIFEST, Manifest, Model, describe
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Marker
-from rstar_trainer.job import Shape
+from rstar_trainer.job import Shape, Training
 from rstar_trainer.tokenizer import END_OF_TEXT, PAD
 
-ATTENTION = "eager"
-"""Plain attention: its backward is twice as fast as the fused one on a CPU."""
-
 TOKENIZER_FILE = "tokenizer.json"
+
+
+def attention() -> str:
+    """Which attention is computed.
+
+    Plain on a CPU, where its backward is twice as fast as the fused one; fused on a GPU, where
+    plain attention would keep the square of every length.
+    """
+    return "sdpa" if torch.cuda.is_available() else "eager"
+
+
+def recompute(model: PreTrainedModel, training: Training) -> None:
+    """Have the backward pass compute the layers' activations again, if `training` says so."""
+    if training.recompute_activations:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def random_policy(shape: Shape, tokenizer: Tokenizer, *, seed: int) -> PreTrainedModel:
@@ -53,7 +65,7 @@ def random_policy(shape: Shape, tokenizer: Tokenizer, *, seed: int) -> PreTraine
         bos_token_id=None,
         eos_token_id=tokenizer.token_to_id(END_OF_TEXT),
         pad_token_id=tokenizer.token_to_id(PAD),
-        attn_implementation=ATTENTION,
+        attn_implementation=attention(),
     )
     return LlamaForCausalLM(config)
 
@@ -66,7 +78,7 @@ def load_tokenizer(source: Path) -> Tokenizer:
 def load_policy(source: Path) -> PreTrainedModel:
     """A policy to go on from, in fp32."""
     return AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True
+        source, dtype=torch.float32, attn_implementation=attention(), local_files_only=True
     )
 
 
@@ -78,7 +90,7 @@ def load_ppm(source: Path, *, seed: int) -> PreTrainedModel:
         source,
         config=config,
         dtype=torch.float32,
-        attn_implementation=ATTENTION,
+        attn_implementation=attention(),
         local_files_only=True,
     )
 

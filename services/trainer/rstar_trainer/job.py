@@ -78,6 +78,12 @@ class Training(_Frozen):
     lora_alpha: float = Field(default=0.0, ge=0, le=1e6)
     """Their weight is `lora_alpha / lora_rank`; 0: twice the rank."""
 
+    micro_batch_tokens: int = Field(default=0, ge=0, le=2**24)
+    """Tokens, padding included, that a process computes at once; 0: its whole share of a batch."""
+
+    recompute_activations: bool = False
+    """Keep the layers' inputs alone for the backward pass: less memory, a third more time."""
+
     enough_tokens: int = Field(default=0, ge=0)
     """Tokens after which a model of this size has learned what there is to learn."""
 

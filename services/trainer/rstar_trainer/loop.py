@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.optim import Optimizer
 
 from rstar_common.errors import Cancelled
+from rstar_trainer.batches import parts_of
 from rstar_trainer.job import Training
 from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.ranks import Ranks
@@ -35,6 +36,9 @@ LARGEST_GRADIENT = 1.0
 
 STATE_SECONDS = 20.0
 """How often the state is saved: the most work a kill can cost."""
+
+STATE_SHARE = 0.05
+"""Of the time, at most, goes into saving: the state of a large model takes long to write."""
 
 CURVE_POINTS = 400
 """Of a run, at equal distances: the curve of a seed is the same on every machine."""
@@ -68,6 +72,9 @@ class TrainingLoop:
     """Batches from a given step on."""
 
     step: Callable[[list[int]], StepResult]
+    lengths: Sequence[int]
+    """Tokens of each example, as batches count them."""
+
     report: Report
     state_file: Path | None = None
     should_stop: Callable[[], bool] = field(default=lambda: False)
@@ -86,13 +93,16 @@ class TrainingLoop:
         self.model.train()
         every = max(1, self.total_steps // CURVE_POINTS)
         began = saved = time.monotonic()
+        pause = STATE_SECONDS
         tokens, mean_loss = 0.0, float("nan")
         for step in range(start, self.total_steps):
-            due = time.monotonic() - saved > STATE_SECONDS
+            due = time.monotonic() - saved > pause
             stop, save = self.ranks.any(self.should_stop(), due)
             if stop or save:
+                saving = time.monotonic()
                 self._save(optimizers, step)
                 saved = time.monotonic()
+                pause = max(STATE_SECONDS, (saved - saving) / STATE_SHARE)
             if stop:
                 raise Cancelled(f"stopped at step {step}")
             rate = self.training.learning_rate * schedule(
@@ -123,24 +133,39 @@ class TrainingLoop:
 
     def _learn(self, optimizers: list[Optimizer], batch: list[int]) -> tuple[Tensor, float]:
         """One step; returns the loss, whose mean over the processes is the batch's, and tokens."""
-        mine = self.ranks.part(batch)
-        kind = next(self.model.parameters()).device.type
-        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
-            # All processes take part in every step, also one without an example of its own.
-            result = self.step(mine or batch[:1])
-        loss, tokens = result.loss, float(result.tokens)
-        if self.ranks.world > 1:
-            weight = result.weight if mine else 0
-            total, tokens = self.ranks.sums(weight, tokens if mine else 0.0)
-            # Gradients are averaged over the processes; the loss is a mean over the batch.
-            loss = loss * (weight * self.ranks.world / total)
+        most = self.training.micro_batch_tokens
+        parts = parts_of(self.ranks.part(batch), self.lengths, most)
+        passes = max(1, self.ranks.most(len(parts)) if most else 1)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # torch
+        loss, weight, tokens = torch.zeros(()), 0.0, 0.0
+        for number in range(passes):
+            part = parts[number] if number < len(parts) else []
+            # All processes take part in every pass, also one without an example of its own.
+            result = self._computed(part or batch[:1])
+            own = float(result.weight) if part else 0.0
+            # One pass alone keeps its mean: sums of large batches would lose digits.
+            scaled = result.loss * own if passes > 1 or self.ranks.world > 1 else result.loss
+            scaled.backward()  # type: ignore[no-untyped-call] # torch
+            loss = loss + scaled.detach().cpu()
+            weight, tokens = weight + own, tokens + (float(result.tokens) if part else 0.0)
+        if passes > 1 or self.ranks.world > 1:
+            total, tokens = self.ranks.sums(weight, tokens)
+            # Gradients are averaged over the processes; the loss is a mean over the batch.
+            scale = self.ranks.world / total
+            loss = loss * scale
+            for weights in self.model.parameters():
+                if weights.grad is not None:
+                    weights.grad.mul_(scale)
         nn.utils.clip_grad_norm_(self.model.parameters(), LARGEST_GRADIENT)
         for optimizer in optimizers:
             optimizer.step()
         return loss, tokens
+
+    def _computed(self, examples: list[int]) -> StepResult:
+        kind = next(self.model.parameters()).device.type
+        with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
+            return self.step(examples)
 
     def _save(self, optimizers: list[Optimizer], step: int) -> None:
         if self.state_file is None:

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder, PromptStep
 from rstar_trainer.batches import endless, epoch_batches, padded_length
+from rstar_trainer.checkpoint import recompute
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import (
@@ -219,6 +220,7 @@ def train_ppm(
     ranks: Ranks = ONE,
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
+    recompute(model, training)
     task = ranks.shard(_Task(model), model)
     costs = [group.tokens for group in groups]
 
@@ -247,6 +249,7 @@ def train_ppm(
         total_steps=training.steps(batches=len(epoch(0)), tokens=sum(costs)),
         batches=batches,
         step=step,
+        lengths=[padded_length(cost) for cost in costs],
         report=report,
         state_file=state_file,
         should_stop=should_stop,

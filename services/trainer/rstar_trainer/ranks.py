@@ -48,6 +48,14 @@ class Ranks:
         dist.all_reduce(total)
         return [float(value) for value in total.tolist()]
 
+    def most(self, value: int) -> int:
+        """The largest value of any process."""
+        if self.world == 1:
+            return value
+        largest = torch.tensor(value, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return int(largest.item())
+
     def any(self, *flags: bool) -> list[bool]:
         """Whether each flag is set in any process: what all must do together."""
         return [value > 0 for value in self.sums(*(float(flag) for flag in flags))]

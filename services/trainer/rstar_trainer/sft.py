@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from rstar_common.formats import Encoder
 from rstar_trainer.batches import endless, epoch_batches, padded_length
+from rstar_trainer.checkpoint import recompute
 from rstar_trainer.job import Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import masked_cross_entropy
@@ -107,6 +108,7 @@ def train_policy(
     ranks: Ranks = ONE,
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
+    recompute(model, training)
     task = ranks.shard(_Task(model), model)
     lengths = [len(example.ids) for example in examples]
     padded = [padded_length(length) for length in lengths]
@@ -135,6 +137,7 @@ def train_policy(
         total_steps=training.steps(batches=len(epoch(0)), tokens=sum(lengths)),
         batches=batches,
         step=step,
+        lengths=padded,
         report=report,
         state_file=state_file,
         should_stop=should_stop,

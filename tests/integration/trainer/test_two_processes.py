@@ -29,15 +29,20 @@ from tests.support.models import TINY_SHAPE, write_policy
 from tests.support.shared_training import carry_out
 
 FEW = {"max_steps": 12, "batch_tokens": 512}
+IN_PARTS = {"micro_batch_tokens": 96, "recompute_activations": True}
+"""Parts of which one process has more than the other."""
+
 ROOT = Path(__file__).parents[3]
 
 
-def orders(base: str) -> dict[str, WorkOrder]:
+def orders(base: str, **more: object) -> dict[str, WorkOrder]:
     """A policy, a PPM, and adapters beside a policy."""
     policy = PolicySpec(
-        batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW)
+        batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW | more)
     )
-    ppm = PpmSpec(batch_ids=("b",), training=PPM_TRAINING.model_copy(update=FEW), min_margin=0.1)
+    ppm = PpmSpec(
+        batch_ids=("b",), training=PPM_TRAINING.model_copy(update=FEW | more), min_margin=0.1
+    )
     adapters = policy.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.01})
     return {
         "policy": WorkOrder(spec=policy, precision="float32"),
@@ -65,9 +70,12 @@ def losses(directory: Path) -> list[float]:
 
 async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weights(tmp_path):
     write_policy(tmp_path / "base")
-    made = orders(str(tmp_path / "base"))
-    alone = [order_directory(tmp_path / "one" / name, order) for name, order in made.items()]
-    shared = [order_directory(tmp_path / "two" / name, order) for name, order in made.items()]
+    whole, parted = (orders(str(tmp_path / "base"), **more) for more in ({}, IN_PARTS))
+    alone = [order_directory(tmp_path / "one" / name, order) for name, order in whole.items()]
+    shared = [order_directory(tmp_path / "two" / name, order) for name, order in whole.items()]
+    shared += [
+        order_directory(tmp_path / "two in parts" / name, order) for name, order in parted.items()
+    ]
     torchrun = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *("-m", "tests.support.shared_training", *map(str, shared)),
@@ -77,7 +85,7 @@ async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weig
     )
     await asyncio.to_thread(carry_out, alone, ONE)
     assert await torchrun.wait() == 0
-    for one, two in zip(alone, shared, strict=True):
+    for one, two in zip(alone * 2, shared, strict=True):
         curve = losses(one)
         assert len(curve) == FEW["max_steps"]
         assert curve[-1] < curve[0]

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from rstar_common.errors import Cancelled, InvalidInput
 from rstar_common.formats import MINI, Encoder, Marker
 from rstar_trainer import checkpoint
-from rstar_trainer.batches import epoch_batches
+from rstar_trainer.batches import epoch_batches, parts_of
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
 from rstar_trainer.loop import schedule
@@ -87,6 +87,14 @@ def test_the_same_seed_gives_the_same_weights(encoder, examples):
     assert same(trained(encoder, examples), trained(encoder, examples))
     other = TRAINING.model_copy(update={"seed": 1})
     assert not same(trained(encoder, examples), trained(encoder, examples, training=other))
+
+
+def test_a_batch_in_parts_gives_the_weights_of_a_batch_at_once(encoder, examples):
+    parts = TRAINING.model_copy(update={"micro_batch_tokens": 64, "recompute_activations": True})
+    assert len(parts_of(range(len(examples)), [16] * len(examples), 64)) > 3
+    whole = trained(encoder, examples)
+    for name, tensor in trained(encoder, examples, training=parts).items():
+        torch.testing.assert_close(tensor, whole[name], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("optimizer", OptimizerKind)

@@ -209,6 +209,8 @@ class TrainingSettings(_message.Message):
     LORA_RANK_FIELD_NUMBER: _builtins.int
     LORA_ALPHA_FIELD_NUMBER: _builtins.int
     OPTIMIZER_FIELD_NUMBER: _builtins.int
+    MICRO_BATCH_TOKENS_FIELD_NUMBER: _builtins.int
+    RECOMPUTE_ACTIVATIONS_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
     epochs: _builtins.float
     batch_tokens: _builtins.int
@@ -225,6 +227,12 @@ class TrainingSettings(_message.Message):
     lora_alpha: _builtins.float
     """The adapters' weight is `lora_alpha / lora_rank`; 0 means twice the rank."""
     optimizer: Global___Optimizer.ValueType
+    micro_batch_tokens: _builtins.int
+    """Tokens, padding included, that one process computes at once; the gradients of the parts add up to that of
+    the batch. 0: its whole share of the batch.
+    """
+    recompute_activations: _builtins.bool
+    """Compute a layer's activations again in the backward pass: less memory, a third more time."""
     def __init__(
         self,
         *,
@@ -240,10 +248,12 @@ class TrainingSettings(_message.Message):
         lora_rank: _builtins.int = ...,
         lora_alpha: _builtins.float = ...,
         optimizer: Global___Optimizer.ValueType = ...,
+        micro_batch_tokens: _builtins.int = ...,
+        recompute_activations: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "optimizer", b"optimizer", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "micro_batch_tokens", b"micro_batch_tokens", "optimizer", b"optimizer", "recompute_activations", b"recompute_activations", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
