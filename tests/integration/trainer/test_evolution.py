@@ -24,6 +24,7 @@ from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
+from rstar_trainer.evolution.archive import write_archive
 from rstar_trainer.evolution.checks import check_recipe
 from tests.support.arithmetic_trees import WRONG, TreeMaker, arithmetic_trees
 from tests.support.eventually import eventually
@@ -593,6 +594,37 @@ async def test_what_resembles_a_fault_and_is_none_is_planned(
         assert [one.problems for one in (await planned(good(searches_nothing))).plan] == [0, 0]
         await world.pointers.promote(trained)
         assert (await planned(good(begins_with_a_policy))).plan
+
+
+async def test_a_branch_needs_no_policy_for_searches_that_are_taken_over(
+    tmp_path, nats, store, object_store_settings
+):
+    made = recipe()
+    made.rounds[0].ClearField("bootstrap")
+    source = evolution_pb2.Run(run_id="old", recipe=made, state=evolution_pb2.RUN_STATE_SUCCEEDED)
+    source.rounds.add(
+        phase=PHASES.ROUND_PHASE_DONE,
+        search_policy="policy-of-old",
+        batch_id="old/r0/search",
+        problems_key="evolution/old/round-0/problems.txt",
+    )
+    await store.put("evolution/old/round-0/problems.txt", b"arithmetic-0\n")
+    await store.put(tree_key("old/r0/search", "s"), TREES["arithmetic-0"].SerializeToString())
+    await write_archive(store, source, tmp_path / "old.tar")
+    chunk = (tmp_path / "old.tar").read_bytes()
+    whole = evolution_pb2.StartRunRequest(run_id="new", recipe=made, dry_run=True)
+    branch = evolution_pb2.StartRunRequest()
+    branch.CopyFrom(whole)
+    branch.branch.run_id = "old"
+    async with (
+        evolution_world(nats, store, TREES) as (_, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+        await running.runs.ImportRun(iter([evolution_pb2.ImportRunRequest(chunk=chunk)]))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await running.runs.StartRun(whole)
+        assert refused.value.details().startswith("rounds[0].bootstrap: ")
+        assert (await running.runs.StartRun(branch)).run.branch.run_id == "old"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -274,7 +274,7 @@ class TrainPolicyJob(_message.Message):
     PROMPT_FORMAT_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
     base: _builtins.str
-    """A checkpoint version or hub name to start from; empty means random weights of `shape`."""
+    """A checkpoint version to start from; empty means random weights of `shape`."""
     trajectories_per_problem: _builtins.int
     """Right trajectories kept a problem; the paper keeps 2."""
     agreement_filter: _builtins.bool

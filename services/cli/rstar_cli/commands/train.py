@@ -117,9 +117,7 @@ def app() -> typer.Typer:
 def train_policy(
     *,
     batch: Batches = None,
-    base: Annotated[
-        str, typer.Option(help="Checkpoint version or hub name; empty: random weights.")
-    ] = "",
+    base: Annotated[str, typer.Option(help="Checkpoint version; empty: random weights.")] = "",
     trajectories: Annotated[
         int, typer.Option(min=0, help="Right trajectories kept a problem; 0: the default.")
     ] = 0,

@@ -23,10 +23,13 @@ _PPM_SELECTIONS = (
 _FORESTS = (types_pb2.STRATEGY_UNSPECIFIED, types_pb2.STRATEGY_MCTS)
 
 
-def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: int) -> None:
+def check_recipe(
+    recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: int, taken_over: int = 0
+) -> None:
     """Refuse what could not be carried out.
 
-    `has_policy` if the run begins with a trained policy; `processes` train a model together.
+    `has_policy` if the run begins with a trained policy; `processes` train a model together;
+    so many rounds are `taken_over` from another run, searched already.
 
     Raises:
         InvalidInput: naming the field at fault.
@@ -43,6 +46,12 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: i
         where = f"rounds[{number}]"
         for index, pool in enumerate(round_.pools):
             _known(pool, pools, f"{where}.pools[{index}]", "pool")
+        if number >= taken_over and not (round_.batch_ids or round_.bootstrap or has_policy):
+            raise InvalidInput(
+                "must be true: no trained policy is promoted, and no round before trains one to "
+                "stay",
+                field=f"{where}.bootstrap",
+            )
         has_policy, has_ppm = _check_models(round_, where, has_policy, has_ppm)
         for model in ("policy", "ppm"):
             if round_.HasField(model):
@@ -71,7 +80,7 @@ def _check_models(
     if round_.batch_ids:
         _check_searches_nothing(round_, where)
     else:
-        _check_search(round_, where, has_policy=has_policy, has_ppm=has_ppm)
+        _check_search(round_, where, has_ppm=has_ppm)
     given = round_.policy_version
     starts = given != BOOTSTRAP if given else has_policy
     if round_.HasField("ppm") and not starts and not round_.HasField("policy"):
@@ -86,14 +95,7 @@ def _check_models(
     )
 
 
-def _check_search(
-    round_: evolution_pb2.Round, where: str, *, has_policy: bool, has_ppm: bool
-) -> None:
-    if not has_policy and not round_.bootstrap:
-        raise InvalidInput(
-            "must be true: no trained policy is promoted, and no round before trains one to stay",
-            field=f"{where}.bootstrap",
-        )
+def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> None:
     searches = {"search": round_.search}
     if round_.HasField("second_search"):
         searches["second_search"] = second_search(round_)

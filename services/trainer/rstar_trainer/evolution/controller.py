@@ -67,7 +67,9 @@ class Evolution:
             for driver in self._drivers.values():
                 driver.cancel()
 
-    async def prepare(self, recipe: evolution_pb2.Recipe, *, policy: str = "") -> Prepared:
+    async def prepare(
+        self, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch, *, policy: str = ""
+    ) -> Prepared:
         """A recipe made ready to begin with `policy` or what is promoted."""
         policy = policy or await self._registry.promoted_or_none("policy")
         return await prepare(
@@ -76,6 +78,7 @@ class Evolution:
             policy=policy,
             apart=self._registry.apart,
             processes=self._processes,
+            taken_over=branch.round + 1 if branch.run_id else 0,
         )
 
     async def planned(
@@ -88,7 +91,7 @@ class Evolution:
             NotFound: there is no run to branch from.
         """
         check_run_name(run_id, field="run_id")
-        prepared = await self.prepare(recipe)
+        prepared = await self.prepare(recipe, branch)
         run = evolution_pb2.Run(
             run_id=run_id,
             recipe=recipe,
@@ -179,7 +182,7 @@ class Evolution:
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
-        prepared = await self.prepare(run.recipe, policy=run.policy_version)
+        prepared = await self.prepare(run.recipe, run.branch, policy=run.policy_version)
         async with self._tiers() as tiers:
 
             def tell(stage: str, share: float) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from rstar.v1 import evolution_pb2, sandbox_pb2, searcher_pb2, tree_pb2, types_pb2
-from rstar_common.errors import NotFound
+from rstar_common.errors import NotFound, RstarError, first_leaf
 from rstar_trainer.evolution.problems import label_of, level_of
 from rstar_trainer.evolution.ranking import Scored, ranking, scored_trajectories
 from rstar_trainer.evolution.tiers import Tiers
@@ -138,8 +138,12 @@ async def _ranked(
             )
 
     guided = [one for one in results if one.result.versions.ppm and one.result.tree_key]
-    async with asyncio.TaskGroup() as group:
-        reading = [group.create_task(read(result)) for result in guided]
+    try:
+        async with asyncio.TaskGroup() as group:
+            reading = [group.create_task(read(result)) for result in guided]
+    except* RstarError as failures:
+        # One cause is enough; callers branch on the class.
+        raise first_leaf(failures) from failures
     problem_of = {problem.problem_id: problem for problem in problems}
     found = {result.problem_id: task.result() for result, task in zip(guided, reading, strict=True)}
     asked = [

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from rstar_common.artifacts import ObjectStore, trees_prefix
-from rstar_common.errors import NotFound
+from rstar_common.errors import NotFound, RstarError, first_leaf
 from rstar_trainer.dataset import Outcome, parse_tree
 from rstar_trainer.evolution.problems import PastResult
 
@@ -29,10 +29,14 @@ async def past_results(store: ObjectStore, batch_id: str, key: str) -> dict[str,
             problem_id, result = await asyncio.to_thread(_count, await store.get(tree))
             counted[problem_id] = result
 
-    async with asyncio.TaskGroup() as group:
-        async for tree in store.keys(trees_prefix(batch_id)):
-            if tree.endswith(".pb"):
-                group.create_task(count(tree))
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for tree in store.keys(trees_prefix(batch_id)):
+                if tree.endswith(".pb"):
+                    group.create_task(count(tree))
+    except* RstarError as failures:
+        # One cause is enough; callers branch on the class.
+        raise first_leaf(failures) from failures
     await store.put(key, _to_json(counted))
     return counted
 

@@ -1,0 +1,133 @@
+"""How long a run may take: what trains is told apart, and epochs count."""
+
+from __future__ import annotations
+
+import pytest
+
+from rstar.v1 import evolution_pb2
+from rstar_trainer.evolution.estimate import (
+    EXAMPLES_A_TRAJECTORY,
+    LENGTH_SHARE,
+    phase_name,
+    plan_rounds,
+    progress,
+    seconds_left,
+)
+from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+from rstar_trainer.policy_job import VARIANTS
+
+PHASES = evolution_pb2.RoundPhase
+POOL = {"train": 100}
+
+
+def recipe(*, rounds: int = 1) -> evolution_pb2.Recipe:
+    """Rounds that train 3 tokens of a policy for each token of a PPM, at one token a second."""
+    made = evolution_pb2.Recipe()
+    made.resources.training_tokens_per_second = 1
+    for _ in range(rounds):
+        round_ = made.rounds.add()
+        round_.policy.training.max_steps, round_.policy.training.batch_tokens = 30, 100
+        round_.ppm.training.max_steps, round_.ppm.training.batch_tokens = 10, 100
+    return made
+
+
+def training_seconds(made: evolution_pb2.Recipe) -> list[float]:
+    return [one.training_seconds for one in plan_rounds(made, POOL, {})]
+
+
+def run_in(
+    made: evolution_pb2.Recipe, phase: evolution_pb2.RoundPhase.ValueType, **seconds: float
+) -> evolution_pb2.Run:
+    """A run whose first round is in `phase`, and took so long for the phases before."""
+    run = evolution_pb2.Run(recipe=made)
+    report = run.rounds.add(phase=phase)
+    report.seconds.update({name.replace("_", " "): value for name, value in seconds.items()})
+    return run
+
+
+def test_a_ppm_is_still_to_be_trained_when_its_policy_is_done():
+    made = recipe()
+    plan = plan_rounds(made, {}, {})
+    run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=3000.0)
+    assert seconds_left(plan, run, 0.0) == pytest.approx(1000)
+    assert seconds_left(plan, run, 0.75) == pytest.approx(250)
+    assert progress(plan, run, 0.0) == pytest.approx(0.75)
+
+
+def test_a_policy_that_took_twice_as_long_as_planned_lets_its_ppm_take_as_much():
+    made = recipe()
+    run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=6000.0)
+    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0) == pytest.approx(2000)
+
+
+def test_a_round_that_trains_one_model_spends_all_its_training_on_it():
+    made = recipe()
+    made.rounds[0].ClearField("policy")
+    run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=0.0)
+    plan = plan_rounds(made, {}, {})
+    assert seconds_left(plan, run, 0.0) == pytest.approx(1000)
+    assert progress(plan, run, 0.5) == pytest.approx(0.5)
+
+
+def test_nothing_is_left_of_training_when_both_models_are_done():
+    made = recipe()
+    run = run_in(made, PHASES.ROUND_PHASE_EVALUATING, training_policy=3000.0, training_ppm=1000.0)
+    assert phase_name(PHASES.ROUND_PHASE_TRAINING_PPM) in run.rounds[0].seconds
+    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0) == pytest.approx(0)
+
+
+def test_training_takes_as_long_as_its_epochs_where_no_number_of_steps_is_given():
+    once, twice = recipe(), recipe()
+    for made, epochs in ((once, 3.0), (twice, 6.0)):
+        for training in (made.rounds[0].policy.training, made.rounds[0].ppm.training):
+            training.ClearField("max_steps")
+            training.epochs = epochs
+    [first], [second] = training_seconds(once), training_seconds(twice)
+    policy = 3 * 2 * 100 * EXAMPLES_A_TRAJECTORY * POLICY_TRAINING.max_length * LENGTH_SHARE
+    ppm = 3 * 100 * PPM_TRAINING.max_length * LENGTH_SHARE
+    assert first == pytest.approx(policy + ppm)
+    assert second == pytest.approx(2 * first)
+
+
+def test_a_number_of_steps_wins_over_epochs():
+    made = recipe()
+    made.rounds[0].policy.training.epochs = made.rounds[0].ppm.training.epochs = 9.0
+    assert training_seconds(made) == [4000]
+
+
+def test_epochs_are_of_what_all_rounds_a_round_learns_from_have_searched():
+    made = recipe(rounds=3)
+    for round_ in made.rounds:
+        round_.ClearField("ppm")
+        round_.policy.training.ClearField("max_steps")
+        round_.policy.training.epochs = 1.0
+    made.rounds[2].learn_from_rounds = 1
+    first, second, third = training_seconds(made)
+    assert (second, third) == pytest.approx((2 * first, first))
+
+
+def test_weights_to_start_from_are_taught_no_variants():
+    made = recipe()
+    made.rounds[0].ClearField("ppm")
+    made.rounds[0].policy.training.ClearField("max_steps")
+    made.rounds[0].policy.training.epochs = 1.0
+    [random] = training_seconds(made)
+    made.rounds[0].policy.base = "some-policy"
+    [based] = training_seconds(made)
+    assert random == pytest.approx(EXAMPLES_A_TRAJECTORY * based, rel=0.01)
+    assert EXAMPLES_A_TRAJECTORY == VARIANTS + 1
+
+
+def test_trees_whose_number_nobody_knows_take_what_is_enough_for_the_model():
+    made = recipe()
+    made.rounds[0].ClearField("ppm")
+    made.rounds[0].batch_ids.append("given")
+    made.rounds[0].policy.training.ClearField("max_steps")
+    assert training_seconds(made) == [POLICY_TRAINING.enough_tokens]
+
+
+def test_the_initial_weights_take_no_training():
+    made = recipe()
+    made.rounds[0].ClearField("ppm")
+    made.rounds[0].policy.training.untrained = True
+    assert training_seconds(made) == [0]
