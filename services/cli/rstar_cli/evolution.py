@@ -41,10 +41,14 @@ MOST_FAILURES = 60
 """Attempts, a second apart, to reach a trainer that went away."""
 
 
+MOST_DIGITS = 4
+"""Of a round's number."""
+
+
 def parse_branch(text: str) -> evolution_pb2.Branch:
     """`RUN:ROUND`. Raises `InvalidInput`."""
     run_id, _, number = text.rpartition(":")
-    if not run_id or not number.isdecimal():
+    if not run_id or not number.isdecimal() or len(number) > MOST_DIGITS:
         raise InvalidInput(f"expected RUN:ROUND, such as mini:0, not {text!r}", field="--branch")
     return evolution_pb2.Branch(run_id=run_id, round=int(number))
 

@@ -8,7 +8,7 @@ otherwise, as long as they hold what was searched.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore, trees_prefix
@@ -92,6 +92,22 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
         seconds={phase: theirs.seconds[phase] for phase in SEARCH_PHASES},
     )
     report.phase_began.GetCurrentTime()
+
+
+def still_planned(
+    plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run
+) -> list[evolution_pb2.PlannedRound]:
+    """What is left to do of a plan when `run` begins: a branch has searched already."""
+    if not run.HasField("branch"):
+        return list(plan)
+    left = []
+    for planned in plan[run.branch.round :]:
+        copy = evolution_pb2.PlannedRound()
+        copy.CopyFrom(planned)
+        left.append(copy)
+    for field in ("problems", "rollouts", "sandbox_runs", "search_seconds"):
+        left[0].ClearField(field)
+    return left
 
 
 async def check_taken(

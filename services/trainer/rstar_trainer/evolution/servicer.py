@@ -13,6 +13,7 @@ from rstar.v1 import evolution_pb2, evolution_pb2_grpc
 from rstar_common.artifacts import ObjectStore
 from rstar_common.rpc import remaining_seconds, serving
 from rstar_trainer.evolution.archive import read_archive, write_archive
+from rstar_trainer.evolution.branching import still_planned
 from rstar_trainer.evolution.controller import Evolution
 from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.pages import page_of
@@ -43,7 +44,8 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
             )
             if not request.dry_run:
                 run = await self._evolution.start(run)
-            return evolution_pb2.StartRunResponse(run=run, plan=prepared.plan)
+            plan = still_planned(prepared.plan, run)
+            return evolution_pb2.StartRunResponse(run=run, plan=plan)
         raise AssertionError("unreachable: abort raises")
 
     async def GetRun(
