@@ -82,6 +82,7 @@ def app() -> typer.Typer:
             checkpoints.checkpoints,
             checkpoints.promote,
             checkpoints.download_checkpoint,
+            checkpoints.upload_checkpoint,
             jobs.jobs,
             jobs.cancel_job,
         ),

@@ -1,4 +1,4 @@
-"""`rstar checkpoints`, `promote`, `download-checkpoint`: versions of the two models."""
+"""`rstar checkpoints`, `promote`, `download-checkpoint`, `upload-checkpoint`: model versions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
     from rstar.v1 import trainer_pb2
+    from rstar_common.checkpoints import Manifest
+    from rstar_common.checkpoints import Model as CheckpointModel
 
 
 class ModelName(StrEnum):
@@ -120,6 +122,66 @@ def download_checkpoint(
     count = run(_download(home, model.value, version, output))
     write_card(output)
     console().print(f"wrote {count} files of {version} to {output}")
+
+
+def upload_checkpoint(
+    model: Model,
+    directory: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", exists=True, file_okay=False, help="As transformers saves."),
+    ],
+    prompt_format: Annotated[
+        str,
+        typer.Option(
+            help="mini or rstar; instruct for a policy that is shown two worked examples."
+        ),
+    ],
+    version: Annotated[
+        str, typer.Option(help="What recipes call it.", show_default="a hash of its files")
+    ] = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Publish a model that was made elsewhere: a base, an instruct model, one of several nodes.
+
+    Writes into the object store: the local stack's, which must be up, or the one that
+    RSTAR_CLI_OBJECT_STORE__* names, with credentials that may write there. Nothing is promoted.
+
+    Example: rstar upload-checkpoint policy Qwen2.5-Math-7B/ --prompt-format rstar --version base
+    """
+    from dataclasses import asdict
+
+    from rstar_cli.output import console, emit_json, run
+
+    manifest = run(_upload(home, model.value, directory, prompt_format, version))
+    if json:
+        emit_json(asdict(manifest))
+    else:
+        console().print(f"{manifest.version}: {len(manifest.files)} files are in the store")
+
+
+async def _upload(
+    home: Path | None, model: CheckpointModel, directory: Path, prompt_format: str, version: str
+) -> Manifest:
+    from rstar_cli.connection import endpoints
+    from rstar_cli.local.state import load, resolved_home
+    from rstar_cli.upload import upload_checkpoint
+    from rstar_common.artifacts import ObjectStore
+    from rstar_common.errors import NotFound
+
+    where = endpoints(home)
+    if where.names_state:
+        settings = where.object_store
+    else:
+        state = load(resolved_home(home))
+        if state is None:
+            raise NotFound(f"there is no stack in {resolved_home(home)}; first: rstar up")
+        settings = state.object_store
+    store = ObjectStore(settings)
+    await store.ready()
+    return await upload_checkpoint(
+        store, directory, model=model, prompt_format=prompt_format, version=version
+    )
 
 
 def _promoted(found: list[trainer_pb2.Checkpoint], model: str) -> str:
