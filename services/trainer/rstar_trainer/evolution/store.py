@@ -88,7 +88,7 @@ class RunStore:
             return self.get(run.run_id)
         if known.run.recipe_digest != run.recipe_digest:
             raise Conflict(
-                f"run {run.run_id} is taken by another recipe; another run can take its trees over: "
+                f"run {run.run_id} is taken by another recipe; to take its trees over: "
                 f"rstar evolve RECIPE --run NAME --branch {run.run_id}:ROUND"
             )
         if run.HasField("branch") and run.branch != known.run.branch:
