@@ -9,14 +9,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal
 
-from google.protobuf.json_format import MessageToJson
-
 from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc, types_pb2
 from rstar_cli.connection import nats_client
 from rstar_common.artifacts import INBOX, ObjectStore
 from rstar_common.bus import publish_once
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.errors import NotFound, Unavailable
+from rstar_common.lines import json_line, json_lines
 from rstar_common.nats_roles import tenant_of
 from rstar_common.rpc import call
 from rstar_common.streams import submit_subject, token
@@ -46,11 +45,7 @@ def encode(submission: events_pb2.BatchSubmission, wire_format: WireFormat) -> b
     """The message of a submission."""
     if wire_format == "protobuf":
         return submission.SerializeToString()
-    return _json(submission).encode()
-
-
-def _json(message: events_pb2.BatchSubmission | types_pb2.Problem) -> str:
-    return MessageToJson(message, preserving_proto_field_name=True, indent=None)
+    return json_line(submission).encode()
 
 
 async def publish(
@@ -71,7 +66,7 @@ async def publish(
     tenant = tenant_of(nats.user)
     payload = encode(submission, wire_format)
     if len(payload) > INLINE_BYTES:
-        lines = "".join(f"{_json(problem)}\n" for problem in submission.problems).encode()
+        lines = json_lines(submission.problems)
         digest = hashlib.sha256(lines).hexdigest()[:16]
         key = f"{_inbox(tenant)}{token(submission.batch_id)}/{digest}.jsonl"
         await ObjectStore(store).put(key, lines)

@@ -16,12 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf.json_format import MessageToJson
-
 from rstar.v1 import types_pb2
 from rstar_cli.problems import ANSWER_KINDS, read_problems, read_references
 from rstar_cli.rows import Row, parts, read_rows
 from rstar_common.errors import InvalidInput
+from rstar_common.lines import json_lines
 
 LATEX = "latex"
 NO_REFERENCES = frozenset({"", "proof", "notfound"})
@@ -103,12 +102,12 @@ def read_form(path: Path, *, form: str, kind: str, name: str) -> ProblemLines:
     missing = [one.problem_id for one in problems if one.problem_id not in references]
     if missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(path))
-    lines = [_json(one.to_proto(references[one.problem_id])) for one in problems]
-    return ProblemLines(data="".join(lines).encode(), problems=len(lines), left_out=0, repeated=0)
+    data = json_lines(one.to_proto(references[one.problem_id]) for one in problems)
+    return ProblemLines(data=data, problems=len(problems), left_out=0, repeated=0)
 
 
 def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
-    lines: list[str] = []
+    found: list[types_pb2.Problem] = []
     asked: set[str] = set()
     left_out = repeated = 0
     rows = (row for part in parts(path) for row in read_rows(part))
@@ -129,13 +128,9 @@ def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
             reference=answer,
             labels=labels,
         )
-        lines.append(_json(problem))
-    if not lines:
+        found.append(problem)
+    if not found:
         raise InvalidInput(f"holds no problem in the form {form}", field=str(path))
     return ProblemLines(
-        data="".join(lines).encode(), problems=len(lines), left_out=left_out, repeated=repeated
+        data=json_lines(found), problems=len(found), left_out=left_out, repeated=repeated
     )
-
-
-def _json(problem: types_pb2.Problem) -> str:
-    return MessageToJson(problem, preserving_proto_field_name=True, indent=None) + "\n"

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
-from google.protobuf import json_format
 from nats.js import JetStreamContext
 
 from rstar.v1 import (
@@ -29,6 +28,7 @@ from rstar_common.bus import publish_once
 from rstar_common.checkpoints import BOOTSTRAP, Model
 from rstar_common.config import PeerSettings
 from rstar_common.errors import InvalidInput, NotFound, Overloaded
+from rstar_common.lines import json_lines
 from rstar_common.rpc import call, channel
 from rstar_common.streams import BATCH_SUBMIT, token
 
@@ -101,10 +101,7 @@ class Tiers:
             batch_id=batch_id, problems=problems, settings=settings
         )
         if submission.ByteSize() > INLINE_BYTES:
-            lines = "".join(
-                json_format.MessageToJson(one, preserving_proto_field_name=True, indent=None) + "\n"
-                for one in problems
-            ).encode()
+            lines = json_lines(problems)
             digest = hashlib.sha256(lines).hexdigest()[:16]
             key = f"{INBOX}{token(batch_id)}/{digest}.jsonl"
             await self._store.put(key, lines)
