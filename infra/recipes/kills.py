@@ -2,9 +2,10 @@
 
     python infra/recipes/kills.py infra/recipes/kills.toml --work /tmp/kills
 
-The second run's trainer and searchers are killed in every phase of every round. Both runs must
-give the same trees, node for node, the same checkpoints and the same figures, and each problem one
-tree a batch. Prints one JSON line; the exit status is 1 if they differ.
+The second run's trainer and searchers are killed in every phase of every round, at a moment drawn
+by `--seed` from how long the phase took the first time. Both runs must give the same trees, node
+for node, the same checkpoints and the same figures, and each problem one tree a batch. Prints one
+JSON line; the exit status is 1 if they differ.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from rstar.v1 import tree_pb2
@@ -81,9 +83,21 @@ def trees_of(archive: Path) -> dict[str, list[str]]:
     return found
 
 
-def carried_out(recipe: Path, home: Path, *, kills: bool) -> tuple[dict[str, Any], list[str]]:
-    """The run, whose archive is left in `home`, and the phases in which something was killed."""
-    struck: list[str] = []
+def moments(run: dict[str, Any], rng: Random) -> dict[str, float]:
+    """A moment of every phase of a run, in seconds since it began."""
+    return {
+        f"{one.get('round', 0)} {phase.upper().replace(' ', '_')}": seconds * rng.random()
+        for one in run["rounds"]
+        for phase, seconds in one["seconds"].items()
+    }
+
+
+def carried_out(
+    recipe: Path, home: Path, kills: dict[str, float]
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The run, whose archive is left in `home`, and when in which phase something was killed."""
+    struck: dict[str, float] = {}
+    seen: dict[str, float] = {}
     try:
         rstar(home, "evolve", str(recipe), "--sequential", "--up", "--detach")
         while True:
@@ -96,9 +110,10 @@ def carried_out(recipe: Path, home: Path, *, kills: bool) -> tuple[dict[str, Any
                 rstar(home, "evolve", "export", recipe.stem, "-o", str(home / ARCHIVE))
                 return run, struck
             phase = phase_of(run)
-            if kills and phase and phase not in struck:
+            into = time.monotonic() - seen.setdefault(phase, time.monotonic())
+            if phase in kills and phase not in struck and into >= kills[phase]:
                 kill(home)
-                struck.append(phase)
+                struck[phase] = round(into, 1)
     finally:
         rstar(home, "down")
 
@@ -119,10 +134,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--work", type=Path, required=True, help="where the two stacks keep state")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     options = parser.parse_args()
     began = time.monotonic()
-    quiet, _ = carried_out(options.recipe, options.work / "quiet", kills=False)
-    killed, struck = carried_out(options.recipe, options.work / "killed", kills=True)
+    quiet, _ = carried_out(options.recipe, options.work / "quiet", {})
+    kills = moments(quiet, Random(options.seed))
+    killed, struck = carried_out(options.recipe, options.work / "killed", kills)
     first, second = compared(quiet), compared(killed)
     trees = [trees_of(options.work / name / ARCHIVE) for name in ("quiet", "killed")]
     equal = first == second and trees[0] == trees[1]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from rstar_common.errors import InvalidInput
+from rstar_common.search_ranges import RANGES, check_extra_rollouts, check_range
 
 
 class Strategy(Enum):
@@ -89,14 +90,8 @@ class SearchSettings:
         Raises:
             InvalidInput: naming the field, as `settings.FIELD`.
         """
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidInput(
-                    f"must be in [{low:g}, {high:g}], not {value:g}", field=f"settings.{name}"
-                )
-        if self.top_p <= 0:
-            raise InvalidInput("must be in (0, 1]", field="settings.top_p")
+        for name in RANGES:
+            check_range(name, getattr(self, name), field=f"settings.{name}")
         if self.stop_after_right and not self.mode.uses_reference:
             raise InvalidInput(
                 "needs a mode that knows the reference", field="settings.stop_after_right"
@@ -112,12 +107,7 @@ class SearchSettings:
         if not self.extra_rollouts:
             return
         field = "settings.extra_rollouts"
-        if len(self.extra_rollouts) > MAX_EXTRA_ROLLOUTS:
-            raise InvalidInput(f"at most {MAX_EXTRA_ROLLOUTS} entries", field=field)
-        low, high = _RANGES["rollouts"]
-        for value in self.extra_rollouts:
-            if not low <= value <= high:
-                raise InvalidInput(f"must be in [{low:g}, {high:g}], not {value}", field=field)
+        check_extra_rollouts(self.extra_rollouts, field=field)
         if not self.mode.uses_reference:
             raise InvalidInput("needs a mode that knows the reference", field=field)
         if self.strategy is not Strategy.MCTS:
@@ -146,26 +136,3 @@ class SearchSettings:
         if self.strategy is Strategy.GREEDY:
             return replace(self, rollouts=1, candidates=1, trees=1, temperature=0.0)
         return self
-
-
-MAX_EXTRA_ROLLOUTS = 8
-
-_RANGES: dict[str, tuple[float, float]] = {
-    "rollouts": (1, 1024),
-    "candidates": (1, 64),
-    "parallel_rollouts": (1, 64),
-    "exploration": (0, 100),
-    "top_k": (1, 1024),
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-    "max_depth": (1, 64),
-    "max_step_tokens": (1, 8192),
-    "max_trajectory_tokens": (1, 65536),
-    "stop_after_right": (0, 1024),
-    "enough_candidates": (0, 64),
-    "trees": (1, 128),
-    "max_generated_tokens": (1, 100_000_000),
-    "max_sandbox_seconds": (0.001, 86_400),
-    "max_wall_seconds": (0.001, 86_400),
-}
-"""What a search may ask for, both ends included."""

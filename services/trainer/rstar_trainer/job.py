@@ -183,6 +183,9 @@ class JobRecord(_Frozen):
     job_id: str
     spec: Spec
     promote: bool = False
+    origin: str = ""
+    """What ordered it, for people."""
+
     state: JobState = JobState.QUEUED
     progress: float = 0.0
     stage: str = ""
@@ -215,6 +218,7 @@ class WorkOrder(_Frozen):
     """Versions the new checkpoint is made from."""
 
     agreement_filter: bool = False
+    origin: str = ""
     threads: int = 1
     processes: int = 1
     """That train together; the model is sharded over them."""

@@ -79,6 +79,7 @@ Selected from the trees of finished searches (rStar-Math section 3). Every step 
 sandbox; every answer was judged against the problem's reference. No person wrote or checked a
 solution: right answers by wrong programs may be among them.
 
+- ordered by: {order.origin or "a job of its own"}
 - batches: {", ".join(order.spec.batch_ids)}
 - made from: {", ".join(order.parents) or "random weights"}
 - agreement filter: {"on" if order.agreement_filter else "off"}

@@ -195,6 +195,7 @@ class JobRunner:
             order = await work_order(
                 record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
             )
+            order = order.model_copy(update={"origin": record.origin})
             (directory / ORDER_FILE).write_text(order.model_dump_json())
             await self._train(record, directory)
         manifest = Manifest.from_json(finished.read_bytes())

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 2**20
 LONGEST_CALL_SECONDS = 600.0
 _JOB_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+MOST_ORIGIN = 256
 
 
 class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
@@ -46,10 +47,15 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
             remaining_seconds(context, at_most=LONGEST_CALL_SECONDS)
             if not _JOB_ID.fullmatch(request.job_id):
                 raise InvalidInput("must be 1 to 128 of A-Z a-z 0-9 . _ -", field="job_id")
+            if len(request.origin) > MOST_ORIGIN or not request.origin.isprintable():
+                raise InvalidInput(
+                    f"must be one line of at most {MOST_ORIGIN} characters", field="origin"
+                )
             record = JobRecord(
                 job_id=request.job_id,
                 spec=spec_from(request, processes=self._runner.processes),
                 promote=request.promote,
+                origin=request.origin,
                 created_at=time.time(),
                 stage="waiting",
             )

@@ -182,7 +182,10 @@ async def ended(
     store: ObjectStore,
     object_store_settings: ObjectStoreSettings,
 ) -> AsyncIterator[Ended]:
-    """Two rounds by five trainers, of which four were killed, each in another phase."""
+    """Two rounds by five trainers, of which four were killed, each in another phase of the first.
+
+    The second round is asked for when the first has ended.
+    """
     killed_in = [
         PHASES.ROUND_PHASE_SEARCHING,
         PHASES.ROUND_PHASE_TRAINING_POLICY,
@@ -190,6 +193,7 @@ async def ended(
         PHASES.ROUND_PHASE_EVALUATING,
     ]
     directory = tmp_path_factory.mktemp("mortal")
+    one_round = evolution_pb2.StartRunRequest(run_id="mortal", recipe=recipe(rounds=1))
     start = evolution_pb2.StartRunRequest(run_id="mortal", recipe=recipe(min_accuracy=0.9))
     async with (
         nats_server(directory / "nats") as nats,
@@ -197,13 +201,19 @@ async def ended(
     ):
         for phase in killed_in:
             async with trainer(directory, nats, object_store_settings, address) as running:
-                await running.runs.StartRun(start)
+                await running.runs.StartRun(one_round)
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await running.runs.StartRun(start)
+                assert "has not ended its 1 rounds" in refused.value.details()
                 await running.until(
                     "mortal", lambda run, phase=phase: run.rounds and run.rounds[-1].phase >= phase
                 )
                 running.process.kill()
                 await running.process.wait()
         async with trainer(directory, nats, object_store_settings, address) as running:
+            run = await running.until("mortal", lambda run: False)
+            assert len(run.rounds) == 1
+            await running.runs.StartRun(start)
             run = await running.until("mortal", lambda run: False)
             again = await running.runs.StartRun(start)
             assert again.run.created_at == run.created_at

@@ -31,6 +31,7 @@ def run() -> evolution_pb2.Run:
     search.rollouts, search.candidates = 8, 4
     [evaluation] = first.evaluations
     evaluation.cost.generated_tokens = 1000
+    evaluation.holding = 3
     evaluation.by_level["far"].CopyFrom(
         evolution_pb2.LevelReport(problems=2, right=1, accuracy=0.5, half_interval=0.4)
     )
@@ -49,7 +50,7 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "Never solved in any round: sorting. Out of reach of random programs: sorting." in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
-    assert "| mcts, 8 rollouts of 4 candidates | 250 | 0 | 0 | 0 | 0.750 (n = 8) | - |" in text
+    assert "8 rollouts of 4 candidates | 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
     assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text
 

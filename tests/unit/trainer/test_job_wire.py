@@ -47,3 +47,11 @@ def test_a_recipe_names_the_round_whose_training_cannot_be():
     with pytest.raises(InvalidInput) as failure:
         check_recipe(recipe, has_policy=True, processes=4)
     assert failure.value.field == "rounds[0].policy.training.optimizer"
+
+
+def test_a_margin_of_nothing_can_be_asked_for() -> None:
+    job = trainer_pb2.TrainPpmJob(batch_ids=["b"])
+    request = trainer_pb2.SubmitJobRequest(train_ppm=job)
+    assert spec_from(request).min_margin == 0.5
+    request.train_ppm.min_margin = 0
+    assert spec_from(request).min_margin == 0

@@ -8,7 +8,7 @@ import pytest
 
 from rstar.v1 import tree_pb2, types_pb2
 from rstar_trainer.evolution.measuring import mean_of_shares
-from rstar_trainer.evolution.ranking import Scored, ranking, scored_trajectories
+from rstar_trainer.evolution.ranking import Finished, finished_trajectories, holding, ranking
 
 RIGHT, WRONG = types_pb2.VERDICT_EQUAL, types_pb2.VERDICT_UNEQUAL
 
@@ -42,14 +42,14 @@ def test_every_pair_of_a_right_and_a_wrong_trajectory_counts():
         [
             (
                 [
-                    Scored(answer="4", score=0.9, code_steps=3),
-                    Scored(answer="4", score=-0.2, code_steps=1),
-                    Scored(answer="5", score=0.1, code_steps=4),
-                    Scored(answer="?", score=1.0, code_steps=4),
+                    Finished(answer="4", score=0.9, code_steps=3),
+                    Finished(answer="4", score=-0.2, code_steps=1),
+                    Finished(answer="5", score=0.1, code_steps=4),
+                    Finished(answer="?", score=1.0, code_steps=4),
                 ],
                 {"4": RIGHT, "5": WRONG, "?": types_pb2.VERDICT_UNDECIDED},
             ),
-            ([Scored(answer="1", score=0.5, code_steps=3)], {"1": RIGHT}),
+            ([Finished(answer="1", score=0.5, code_steps=3)], {"1": RIGHT}),
         ]
     )
     assert (found.pairs, found.ordered_rightly) == (2, 1)
@@ -57,8 +57,15 @@ def test_every_pair_of_a_right_and_a_wrong_trajectory_counts():
 
 
 def test_a_tie_is_not_ordered_rightly():
-    same = [Scored(answer=name, score=0.5, code_steps=1) for name in "12"]
+    same = [Finished(answer=name, score=0.5, code_steps=1) for name in "12"]
     assert ranking([(same, {"1": RIGHT, "2": WRONG})]).ordered_rightly == 0
+
+
+def test_what_no_ppm_scored_makes_no_pair_and_is_held_all_the_same():
+    found = [Finished(answer=name, score=None, code_steps=1) for name in "12"]
+    searches = [(found, {"1": RIGHT, "2": WRONG}), (found[1:], {"2": WRONG}), ([], {})]
+    assert ranking(searches).pairs == 0
+    assert holding(searches) == 1
 
 
 def test_answers_of_a_tree_come_with_score_and_code_steps():
@@ -71,4 +78,7 @@ def test_answers_of_a_tree_come_with_score_and_code_steps():
     leaf.candidate.step.kind = types_pb2.STEP_KIND_FINAL_CODE
     tree.nodes.add(id=3, parent=1, terminal=tree_pb2.TERMINAL_ANSWER, answer="8")  # no score
     tree.nodes.add(id=4, parent=1, terminal=tree_pb2.TERMINAL_LIMIT, ppm_score=0.5)
-    assert scored_trajectories(tree) == [Scored(answer="7", score=0.25, code_steps=2)]
+    assert finished_trajectories(tree) == [
+        Finished(answer="7", score=0.25, code_steps=2),
+        Finished(answer="8", score=None, code_steps=2),
+    ]

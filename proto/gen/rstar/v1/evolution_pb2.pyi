@@ -888,6 +888,7 @@ class EvaluationReport(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     BY_LEVEL_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
+    HOLDING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     batch_id: _builtins.str
     problems: _builtins.int
@@ -903,6 +904,8 @@ class EvaluationReport(_message.Message):
     half_interval: _builtins.float
     """Half of the 95 % confidence interval of `accuracy`."""
     seconds: _builtins.float
+    holding: _builtins.int
+    """Problems whose search found a right answer, chosen or not."""
     @_builtins.property
     def by_label(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
     @_builtins.property
@@ -931,10 +934,11 @@ class EvaluationReport(_message.Message):
         seconds: _builtins.float = ...,
         by_level: _abc.Mapping[_builtins.str, Global___LevelReport] | None = ...,
         ranking: Global___Ranking | None = ...,
+        holding: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "holding", b"holding", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,7 +79,8 @@ class EvolutionServiceServicer:
     """
 
     def StartRun(self, request, context):
-        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in, one that
+        has ended goes on if it is asked for the same with more rounds.
         ALREADY_EXISTS: the name is taken by another recipe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

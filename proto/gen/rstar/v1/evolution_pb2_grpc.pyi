@@ -36,7 +36,8 @@ class EvolutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EvolutionServiceAsyncStub: ...
     StartRun: _grpc.UnaryUnaryMultiCallable[_evolution_pb2.StartRunRequest, _evolution_pb2.StartRunResponse]
-    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in, one that
+    has ended goes on if it is asked for the same with more rounds.
     ALREADY_EXISTS: the name is taken by another recipe.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_evolution_pb2.GetRunRequest, _evolution_pb2.GetRunResponse]
@@ -58,7 +59,8 @@ class EvolutionServiceAsyncStub(EvolutionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartRun: _aio.UnaryUnaryMultiCallable[_evolution_pb2.StartRunRequest, _evolution_pb2.StartRunResponse]  # type: ignore[assignment]
-    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+    """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in, one that
+    has ended goes on if it is asked for the same with more rounds.
     ALREADY_EXISTS: the name is taken by another recipe.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_evolution_pb2.GetRunRequest, _evolution_pb2.GetRunResponse]  # type: ignore[assignment]
@@ -83,7 +85,8 @@ class EvolutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evolution_pb2.StartRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_evolution_pb2.StartRunResponse, _abc.Awaitable[_evolution_pb2.StartRunResponse]]:
-        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in.
+        """Begins a run, or returns the one of this name; one that failed goes on from the phase it failed in, one that
+        has ended goes on if it is asked for the same with more rounds.
         ALREADY_EXISTS: the name is taken by another recipe.
         """
 

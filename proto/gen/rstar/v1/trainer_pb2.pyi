@@ -126,10 +126,13 @@ class SubmitJobRequest(_message.Message):
     TRAIN_POLICY_FIELD_NUMBER: _builtins.int
     TRAIN_PPM_FIELD_NUMBER: _builtins.int
     PROMOTE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Chosen by the caller, so that submitting again is harmless. 1 to 128 of `A-Z a-z 0-9 . _ -`."""
     promote: _builtins.bool
     """Promote the checkpoint when the job succeeds."""
+    origin: _builtins.str
+    """What ordered it, for the card of its data: `run mini, round 2, recipe 3fa9…`. At most 256 characters."""
     @_builtins.property
     def train_policy(self) -> Global___TrainPolicyJob: ...
     @_builtins.property
@@ -141,10 +144,11 @@ class SubmitJobRequest(_message.Message):
         train_policy: Global___TrainPolicyJob | None = ...,
         train_ppm: Global___TrainPpmJob | None = ...,
         promote: _builtins.bool = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "train_policy", b"train_policy", "train_ppm", b"train_ppm"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "job_id", b"job_id", "promote", b"promote", "train_policy", b"train_policy", "train_ppm", b"train_ppm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "job_id", b"job_id", "origin", b"origin", "promote", b"promote", "train_policy", b"train_policy", "train_ppm", b"train_ppm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train_policy", "train_ppm"]  # noqa: Y015
     _WhichOneofArgType_job: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
@@ -325,7 +329,7 @@ class TrainPpmJob(_message.Message):
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
-    """Smallest difference of Q between preferred and rejected."""
+    """Smallest difference of Q between preferred and rejected, 0 to 2; unset: the service's default."""
     steps_per_side: _builtins.int
     """Preferred and rejected steps kept a prefix; the paper keeps 2 of each."""
     agreement_filter: _builtins.bool
@@ -341,16 +345,18 @@ class TrainPpmJob(_message.Message):
         batch_ids: _abc.Iterable[_builtins.str] | None = ...,
         policy_version: _builtins.str = ...,
         training: Global___TrainingSettings | None = ...,
-        min_margin: _builtins.float = ...,
+        min_margin: _builtins.float | None = ...,
         steps_per_side: _builtins.int = ...,
         agreement_filter: _builtins.bool = ...,
         objective: Global___PpmObjective.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__min_margin: _TypeAlias = _typing.Literal["min_margin"]  # noqa: Y015
+    _WhichOneofArgType__min_margin: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_margin) -> _WhichOneofReturnType__min_margin | None: ...
 
 Global___TrainPpmJob: _TypeAlias = TrainPpmJob  # noqa: Y015
 

@@ -54,7 +54,13 @@ def evolve(
             show_default="the recipe's name",
         ),
     ] = "",
-    rounds: Annotated[int, typer.Option(min=0, help="Only the first so many rounds; 0: all.")] = 0,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Only the first so many rounds; 0: all. The same command with more goes on there.",
+        ),
+    ] = 0,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Check everything, say what it would cost, do nothing."),

@@ -156,8 +156,9 @@ def train_ppm(
         str, typer.Option(help="Policy the weights start from; empty: the promoted one.")
     ] = "",
     min_margin: Annotated[
-        float, typer.Option(min=0, help="Least difference of Q in a pair; 0: the default.")
-    ] = 0.0,
+        float | None,
+        typer.Option(min=0, help="Least difference of Q in a pair.", show_default="0.5"),
+    ] = None,
     steps_per_side: Annotated[
         int, typer.Option(min=0, help="Steps kept a prefix and side; 0: the default.")
     ] = 0,

@@ -129,7 +129,8 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
         "How it was measured",
         (
             *("round", "evaluation", "search", "tokens a problem", "runs a problem"),
-            *("undecided", "unanswered", "right before wrong", "of three steps and more"),
+            *("chose a right answer", "held one", "undecided", "unanswered"),
+            *("right before wrong", "of three steps and more"),
         ),
         [
             [
@@ -138,6 +139,8 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
                 searched_with(run.recipe.rounds[report.round], one.name),
                 each(one.cost.generated_tokens, one.problems),
                 each(one.cost.sandbox_runs, one.problems),
+                str(one.right),
+                str(one.holding) if one.holding else "-",
                 str(one.undecided),
                 str(one.unanswered),
                 of_pairs(one.ranking.ordered_rightly, one.ranking.pairs),
@@ -146,7 +149,9 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
             for report in run.rounds
             for one in report.evaluations
         ],
-        "Right before wrong: of all pairs of a right and a wrong trajectory of one problem, the "
+        "Problems whose search chose a right answer, and that found one at all: what is between "
+        "them was lost by the choice. Right before wrong: of all pairs of a right and a wrong "
+        "trajectory of one problem, the "
         "share that the PPM orders rightly; the last column where both have three code steps or "
         "more.",
     )

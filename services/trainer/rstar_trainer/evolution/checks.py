@@ -12,6 +12,7 @@ from collections.abc import Collection, Sequence
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import InvalidInput
+from rstar_common.search_ranges import RANGES, check_extra_rollouts, check_range
 from rstar_trainer.evolution.rules import second_search
 from rstar_trainer.wire import spec_from
 
@@ -21,6 +22,7 @@ _PPM_SELECTIONS = (
     types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY,
 )
 _FORESTS = (types_pb2.STRATEGY_UNSPECIFIED, types_pb2.STRATEGY_MCTS)
+_TREES = (*_FORESTS, types_pb2.STRATEGY_STEP_BEAM)
 
 
 def check_recipe(
@@ -107,11 +109,24 @@ def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> 
             )
         if mode == types_pb2.SEARCH_MODE_PPM_AUGMENTED and not has_ppm:
             raise InvalidInput("no round before trains a PPM", field=f"{where}.{name}.mode")
+        _check_settings(search, f"{where}.{name}")
         if search.extra_rollouts and search.strategy not in _FORESTS:
             raise InvalidInput(
                 "only mcts goes on where it ended; a second_search is for the other strategies",
                 field=f"{where}.{name}.extra_rollouts",
             )
+
+
+def _check_settings(search: types_pb2.SearchSettings, where: str) -> None:
+    """What the searcher would refuse hours later."""
+    for descriptor, value in search.ListFields():
+        if descriptor.name in RANGES:
+            check_range(descriptor.name, value, field=f"{where}.{descriptor.name}")
+    check_extra_rollouts(search.extra_rollouts, field=f"{where}.extra_rollouts")
+    if search.enough_candidates and search.strategy not in _TREES:
+        raise InvalidInput(
+            "only siblings of a tree are cut off", field=f"{where}.enough_candidates"
+        )
 
 
 def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
@@ -162,8 +177,10 @@ def _check_evaluations(
             raise InvalidInput(
                 "needs a PPM; none is trained by then", field=f"{here}.search.answer_selection"
             )
-        if search.extra_rollouts:
-            raise InvalidInput("is for data generation", field=f"{here}.search.extra_rollouts")
+        for name in ("extra_rollouts", "stop_after_right"):
+            if getattr(search, name):
+                raise InvalidInput("is for data generation", field=f"{here}.search.{name}")
+        _check_settings(search, f"{here}.search")
 
 
 def _check_gates(
@@ -180,8 +197,11 @@ def _check_gates(
         if not gate.min_accuracy and not gate.HasField("max_drop"):
             raise InvalidInput("always holds: give min_accuracy or max_drop", field=here)
         if gate.HasField("max_drop"):
-            if not 0 <= gate.max_drop <= 1:
-                raise InvalidInput("must be 0 to 1", field=f"{here}.max_drop")
+            if not 0 <= gate.max_drop < 1:
+                raise InvalidInput(
+                    "must be 0 to 1, and below it: nothing drops further",
+                    field=f"{here}.max_drop",
+                )
             asked = round_.evaluations[names.index(gate.evaluation)]
             if _measured(asked) not in measured:
                 raise InvalidInput(

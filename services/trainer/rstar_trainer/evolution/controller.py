@@ -107,7 +107,9 @@ class Evolution:
         return run, prepared
 
     async def start(self, run: evolution_pb2.Run) -> evolution_pb2.Run:
-        """Begin a run as planned, or return the one of its name; one that failed goes on.
+        """Begin a run as planned, or return the one of its name.
+
+        One that failed goes on, and one that is asked for more rounds than it has done.
 
         Raises:
             Conflict: another recipe has this name.
@@ -117,8 +119,10 @@ class Evolution:
         run.stage = "waiting"
         run.created_at.GetCurrentTime()
         added = await self._runs.add(run)
+        driver = self._drivers.get(run_id)
+        if driver is not None and driver.done():  # it is asked to go on
+            del self._drivers[run_id]
         if added.state == evolution_pb2.RUN_STATE_FAILED:
-            self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
             added.ClearField("failure")

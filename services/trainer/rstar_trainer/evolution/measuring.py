@@ -14,7 +14,13 @@ from collections.abc import Mapping, Sequence
 from rstar.v1 import evolution_pb2, sandbox_pb2, searcher_pb2, tree_pb2, types_pb2
 from rstar_common.errors import NotFound, RstarError, first_leaf
 from rstar_trainer.evolution.problems import label_of, level_of
-from rstar_trainer.evolution.ranking import Scored, ranking, scored_trajectories
+from rstar_trainer.evolution.ranking import (
+    Finished,
+    Graded,
+    finished_trajectories,
+    holding,
+    ranking,
+)
 from rstar_trainer.evolution.tiers import Tiers
 
 Z_95 = 1.96
@@ -93,6 +99,7 @@ async def measure(
     by_label = shares(outcomes)
     accuracy, half = mean_of_shares(outcomes)
     versions = [result.result.versions for result in results]
+    found = await _found(tiers, problems, results)
     return evolution_pb2.EvaluationReport(
         problems=len(problems),
         right=sum(sum(each) for each in outcomes.values()),
@@ -105,7 +112,8 @@ async def measure(
         ppm_version=" ".join(sorted({one.ppm for one in versions if one.ppm})),
         half_interval=half,
         by_level={level: _level_report(each) for level, each in sorted(levels.items()) if level},
-        ranking=await _ranked(tiers, problems, results),
+        ranking=ranking(found),
+        holding=holding(found),
     )
 
 
@@ -119,33 +127,33 @@ def _level_report(outcomes: Mapping[str, Sequence[bool]]) -> evolution_pb2.Level
     )
 
 
-async def _ranked(
+async def _found(
     tiers: Tiers,
     problems: Sequence[types_pb2.Problem],
     results: Sequence[searcher_pb2.BatchResult],
-) -> evolution_pb2.Ranking:
-    """How the PPM that guided these searches orders what they found."""
+) -> list[Graded]:
+    """Every answer of these searches, chosen or not, with its verdict."""
     slots = asyncio.Semaphore(CONCURRENCY)
 
-    async def read(result: searcher_pb2.BatchResult) -> list[Scored]:
+    async def read(result: searcher_pb2.BatchResult) -> list[Finished]:
         async with slots:
             try:
                 data = await tiers.tree(result.result.tree_key)
             except NotFound:  # a search that failed has left none
                 return []
             return await asyncio.to_thread(
-                lambda: scored_trajectories(tree_pb2.Tree.FromString(data))
+                lambda: finished_trajectories(tree_pb2.Tree.FromString(data))
             )
 
-    guided = [one for one in results if one.result.versions.ppm and one.result.tree_key]
+    kept = [one for one in results if one.result.tree_key]
     try:
         async with asyncio.TaskGroup() as group:
-            reading = [group.create_task(read(result)) for result in guided]
+            reading = [group.create_task(read(result)) for result in kept]
     except* RstarError as failures:
         # One cause is enough; callers branch on the class.
         raise first_leaf(failures) from failures
     problem_of = {problem.problem_id: problem for problem in problems}
-    found = {result.problem_id: task.result() for result, task in zip(guided, reading, strict=True)}
+    found = {result.problem_id: task.result() for result, task in zip(kept, reading, strict=True)}
     asked = [
         (name, answer)
         for name, trajectories in found.items()
@@ -165,4 +173,4 @@ async def _ranked(
     judged: dict[str, dict[str, types_pb2.Verdict.ValueType]] = defaultdict(dict)
     for (name, answer), verdict in zip(asked, verdicts, strict=True):
         judged[name][answer] = verdict
-    return ranking((trajectories, judged[name]) for name, trajectories in found.items())
+    return [(trajectories, judged[name]) for name, trajectories in found.items()]

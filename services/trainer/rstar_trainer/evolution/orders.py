@@ -112,6 +112,7 @@ class Orders:
             JobRecord(
                 job_id=request.job_id,
                 spec=spec_from(request),
+                origin=request.origin,
                 created_at=time.time(),
                 stage="waiting",
             )

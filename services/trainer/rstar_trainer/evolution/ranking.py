@@ -1,4 +1,4 @@
-"""How a PPM orders the trajectories of a problem: right before wrong, or not.
+"""What a search found, and how its PPM orders it: right before wrong, or not.
 
 Measured on the trees of test-time searches, whose problems neither model has learned from.
 """
@@ -15,42 +15,58 @@ MULTI_STEP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """A finished trajectory as the PPM sees it."""
+class Finished:
+    """A trajectory that states an answer."""
 
     answer: str
-    score: float
+    score: float | None
+    """None where no PPM scored it."""
+
     code_steps: int
 
 
-def scored_trajectories(tree: tree_pb2.Tree) -> list[Scored]:
-    """The answers of a tree that have a score."""
+def finished_trajectories(tree: tree_pb2.Tree) -> list[Finished]:
+    """The answers of a tree."""
     found = []
     for node in tree.nodes:
-        if node.terminal != tree_pb2.TERMINAL_ANSWER or not node.HasField("ppm_score"):
+        if node.terminal != tree_pb2.TERMINAL_ANSWER:
             continue
         steps, at = 0, node
         while at.parent != at.id:
             steps += at.candidate.step.kind != types_pb2.STEP_KIND_ANSWER
             at = tree.nodes[at.parent]
-        found.append(Scored(answer=node.answer, score=node.ppm_score, code_steps=steps))
+        score = node.ppm_score if node.HasField("ppm_score") else None
+        found.append(Finished(answer=node.answer, score=score, code_steps=steps))
     return found
 
 
-def ranking(
-    trees: Iterable[tuple[Sequence[Scored], Mapping[str, types_pb2.Verdict.ValueType]]],
-) -> evolution_pb2.Ranking:
+Graded = tuple[Sequence[Finished], Mapping[str, types_pb2.Verdict.ValueType]]
+"""What one search found, with the verdict of each answer."""
+
+
+def holding(searches: Iterable[Graded]) -> int:
+    """How many searches found a right answer, whether or not they chose it."""
+    return sum(
+        any(verdicts[one.answer] == types_pb2.VERDICT_EQUAL for one in trajectories)
+        for trajectories, verdicts in searches
+    )
+
+
+def ranking(searches: Iterable[Graded]) -> evolution_pb2.Ranking:
     """Count pairs of a right and a wrong trajectory of one problem; a tie is not ordered rightly.
 
-    `trees` are trajectories with the verdict of each answer; undecided ones make no pair.
+    Undecided answers, and those without a score, make no pair.
     """
     found = evolution_pb2.Ranking()
-    for trajectories, verdicts in trees:
-        right = [one for one in trajectories if verdicts[one.answer] == types_pb2.VERDICT_EQUAL]
-        wrong = [one for one in trajectories if verdicts[one.answer] == types_pb2.VERDICT_UNEQUAL]
-        for better in right:
-            for worse in wrong:
-                ordered = better.score > worse.score
+    for finished, verdicts in searches:
+        scored = [
+            (one, one.score, verdicts[one.answer]) for one in finished if one.score is not None
+        ]
+        right = [(one, score) for one, score, v in scored if v == types_pb2.VERDICT_EQUAL]
+        wrong = [(one, score) for one, score, v in scored if v == types_pb2.VERDICT_UNEQUAL]
+        for better, high in right:
+            for worse, low in wrong:
+                ordered = high > low
                 found.pairs += 1
                 found.ordered_rightly += ordered
                 if min(better.code_steps, worse.code_steps) >= MULTI_STEP:

@@ -24,6 +24,7 @@ from rstar_trainer.evolution.rules import (
     learned_batches,
     measured_policy,
     measured_ppm,
+    origin,
     seeded,
     trained_policy,
     unanswered,
@@ -118,7 +119,9 @@ class Rounds:
         report: evolution_pb2.RoundReport,
     ) -> None:
         report.policy_job = job_name(run, report, "policy")
-        job = trainer_pb2.SubmitJobRequest(job_id=report.policy_job, train_policy=round_.policy)
+        job = trainer_pb2.SubmitJobRequest(
+            job_id=report.policy_job, train_policy=round_.policy, origin=origin(run, report)
+        )
         job.train_policy.batch_ids.extend(learned_batches(run, round_))
         job.train_policy.training.seed = job.train_policy.training.seed or run.recipe.seed
         record = await self._orders.job(job, "training the policy")
@@ -132,7 +135,9 @@ class Rounds:
         report: evolution_pb2.RoundReport,
     ) -> None:
         report.ppm_job = job_name(run, report, "ppm")
-        job = trainer_pb2.SubmitJobRequest(job_id=report.ppm_job, train_ppm=round_.ppm)
+        job = trainer_pb2.SubmitJobRequest(
+            job_id=report.ppm_job, train_ppm=round_.ppm, origin=origin(run, report)
+        )
         job.train_ppm.batch_ids.extend(learned_batches(run, round_))
         job.train_ppm.policy_version = trained_policy(run, round_, report)
         job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed

@@ -13,6 +13,16 @@ SECOND_SEED = 500
 """Added to a round's number in the seed of its second search: other samples."""
 
 
+def goes_further(recipe: evolution_pb2.Recipe, known: evolution_pb2.Recipe) -> bool:
+    """Whether `recipe` is `known` with more rounds after its last."""
+    if len(recipe.rounds) <= len(known.rounds):
+        return False
+    beginning = evolution_pb2.Recipe()
+    beginning.CopyFrom(recipe)
+    del beginning.rounds[len(known.rounds) :]
+    return beginning == known
+
+
 def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
     """Batches that the last round of the run learns from, oldest first."""
     if round_.batch_ids:
@@ -48,6 +58,11 @@ def job_name(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: s
     """The id of a training job: the same after every death, another after a failure."""
     again = f"-{run.attempts}" if run.attempts else ""
     return f"{run.run_id}-r{report.round}-{model}{again}"
+
+
+def origin(run: evolution_pb2.Run, report: evolution_pb2.RoundReport) -> str:
+    """What orders a round's trainings, for the cards of their data."""
+    return f"run {run.run_id}, round {report.round}, recipe {run.recipe_digest[:12]}"
 
 
 def evaluation_name(asked: evolution_pb2.Evaluation) -> str:

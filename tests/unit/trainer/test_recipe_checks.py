@@ -1,0 +1,78 @@
+"""What a recipe asks of searches is refused at once, by the field, and not hours later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.errors import InvalidInput
+from rstar_trainer.evolution.checks import check_recipe
+from rstar_trainer.evolution.rules import goes_further
+
+Change = Callable[[evolution_pb2.Round], object]
+
+
+def recipe(rounds: int = 1) -> evolution_pb2.Recipe:
+    made = evolution_pb2.Recipe(name="r", seed=3)
+    made.pools.add(name="train")
+    made.evaluation_sets.add(name="held")
+    made.resources.environment.update({"A": "1", "B": "2"})
+    for _ in range(rounds):
+        round_ = made.rounds.add(bootstrap=True)
+        round_.search.mode = types_pb2.SEARCH_MODE_TERMINAL_GUIDED
+        round_.policy.training.max_steps = 5
+        round_.evaluations.add(name="greedy", set="held")
+    return made
+
+
+FAULTS: list[tuple[str, Change]] = [
+    ("search.rollouts", lambda r: setattr(r.search, "rollouts", 0)),
+    ("search.candidates", lambda r: setattr(r.search, "candidates", 65)),
+    ("search.temperature", lambda r: setattr(r.search, "temperature", 2.5)),
+    ("search.top_p", lambda r: setattr(r.search, "top_p", 0.0)),
+    ("search.extra_rollouts", lambda r: r.search.extra_rollouts.append(5000)),
+    ("search.extra_rollouts", lambda r: r.search.extra_rollouts.extend([1] * 9)),
+    ("second_search.max_depth", lambda r: setattr(r.second_search, "max_depth", 100)),
+    ("evaluations[0].search.trees", lambda r: setattr(r.evaluations[0].search, "trees", 1000)),
+    (
+        "evaluations[0].search.stop_after_right",
+        lambda r: setattr(r.evaluations[0].search, "stop_after_right", 1),
+    ),
+    (
+        "gates[0].max_drop",
+        lambda r: r.gates.add(evaluation="greedy", max_drop=1.0),
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "change"), FAULTS, ids=[field for field, _ in FAULTS])
+def test_what_no_search_may_have_is_refused(field: str, change: Change) -> None:
+    made = recipe()
+    check_recipe(made, has_policy=False, processes=1)
+    change(made.rounds[0])
+    with pytest.raises(InvalidInput) as refused:
+        check_recipe(made, has_policy=False, processes=1)
+    assert refused.value.field == f"rounds[0].{field}"
+
+
+def test_only_siblings_of_a_tree_are_cut_off() -> None:
+    made = recipe()
+    made.rounds[0].search.enough_candidates = 2
+    check_recipe(made, has_policy=False, processes=1)
+    made.rounds[0].search.strategy = types_pb2.STRATEGY_BEST_OF_N
+    with pytest.raises(InvalidInput, match=r"rounds\[0\].search.enough_candidates"):
+        check_recipe(made, has_policy=False, processes=1)
+
+
+def test_a_recipe_goes_further_that_has_the_same_rounds_and_more() -> None:
+    assert goes_further(recipe(3), recipe(2))
+    assert not goes_further(recipe(2), recipe(2))
+    assert not goes_further(recipe(1), recipe(2))
+    other = recipe(2)
+    other.rounds[1].problems = 7
+    assert not goes_further(recipe(3), other)
+    other = recipe(2)
+    other.seed = 4
+    assert not goes_further(recipe(3), other)
