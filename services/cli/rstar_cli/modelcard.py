@@ -32,6 +32,7 @@ _MEANING = {
     "held_out_loss": "loss on questions kept from training",
     "held_out_exact": "share of them whose program greedy decoding repeats exactly",
     "pairs": "preference pairs",
+    "groups_with_variants": "groups trained on, variants (other names and digits) included",
     "pair_accuracy": "share of unseen pairs ordered rightly",
     "step_pair_accuracy": "the same, steps only",
     "final_pair_accuracy": "the same, whole trajectories only",

@@ -162,6 +162,8 @@ class PpmSpec(_Frozen):
     """On as well if the policy it starts from was trained so."""
 
     objective: Objective = Objective.PAIRWISE
+    variants: int = Field(default=0, ge=0, le=64)
+    """Of what is compared, with other names and digits: for small models from random weights."""
 
 
 Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]

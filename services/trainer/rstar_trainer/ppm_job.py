@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
@@ -9,7 +13,14 @@ from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
 from rstar_trainer.lessons import write_card, write_pairs
 from rstar_trainer.lora import adapt, merge
-from rstar_trainer.pairs import PreferenceGroup, outcome_groups, preference_groups, valued_steps
+from rstar_trainer.pairs import (
+    PreferenceGroup,
+    ValuedSteps,
+    outcome_groups,
+    preference_groups,
+    valued_steps,
+)
+from rstar_trainer.path_variation import vary
 from rstar_trainer.ppm_training import (
     TokenGroup,
     evaluate_ppm,
@@ -33,15 +44,22 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     work.enter("pairing", 0.05)
     learned: list[TokenGroup] = []
     unseen: list[TokenGroup] = []
+    varied: list[TokenGroup] = []
     taught: list[PreferenceGroup] = []
+    rng = Random(training.seed)
     for tree in read_trees(work.files()):
         owned = tree.without(agreement.disowned(tree)) if agreement else tree
         # Unseen questions are always judged by pairs, so that objectives can be compared.
         if held_out(tree.question, HELD_OUT_SHARE):
             unseen += _pairs(owned, spec, encoder, longest)
         else:
-            learned += _lessons(owned, spec, encoder, longest)
-            taught += _groups(owned, spec)
+            groups = _groups(owned, spec)
+            taught += groups
+            valued = valued_steps(owned) if spec.objective is Objective.Q_REGRESSION else []
+            learned += _tokens(groups, encoder, longest) + _values(valued, encoder, longest)
+            for _ in range(spec.variants):
+                varied += _tokens([_variant(one, rng) for one in groups], encoder, longest)
+                varied += _values([_valued_variant(one, rng) for one in valued], encoder, longest)
     if not learned and spec.objective is Objective.PAIRWISE:
         learned = unseen
     if not learned and not training.untrained:
@@ -51,6 +69,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         "final_groups": float(sum(group.final for group in learned)),
         "pairs": float(sum(len(g.preferred) * len(g.rejected) for g in learned)),
         "valued_steps": float(sum(len(g.values) for g in learned)),
+        "groups_with_variants": float(len(learned) + len(varied)),
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
@@ -61,7 +80,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         work.enter("training", 0.1)
         work.metrics |= train_ppm(
             model,
-            learned,
+            [*learned, *varied],
             training,
             report=work.told_training,
             state_file=work.directory / STATE_FILE,
@@ -102,21 +121,30 @@ def _groups(tree: SearchTree, spec: PpmSpec) -> list[PreferenceGroup]:
 
 def _pairs(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> list[TokenGroup]:
     groups = preference_groups(tree, per_side=spec.steps_per_side, min_margin=spec.min_margin)
+    return _tokens(groups, encoder, longest)
+
+
+def _tokens(groups: Sequence[PreferenceGroup], encoder: Encoder, longest: int) -> list[TokenGroup]:
     tokens = (tokenize_group(encoder, group, max_length=longest) for group in groups)
     return [group for group in tokens if group is not None]
 
 
-def _lessons(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> list[TokenGroup]:
-    """What a tree teaches under the job's objective."""
-    match spec.objective:
-        case Objective.PAIRWISE:
-            return _pairs(tree, spec, encoder, longest)
-        case Objective.OUTCOME:
-            tokens = [
-                tokenize_group(encoder, group, max_length=longest) for group in _groups(tree, spec)
-            ]
-        case Objective.Q_REGRESSION:
-            tokens = [
-                tokenize_values(encoder, steps, max_length=longest) for steps in valued_steps(tree)
-            ]
+def _values(valued: Sequence[ValuedSteps], encoder: Encoder, longest: int) -> list[TokenGroup]:
+    tokens = (tokenize_values(encoder, steps, max_length=longest) for steps in valued)
     return [group for group in tokens if group is not None]
+
+
+def _variant(group: PreferenceGroup, rng: Random) -> PreferenceGroup:
+    question, paths = vary(group.question, [*group.preferred, *group.rejected], rng)
+    preferred = len(group.preferred)
+    return replace(
+        group,
+        question=question,
+        preferred=tuple(paths[:preferred]),
+        rejected=tuple(paths[preferred:]),
+    )
+
+
+def _valued_variant(steps: ValuedSteps, rng: Random) -> ValuedSteps:
+    question, paths = vary(steps.question, steps.paths, rng)
+    return replace(steps, question=question, paths=tuple(paths))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -62,6 +62,15 @@ class Variation:
                 for step, text in zip(example.steps, programs, strict=True)
             ),
         )
+
+
+def own_numbers(programs: Iterable[str]) -> set[str]:
+    """Numbers of two digits and more that programs have outside of what they quote and count."""
+    return {
+        number
+        for text in programs
+        for number in NUMBER.findall(QUOTED.sub("", COUNTS.sub("", text)))
+    }
 
 
 def _requoted(
@@ -114,12 +123,7 @@ def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, 
     if any(WORD.search(text) for text in programs):
         symbols = []
     renamed = dict(zip(symbols, rng.sample(LETTERS, len(symbols)), strict=True))
-    own = {
-        number
-        for text in programs
-        for number in NUMBER.findall(QUOTED.sub("", COUNTS.sub("", text)))
-    }
-    numbers = sorted(set(NUMBER.findall(question)) - own)
+    numbers = sorted(set(NUMBER.findall(question)) - own_numbers(programs))
     changed = {number: _like(number, rng) for number in numbers}
 
     def rewrite(text: str) -> str:

@@ -326,6 +326,7 @@ class TrainPpmJob(_message.Message):
     STEPS_PER_SIDE_FIELD_NUMBER: _builtins.int
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
@@ -335,6 +336,10 @@ class TrainPpmJob(_message.Message):
     agreement_filter: _builtins.bool
     """Leave out right trajectories whose program disagrees with other problems of the same question skeleton."""
     objective: Global___PpmObjective.ValueType
+    variants: _builtins.int
+    """Variants of all that is compared, with other names and digits: for small models whose policy began with
+    random weights. At most 64.
+    """
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -349,10 +354,11 @@ class TrainPpmJob(_message.Message):
         steps_per_side: _builtins.int = ...,
         agreement_filter: _builtins.bool = ...,
         objective: Global___PpmObjective.ValueType = ...,
+        variants: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_margin: _TypeAlias = _typing.Literal["min_margin"]  # noqa: Y015
     _WhichOneofArgType__min_margin: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin"]  # noqa: Y015

@@ -162,6 +162,10 @@ def train_ppm(
     steps_per_side: Annotated[
         int, typer.Option(min=0, help="Steps kept a prefix and side; 0: the default.")
     ] = 0,
+    variants: Annotated[
+        int,
+        typer.Option(min=0, help="Variants of each comparison; for models from random weights."),
+    ] = 0,
     agreement_filter: AgreementFilter = False,
     objective: Annotated[
         Objective, typer.Option(help="Pairs of steps, each step's Q, or whole trajectories.")
@@ -181,6 +185,7 @@ def train_ppm(
         policy_version=policy_version,
         min_margin=min_margin,
         steps_per_side=steps_per_side,
+        variants=variants,
         agreement_filter=agreement_filter,
         objective=objective.to_proto(),
         training=training.to_proto(),

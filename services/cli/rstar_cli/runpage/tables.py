@@ -194,6 +194,7 @@ def _data(run: evolution_pb2.Run) -> Table:
             "trained tokens",
             "held-out loss",
             "PPM groups",
+            "with variants",
             "pairs",
         ),
         [
@@ -204,14 +205,15 @@ def _data(run: evolution_pb2.Run) -> Table:
                 metric(report.policy_metrics, "examples"),
                 *(metric(report.policy_metrics, name) for name in names),
                 metric(report.ppm_metrics, "groups"),
+                metric(report.ppm_metrics, "groups_with_variants"),
                 metric(report.ppm_metrics, "pairs"),
             ]
             for report in run.rounds
             if report.policy_metrics or report.ppm_metrics
         ],
         "Disowned: right answers refused because their program fails on other problems of their "
-        "kind. It estimates the false positives; no person has read them. Variants of an example "
-        "have other names, numbers and quotes and were not executed.",
+        "kind. It estimates the false positives; no person has read them. Variants have other "
+        "names, numbers and quotes and were not executed.",
     )
 
 
