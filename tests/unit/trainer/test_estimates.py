@@ -106,6 +106,19 @@ def test_epochs_are_of_what_all_rounds_a_round_learns_from_have_searched():
     assert (second, third) == pytest.approx((2 * first, first))
 
 
+def test_variants_and_the_rounds_of_a_ppm_are_counted():
+    made = recipe(rounds=2)
+    for round_ in made.rounds:
+        round_.ClearField("policy")
+        round_.ppm.training.ClearField("max_steps")
+        round_.ppm.training.epochs = 1.0
+    made.rounds[1].ppm_learn_from_rounds = 1
+    first, second = training_seconds(made)
+    assert second == pytest.approx(first, rel=0.01)
+    made.rounds[1].ppm.variants = 4
+    assert training_seconds(made)[1] == pytest.approx(5 * first, rel=0.01)
+
+
 def test_weights_to_start_from_are_taught_no_variants():
     made = recipe()
     made.rounds[0].ClearField("ppm")

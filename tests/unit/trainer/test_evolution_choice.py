@@ -6,6 +6,7 @@ from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.evolution.problems import PastResult, PoolProblem, choose
 from rstar_trainer.evolution.rules import (
     batch_names,
+    compared_batches,
     failed_gates,
     learned_batches,
     second_settings,
@@ -140,6 +141,21 @@ def test_an_arm_learns_from_the_trees_it_is_given_and_others_from_both_searches_
     assert learned_batches(run, arm) == ["given"]
     assert learned_batches(run, evolution_pb2.Round()) == ["one", "one-more", "two"]
     assert learned_batches(run, evolution_pb2.Round(learn_from_rounds=1)) == ["two"]
+
+
+def test_a_ppm_may_learn_from_fewer_rounds_than_the_policy_and_does_not_from_more_unasked():
+    run = evolution_pb2.Run()
+    for number in range(3):
+        run.rounds.add(round=number, batch_id=str(number))
+    fewer = evolution_pb2.Round(ppm_learn_from_rounds=2)
+    assert (learned_batches(run, fewer), compared_batches(run, fewer)) == (
+        ["0", "1", "2"],
+        ["1", "2"],
+    )
+    same = evolution_pb2.Round(learn_from_rounds=1)
+    assert learned_batches(run, same) == compared_batches(run, same) == ["2"]
+    assert compared_batches(run, evolution_pb2.Round()) == ["0", "1", "2"]
+    assert compared_batches(run, evolution_pb2.Round(batch_ids=["given"])) == ["given"]
 
 
 def test_a_problem_to_be_evaluated_carries_no_reference():

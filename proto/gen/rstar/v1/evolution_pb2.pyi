@@ -249,6 +249,7 @@ class Round(_message.Message):
     BOOTSTRAP_FIELD_NUMBER: _builtins.int
     SEARCH_FIELD_NUMBER: _builtins.int
     LEARN_FROM_ROUNDS_FIELD_NUMBER: _builtins.int
+    PPM_LEARN_FROM_ROUNDS_FIELD_NUMBER: _builtins.int
     MAX_UNSOLVED_SHARE_FIELD_NUMBER: _builtins.int
     TOO_EASY_SHARE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
@@ -268,6 +269,10 @@ class Round(_message.Message):
     """Search with the bootstrap proposer, not with the promoted policy."""
     learn_from_rounds: _builtins.int
     """Learn from the searches of this many rounds, this one included; 0 means all so far."""
+    ppm_learn_from_rounds: _builtins.int
+    """The same of the PPM, where it learns from fewer: it is to know the mistakes of the policy that it guides. 0: as
+    `learn_from_rounds` says.
+    """
     max_unsolved_share: _builtins.float
     """Largest share of the round's problems that the round before searched and did not solve; 0 means any."""
     too_easy_share: _builtins.float
@@ -317,6 +322,7 @@ class Round(_message.Message):
         bootstrap: _builtins.bool = ...,
         search: _types_pb2.SearchSettings | None = ...,
         learn_from_rounds: _builtins.int = ...,
+        ppm_learn_from_rounds: _builtins.int = ...,
         max_unsolved_share: _builtins.float = ...,
         too_easy_share: _builtins.float = ...,
         policy: _trainer_pb2.TrainPolicyJob | None = ...,
@@ -333,7 +339,7 @@ class Round(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search", "second_search", b"second_search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_learn_from_rounds", b"ppm_learn_from_rounds", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

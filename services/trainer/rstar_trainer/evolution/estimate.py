@@ -149,7 +149,11 @@ def _training_tokens(
     round_ = recipe.rounds[number]
     pairs = zip(searched, recipe.rounds[: number + 1], strict=False)
     counts = [count for count, one in pairs if not one.batch_ids]
-    learned = 0 if round_.batch_ids else sum(counts[-round_.learn_from_rounds :])  # -0: all
+    for_ppm = round_.ppm_learn_from_rounds or round_.learn_from_rounds
+    learned, compared = (
+        0 if round_.batch_ids else sum(counts[-rounds:])  # -0: all
+        for rounds in (round_.learn_from_rounds, for_ppm)
+    )
     policy = ppm = 0
     if round_.HasField("policy"):
         request = trainer_pb2.SubmitJobRequest(train_policy=round_.policy)
@@ -158,7 +162,7 @@ def _training_tokens(
     if round_.HasField("ppm"):
         request = trainer_pb2.SubmitJobRequest(train_ppm=round_.ppm)
         request.train_ppm.batch_ids.append("planned")
-        ppm = _tokens(spec_from(request), learned)
+        ppm = _tokens(spec_from(request), compared)
     return policy, ppm
 
 
@@ -170,7 +174,7 @@ def _tokens(spec: PolicySpec | PpmSpec, problems: int) -> int:
     if isinstance(spec, PolicySpec):
         examples = spec.trajectories_per_problem * (1 if spec.base else EXAMPLES_A_TRAJECTORY)
     else:
-        examples = GROUPS_A_PROBLEM
+        examples = GROUPS_A_PROBLEM * (1 + spec.variants)
     epoch = problems * examples * training.max_length * LENGTH_SHARE
     epoch = int(epoch or training.enough_tokens / FEWEST_EPOCHS)
     batches = math.ceil(epoch / training.batch_tokens)

@@ -18,6 +18,7 @@ from rstar_trainer.evolution.problems import PoolProblem, spread
 from rstar_trainer.evolution.rules import (
     SEARCH,
     batch_names,
+    compared_batches,
     evaluation_name,
     failed_gates,
     job_name,
@@ -138,7 +139,7 @@ class Rounds:
         job = trainer_pb2.SubmitJobRequest(
             job_id=report.ppm_job, train_ppm=round_.ppm, origin=origin(run, report)
         )
-        job.train_ppm.batch_ids.extend(learned_batches(run, round_))
+        job.train_ppm.batch_ids.extend(compared_batches(run, round_))
         job.train_ppm.policy_version = trained_policy(run, round_, report)
         job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed
         record = await self._orders.job(job, "training the PPM")

@@ -24,11 +24,20 @@ def goes_further(recipe: evolution_pb2.Recipe, known: evolution_pb2.Recipe) -> b
 
 
 def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
-    """Batches that the last round of the run learns from, oldest first."""
+    """Batches that the policy of the last round learns from, oldest first."""
+    return _batches(run, round_, round_.learn_from_rounds)
+
+
+def compared_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
+    """Batches that the PPM of the last round learns from, oldest first."""
+    return _batches(run, round_, round_.ppm_learn_from_rounds or round_.learn_from_rounds)
+
+
+def _batches(run: evolution_pb2.Run, round_: evolution_pb2.Round, rounds: int) -> list[str]:
     if round_.batch_ids:
         return list(round_.batch_ids)
     searched = [report for report in run.rounds if report.batch_id]
-    learned = searched[-round_.learn_from_rounds :] if round_.learn_from_rounds else searched
+    learned = searched[-rounds:]  # -0: all
     return [name for one in learned for name in (one.batch_id, one.second_batch_id) if name]
 
 
