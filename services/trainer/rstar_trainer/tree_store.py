@@ -1,14 +1,17 @@
-"""Brings the trees of batches from the object store into a job's directory."""
+"""The trees of batches in the object store: into a job's directory, or read one by one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rstar_common.artifacts import ObjectStore, trees_prefix
-from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.errors import InvalidInput, RstarError, Unavailable, first_leaf
+
+T = TypeVar("T")
 
 CONCURRENCY = 32
 """Objects fetched at once."""
@@ -48,3 +51,25 @@ async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: P
             # One cause is enough; callers branch on the class.
             raise Unavailable(str(failures.exceptions[0])) from failures
     return total
+
+
+async def each_tree(store: ObjectStore, batch_id: str, read: Callable[[bytes], T]) -> list[T]:
+    """What `read` makes of every tree of a batch, in the order of their keys.
+
+    Raises:
+        RstarError: what `read` raises, or the store.
+    """
+    slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(key: str) -> T:
+        async with slots:
+            return await asyncio.to_thread(read, await store.get(key))
+
+    keys = sorted([key async for key in store.keys(trees_prefix(batch_id)) if key.endswith(".pb")])
+    try:
+        async with asyncio.TaskGroup() as group:
+            reading = [group.create_task(one(key)) for key in keys]
+    except* RstarError as failures:
+        # One cause is enough; callers branch on the class.
+        raise first_leaf(failures) from failures
+    return [task.result() for task in reading]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 
-from rstar_common.artifacts import ObjectStore, trees_prefix
-from rstar_common.errors import NotFound, RstarError, first_leaf
+from rstar_common.artifacts import ObjectStore
+from rstar_common.errors import NotFound
 from rstar_trainer.dataset import Outcome, parse_tree
 from rstar_trainer.evolution.problems import PastResult
-
-CONCURRENCY = 32
+from rstar_trainer.tree_store import each_tree
 
 
 async def past_results(store: ObjectStore, batch_id: str, key: str) -> dict[str, PastResult]:
@@ -21,22 +19,7 @@ async def past_results(store: ObjectStore, batch_id: str, key: str) -> dict[str,
         return {name: PastResult(right=one[0], answered=one[1]) for name, one in kept.items()}
     except NotFound:
         pass
-    slots = asyncio.Semaphore(CONCURRENCY)
-    counted: dict[str, PastResult] = {}
-
-    async def count(tree: str) -> None:
-        async with slots:
-            problem_id, result = await asyncio.to_thread(_count, await store.get(tree))
-            counted[problem_id] = result
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            async for tree in store.keys(trees_prefix(batch_id)):
-                if tree.endswith(".pb"):
-                    group.create_task(count(tree))
-    except* RstarError as failures:
-        # One cause is enough; callers branch on the class.
-        raise first_leaf(failures) from failures
+    counted = dict(await each_tree(store, batch_id, _count))
     await store.put(key, _to_json(counted))
     return counted
 

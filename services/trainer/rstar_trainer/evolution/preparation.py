@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, Model, read_manifest
-from rstar_common.errors import InvalidInput, NotFound, RstarError, first_leaf
+from rstar_common.errors import InvalidInput, NotFound
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.evolution.checks import check_recipe
 from rstar_trainer.evolution.contamination import Match, contaminated, words
 from rstar_trainer.evolution.estimate import plan_rounds
 from rstar_trainer.evolution.problems import PoolProblem, read_set
 from rstar_trainer.evolution.searching import Material
-
-CONCURRENCY = 32
-"""Trees read at once."""
+from rstar_trainer.tree_store import each_tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,30 +195,10 @@ async def _check_trees(
             if batch_id in read:
                 continue
             read.add(batch_id)
-            if found := (await _problem_ids(store, batch_id)).intersection(excluded):
+            ids = await each_tree(store, batch_id, lambda data: parse_tree(data).problem_id)
+            if found := set(ids).intersection(excluded):
                 raise InvalidInput(
                     f"{len(found)} problems of batch {batch_id} resemble evaluation problems; the "
                     f"first: {min(found)}",
                     field=f"rounds[{number}].batch_ids[{index}]",
                 )
-
-
-async def _problem_ids(store: ObjectStore, batch_id: str) -> set[str]:
-    """Which problems the trees of a batch are of."""
-    slots = asyncio.Semaphore(CONCURRENCY)
-    found: set[str] = set()
-
-    async def read(key: str) -> None:
-        async with slots:
-            tree = await asyncio.to_thread(parse_tree, await store.get(key))
-            found.add(tree.problem_id)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            async for key in store.keys(trees_prefix(batch_id)):
-                if key.endswith(".pb"):
-                    group.create_task(read(key))
-    except* RstarError as failures:
-        # One cause is enough; callers branch on the class.
-        raise first_leaf(failures) from failures
-    return found
