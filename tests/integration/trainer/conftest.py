@@ -1,0 +1,29 @@
+"""A queue for each test and a store with problems for each module."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from rstar_common.artifacts import ObjectStore
+from rstar_common.config import NatsSettings, ObjectStoreSettings
+from tests.support.evolution_runs import put_pool
+from tests.support.servers import nats_server
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsSettings]:
+    async with nats_server(tmp_path / "nats") as settings:
+        yield settings
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(object_store_settings: ObjectStoreSettings) -> ObjectStore:
+    """The store, with a training pool and an evaluation set."""
+    store = ObjectStore(object_store_settings)
+    await store.ready()
+    await put_pool(store)
+    return store
