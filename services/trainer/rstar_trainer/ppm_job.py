@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -58,8 +58,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             valued = valued_steps(owned) if spec.objective is Objective.Q_REGRESSION else []
             learned += _tokens(groups, encoder, longest) + _values(valued, encoder, longest)
             for _ in range(spec.variants):
-                varied += _tokens([_variant(one, rng) for one in groups], encoder, longest)
-                varied += _values([_valued_variant(one, rng) for one in valued], encoder, longest)
+                varied += _tokens(_group_variants(groups, rng), encoder, longest)
+                varied += _values(_valued_variants(valued, rng), encoder, longest)
     if not learned and spec.objective is Objective.PAIRWISE:
         learned = unseen
     if not learned and not training.untrained:
@@ -124,27 +124,31 @@ def _pairs(tree: SearchTree, spec: PpmSpec, encoder: Encoder, longest: int) -> l
     return _tokens(groups, encoder, longest)
 
 
-def _tokens(groups: Sequence[PreferenceGroup], encoder: Encoder, longest: int) -> list[TokenGroup]:
+def _tokens(groups: Iterable[PreferenceGroup], encoder: Encoder, longest: int) -> list[TokenGroup]:
     tokens = (tokenize_group(encoder, group, max_length=longest) for group in groups)
     return [group for group in tokens if group is not None]
 
 
-def _values(valued: Sequence[ValuedSteps], encoder: Encoder, longest: int) -> list[TokenGroup]:
+def _values(valued: Iterable[ValuedSteps], encoder: Encoder, longest: int) -> list[TokenGroup]:
     tokens = (tokenize_values(encoder, steps, max_length=longest) for steps in valued)
     return [group for group in tokens if group is not None]
 
 
-def _variant(group: PreferenceGroup, rng: Random) -> PreferenceGroup:
-    question, paths = vary(group.question, [*group.preferred, *group.rejected], rng)
-    preferred = len(group.preferred)
-    return replace(
-        group,
-        question=question,
-        preferred=tuple(paths[:preferred]),
-        rejected=tuple(paths[preferred:]),
-    )
+def _group_variants(groups: Sequence[PreferenceGroup], rng: Random) -> Iterator[PreferenceGroup]:
+    """A variant of each group that has one."""
+    for group in groups:
+        if found := vary(group.question, [*group.preferred, *group.rejected], rng):
+            question, paths = found
+            yield replace(
+                group,
+                question=question,
+                preferred=tuple(paths[: len(group.preferred)]),
+                rejected=tuple(paths[len(group.preferred) :]),
+            )
 
 
-def _valued_variant(steps: ValuedSteps, rng: Random) -> ValuedSteps:
-    question, paths = vary(steps.question, steps.paths, rng)
-    return replace(steps, question=question, paths=tuple(paths))
+def _valued_variants(valued: Sequence[ValuedSteps], rng: Random) -> Iterator[ValuedSteps]:
+    for steps in valued:
+        if found := vary(steps.question, steps.paths, rng):
+            question, paths = found
+            yield replace(steps, question=question, paths=tuple(paths))

@@ -150,6 +150,11 @@ def quoted_once(question: str, programs: Sequence[str]) -> dict[int, tuple[str, 
     }
 
 
+def stands_in(text: str, other: str) -> bool:
+    """Whether `other` has `text`, not as a part of a longer word or number."""
+    return bool(_spelled(text).search(other))
+
+
 def _spelled(text: str) -> re.Pattern[str]:
     """Finds `text` where it is no part of a longer word or number; a unit may follow a number."""
     after = r"(?!\d|\.\d)" if text[-1].isdigit() else r"(?!\w)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 import grpc
@@ -17,6 +17,7 @@ from rstar.v1 import (
 )
 from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.config import ObjectStoreSettings
+from rstar_trainer.evolution.archive import write_archive
 from tests.support.arithmetic_trees import WRONG, TreeMaker
 from tests.support.eventually import eventually
 from tests.support.evolution_runs import (
@@ -82,7 +83,7 @@ async def ended(
                 await running.runs.StartRun(one_round)
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await running.runs.StartRun(start)
-                assert "has not ended its 1 rounds" in refused.value.details()
+                assert "is not through its rounds" in refused.value.details()
                 await running.until(
                     "mortal", lambda run, phase=phase: run.rounds and run.rounds[-1].phase >= phase
                 )
@@ -235,6 +236,44 @@ async def test_a_run_that_has_ended_moves_in_one_archive(
     version = ended.run.rounds[0].policy_version
     keys = [key async for key in store.keys(f"datasets/{version}/")]
     assert {key.rpartition("/")[2] for key in keys} >= {"README.md", "sft.json", "curve.jsonl"}
+
+
+@pytest.mark.slow
+async def test_what_is_refused_makes_no_run_that_has_ended_go_on(
+    tmp_path, nats, store, object_store_settings, ended: Ended
+):
+    shorter = evolution_pb2.Run()
+    shorter.CopyFrom(ended.run)
+    del shorter.rounds[1:], shorter.recipe.rounds[1:]
+    shorter.ClearField("went_further_at")
+    cancelled = evolution_pb2.Run()
+    cancelled.CopyFrom(shorter)
+    cancelled.run_id, cancelled.state = "cancelled", evolution_pb2.RUN_STATE_CANCELLED
+    more = evolution_pb2.StartRunRequest(run_id="cancelled", recipe=ended.run.recipe)
+    elsewhere = evolution_pb2.StartRunRequest(
+        run_id="mortal",
+        recipe=ended.run.recipe,
+        branch=evolution_pb2.Branch(run_id="cancelled", round=0),
+    )
+
+    def chunks(data: bytes) -> Iterator[evolution_pb2.ImportRunRequest]:
+        yield evolution_pb2.ImportRunRequest(chunk=data)
+
+    async with trainer(tmp_path, nats, object_store_settings, ended.address) as running:
+        for run in (shorter, cancelled):
+            await write_archive(store, run, tmp_path / "run.tar")
+            await running.runs.ImportRun(chunks((tmp_path / "run.tar").read_bytes()))
+        for call in (
+            running.runs.ImportRun(chunks(b"".join(ended.archive))),
+            running.runs.StartRun(elsewhere),
+            running.runs.StartRun(more),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+        for run in (shorter, cancelled):
+            kept = await running.runs.GetRun(evolution_pb2.GetRunRequest(run_id=run.run_id))
+            assert kept.run == run
 
 
 @pytest.mark.slow

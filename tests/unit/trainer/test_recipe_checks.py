@@ -40,6 +40,22 @@ FAULTS: list[tuple[str, Change]] = [
         "evaluations[0].search.stop_after_right",
         lambda r: setattr(r.evaluations[0].search, "stop_after_right", 1),
     ),
+    ("search.strategy", lambda r: setattr(r.search, "strategy", 99)),
+    (
+        "search.budget.max_sandbox_seconds",
+        lambda r: setattr(r.search.budget, "max_sandbox_seconds", -1.0),
+    ),
+    (
+        "evaluations[0].search.budget.max_wall_time",
+        lambda r: r.evaluations[0].search.budget.max_wall_time.FromSeconds(0),
+    ),
+    (
+        "ppm_learn_from_rounds",
+        lambda r: (
+            setattr(r, "learn_from_rounds", 1),
+            setattr(r, "ppm_learn_from_rounds", 2),
+        ),
+    ),
     (
         "gates[0].max_drop",
         lambda r: r.gates.add(evaluation="greedy", max_drop=1.0),

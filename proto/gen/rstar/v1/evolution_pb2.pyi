@@ -271,7 +271,7 @@ class Round(_message.Message):
     """Learn from the searches of this many rounds, this one included; 0 means all so far."""
     ppm_learn_from_rounds: _builtins.int
     """The same of the PPM, where it learns from fewer: it is to know the mistakes of the policy that it guides. 0: as
-    `learn_from_rounds` says.
+    `learn_from_rounds` says. Not more than that.
     """
     max_unsolved_share: _builtins.float
     """Largest share of the round's problems that the round before searched and did not solve; 0 means any."""
@@ -485,6 +485,7 @@ class Run(_message.Message):
     PPM_BEFORE_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     POLICY_BEFORE_FIELD_NUMBER: _builtins.int
+    WENT_FURTHER_AT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -503,7 +504,11 @@ class Run(_message.Message):
     ppm_before: _builtins.str
     """The PPM that was promoted when the run began: put back where the run has none of its own."""
     policy_before: _builtins.str
-    """The policy that was promoted when the run began."""
+    """The policy that was promoted when the run began, or went on with more rounds."""
+    went_further_at: _builtins.int
+    """Rounds it had done when it was asked for more; 0 if it was not. What was promoted then stays until the models
+    of a later round are.
+    """
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     @_builtins.property
@@ -545,10 +550,11 @@ class Run(_message.Message):
         ppm_before: _builtins.str = ...,
         branch: Global___Branch | None = ...,
         policy_before: _builtins.str = ...,
+        went_further_at: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -940,13 +946,15 @@ class EvaluationReport(_message.Message):
         seconds: _builtins.float = ...,
         by_level: _abc.Mapping[_builtins.str, Global___LevelReport] | None = ...,
         ranking: Global___Ranking | None = ...,
-        holding: _builtins.int = ...,
+        holding: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "ranking", b"ranking"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_holding", b"_holding", "cost", b"cost", "holding", b"holding", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "holding", b"holding", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holding", b"_holding", "accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "holding", b"holding", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__holding: _TypeAlias = _typing.Literal["holding"]  # noqa: Y015
+    _WhichOneofArgType__holding: _TypeAlias = _typing.Literal["_holding", b"_holding"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__holding) -> _WhichOneofReturnType__holding | None: ...
 
 Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
 

@@ -140,7 +140,7 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
                 each(one.cost.generated_tokens, one.problems),
                 each(one.cost.sandbox_runs, one.problems),
                 str(one.right),
-                str(one.holding) if one.holding else "-",
+                str(one.holding) if one.HasField("holding") else "-",
                 str(one.undecided),
                 str(one.unanswered),
                 of_pairs(one.ranking.ordered_rightly, one.ranking.pairs),
@@ -194,7 +194,7 @@ def _data(run: evolution_pb2.Run) -> Table:
             "trained tokens",
             "held-out loss",
             "PPM groups",
-            "with variants",
+            "with their variants",
             "pairs",
         ),
         [
@@ -213,7 +213,7 @@ def _data(run: evolution_pb2.Run) -> Table:
         ],
         "Disowned: right answers refused because their program fails on other problems of their "
         "kind. It estimates the false positives; no person has read them. Variants have other "
-        "names, numbers and quotes and were not executed.",
+        "names and numbers, those of examples other quotes too; they were not executed.",
     )
 
 

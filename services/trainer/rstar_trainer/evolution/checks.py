@@ -61,6 +61,7 @@ def check_recipe(
         for name in ("max_unsolved_share", "too_easy_share"):
             if not 0 <= getattr(round_, name) <= 1:
                 raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
+        _check_rounds_of_ppm(round_, where)
         own_ppm = bool(round_.ppm_version) or round_.HasField("ppm")
         _check_evaluations(round_, where, sets, has_ppm=has_ppm or own_ppm)
         _check_gates(round_, where, [one for one in recipe.rounds[:number] if not one.trial])
@@ -117,11 +118,30 @@ def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> 
             )
 
 
+def _check_rounds_of_ppm(round_: evolution_pb2.Round, where: str) -> None:
+    if not round_.ppm_learn_from_rounds:
+        return
+    field = f"{where}.ppm_learn_from_rounds"
+    if round_.batch_ids:
+        raise InvalidInput("a round that learns from given trees learns from these", field=field)
+    if 0 < round_.learn_from_rounds < round_.ppm_learn_from_rounds:
+        raise InvalidInput("is more than learn_from_rounds", field=field)
+
+
 def _check_settings(search: types_pb2.SearchSettings, where: str) -> None:
     """What the searcher would refuse hours later."""
     for descriptor, value in search.ListFields():
         if descriptor.name in RANGES:
             check_range(descriptor.name, value, field=f"{where}.{descriptor.name}")
+        known = descriptor.enum_type and descriptor.enum_type.values_by_number
+        if known and value not in known:
+            raise InvalidInput(f"unknown value {value}", field=f"{where}.{descriptor.name}")
+    for descriptor, value in search.budget.ListFields():
+        field = f"{where}.budget.{descriptor.name}"
+        if descriptor.name == "max_wall_time":
+            check_range("max_wall_seconds", value.ToMilliseconds() / 1000, field=field)
+        else:
+            check_range(descriptor.name, value, field=field)
     check_extra_rollouts(search.extra_rollouts, field=f"{where}.extra_rollouts")
     if search.enough_candidates and search.strategy not in _TREES:
         raise InvalidInput(

@@ -22,7 +22,7 @@ from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.rounds import Rounds
-from rstar_trainer.evolution.rules import ordered_batches, ordered_jobs
+from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
 from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
@@ -118,11 +118,11 @@ class Evolution:
         run.state = evolution_pb2.RUN_STATE_RUNNING
         run.stage = "waiting"
         run.created_at.GetCurrentTime()
+        if self._runs.has(run_id) and goes_further(run.recipe, self._runs.get(run_id).recipe):
+            await self._go_further(run)
         added = await self._runs.add(run)
-        driver = self._drivers.get(run_id)
-        if driver is not None and driver.done():  # it is asked to go on
-            del self._drivers[run_id]
         if added.state == evolution_pb2.RUN_STATE_FAILED:
+            self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
             added.ClearField("failure")
@@ -130,6 +130,27 @@ class Evolution:
             await self._runs.save(added)
         self._wanted.set()
         return added
+
+    async def _go_further(self, asked: evolution_pb2.Run) -> None:
+        """Have a run that has ended well carry out the rounds that `asked` adds to it."""
+        run = self._runs.get(asked.run_id)
+        if asked.HasField("branch") and asked.branch != run.branch:
+            raise Conflict(f"run {run.run_id} is there already, and did not begin there")
+        if run.state == evolution_pb2.RUN_STATE_CANCELLED:
+            raise Conflict(f"run {run.run_id} was cancelled; begin another: --run NAME")
+        if run.state != evolution_pb2.RUN_STATE_SUCCEEDED:
+            raise Conflict(f"run {run.run_id} is not through its rounds; ask for more when it is")
+        run.recipe.CopyFrom(asked.recipe)
+        run.recipe_digest = asked.recipe_digest
+        run.state = evolution_pb2.RUN_STATE_RUNNING
+        run.stage = "waiting"
+        run.progress = 0.0
+        run.went_further_at = len(run.rounds)
+        # What is promoted now is put back, and not what was when the run first began.
+        for name in ("finished_at", "policy_before", "ppm_before"):
+            run.ClearField(name)
+        await self._runs.save(run)
+        self._drivers.pop(run.run_id, None)
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
         """End a run and what it ordered; ending one that has ended changes nothing."""

@@ -135,12 +135,14 @@ async def manifest_of(registry: Registry, model: Model, version: str) -> Manifes
 async def best_of(registry: Registry, run: evolution_pb2.Run) -> list[Manifest]:
     """What a run holds to be best; before it has made a PPM, the one there was.
 
-    The models that a branch took over are for its searches: what was served when it began stays
-    until a round of its own is promoted.
+    The models that a branch took over, or that a run made before it was asked for more rounds, are
+    for its searches: what was served when it began, or went on, stays until a later round's are
+    promoted.
     """
     policy, ppm = run.policy_version, run.ppm_version or run.ppm_before
-    own = run.rounds[run.branch.round :]
-    if run.HasField("branch") and not any(report.promoted for report in own):
+    first = max(run.branch.round, run.went_further_at)
+    continued = run.HasField("branch") or run.went_further_at
+    if continued and not any(report.promoted for report in run.rounds[first:]):
         policy, ppm = run.policy_before, run.ppm_before
     versions: list[tuple[Model, str]] = [("policy", policy), ("ppm", ppm)]
     return [await manifest_of(registry, model, name) for model, name in versions if name]

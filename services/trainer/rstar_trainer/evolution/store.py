@@ -19,7 +19,6 @@ from nats.js.kv import KeyValue
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import RUN_RECORDS, bucket_keys, token
-from rstar_trainer.evolution.rules import goes_further
 
 ENDED = frozenset(
     {
@@ -72,14 +71,16 @@ class RunStore:
         copy.CopyFrom(self._entries[run_id].run)
         return copy
 
+    def has(self, run_id: str) -> bool:
+        """Whether there is a run of that name."""
+        return run_id in self._entries
+
     def all(self) -> list[evolution_pb2.Run]:
         """Every run, oldest first."""
         return [self.get(run_id) for run_id in self._entries]
 
     async def add(self, run: evolution_pb2.Run) -> evolution_pb2.Run:
         """Add a run, or return the one that does the same under this name.
-
-        One that has ended well goes on if it is asked for the same with more rounds.
 
         Raises:
             Conflict: the name is taken by another recipe.
@@ -89,9 +90,7 @@ class RunStore:
             self._entries[run.run_id] = _Entry(run, await self._write(run, 0))
             self._tell()
             return self.get(run.run_id)
-        if goes_further(run.recipe, known.run.recipe):
-            await self._go_further(self.get(run.run_id), run)
-        elif known.run.recipe_digest != run.recipe_digest:
+        if known.run.recipe_digest != run.recipe_digest:
             raise Conflict(
                 f"run {run.run_id} is taken by another recipe; to take its trees over: "
                 f"rstar evolve RECIPE --run NAME --branch {run.run_id}:ROUND"
@@ -99,20 +98,6 @@ class RunStore:
         if run.HasField("branch") and run.branch != known.run.branch:
             raise Conflict(f"run {run.run_id} is there already, and did not begin there")
         return self.get(run.run_id)
-
-    async def _go_further(self, known: evolution_pb2.Run, asked: evolution_pb2.Run) -> None:
-        rounds = len(known.recipe.rounds)
-        if known.state != evolution_pb2.RUN_STATE_SUCCEEDED:
-            raise Conflict(
-                f"run {known.run_id} has not ended its {rounds} rounds; ask for more when it has"
-            )
-        known.recipe.CopyFrom(asked.recipe)
-        known.recipe_digest = asked.recipe_digest
-        known.state = evolution_pb2.RUN_STATE_RUNNING
-        known.stage = "waiting"
-        known.progress = 0.0
-        known.ClearField("finished_at")
-        await self.save(known)
 
     async def save(self, run: evolution_pb2.Run) -> None:
         """Write a change.
