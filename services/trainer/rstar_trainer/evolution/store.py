@@ -42,6 +42,9 @@ class RunStore:
         self._jetstream = jetstream
         self._bucket = bucket
         self._entries: dict[str, _Entry] = {}
+        self._unconfirmed: dict[str, set[bytes]] = {}
+        """Writes that were never answered, by run."""
+
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -141,11 +144,31 @@ class RunStore:
         self._changed = asyncio.Event()
 
     async def _write(self, run: evolution_pb2.Run, revision: int) -> int:
+        data = run.SerializeToString()
         try:
-            return await self._bucket.update(
-                token(run.run_id), run.SerializeToString(), last=revision
-            )
+            try:
+                revision = await self._update(run.run_id, data, revision)
+            except KeyWrongLastSequenceError as error:
+                late = await self._own_write(run.run_id)
+                if not late:
+                    raise Conflict(f"run {run.run_id} was changed by another trainer") from error
+                revision = await self._update(run.run_id, data, late)
         except KeyWrongLastSequenceError as error:
             raise Conflict(f"run {run.run_id} was changed by another trainer") from error
         except (nats.errors.Error, APIError) as error:
+            # It may have been written all the same.
+            self._unconfirmed.setdefault(run.run_id, set()).add(data)
             raise Unavailable(f"run record {run.run_id}: {error}") from error
+        self._unconfirmed.pop(run.run_id, None)
+        return revision
+
+    async def _update(self, run_id: str, data: bytes, revision: int) -> int:
+        return await self._bucket.update(token(run_id), data, last=revision)
+
+    async def _own_write(self, run_id: str) -> int:
+        """The revision of a record that is one of our own writes without an answer, or 0."""
+        if run_id not in self._unconfirmed:
+            return 0
+        entry = await self._bucket.get(token(run_id))
+        ours = entry.value in self._unconfirmed[run_id]
+        return (entry.revision or 0) if ours else 0
