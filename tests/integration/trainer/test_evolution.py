@@ -245,6 +245,7 @@ async def test_what_is_refused_makes_no_run_that_has_ended_go_on(
     shorter = evolution_pb2.Run()
     shorter.CopyFrom(ended.run)
     del shorter.rounds[1:], shorter.recipe.rounds[1:]
+    shorter.recipe_digest = "of the shorter recipe"
     shorter.ClearField("went_further_at")
     cancelled = evolution_pb2.Run()
     cancelled.CopyFrom(shorter)
