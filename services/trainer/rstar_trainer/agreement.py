@@ -7,6 +7,7 @@ it was tried, per try, so an operation that was sampled more often gains nothing
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ DOUBT_TRIES = 1.0
 SHARE_OF_BEST = 0.75
 """A program must succeed at least this often, relative to the best of its question skeleton."""
 
+LEAST_FAILURES = 0.03
+"""How often a right program is thought to fail: a judge in doubt, a skeleton of two questions."""
+
+CHANCE = 0.05
+"""A program whose failures are less likely than this, if it were as good as the best, is wrong."""
+
 COMMON_WORD = 3
 """Questions a word must occur in to count as one; strings of letters are particulars."""
 
@@ -30,7 +37,8 @@ class Agreement:
 
     common: frozenset[str]
     rates: Mapping[str, Mapping[str, float]]
-    """Question skeleton, program skeleton: how often it is right, 0 to 1."""
+    """Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often
+    to be as good as the best."""
 
     def scores(self, tree: SearchTree) -> dict[int, float]:
         """For each right answer's leaf: its program's success, relative to the best program."""
@@ -77,12 +85,26 @@ def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
             tries[skeleton][program] += 1
             hits[skeleton][program] += share  # type: ignore[assignment] # a Counter of floats
     return Agreement(
-        common,
-        {
-            skeleton: {
-                program: hits[skeleton][program] / (count + DOUBT_TRIES)
-                for program, count in programs.items()
-            }
-            for skeleton, programs in tries.items()
-        },
+        common, {skeleton: _rates(tried, hits[skeleton]) for skeleton, tried in tries.items()}
+    )
+
+
+def _rates(tries: Mapping[str, int], hits: Mapping[str, float]) -> dict[str, float]:
+    """How often each program of a question skeleton is right."""
+    rates = {program: hits[program] / (count + DOUBT_TRIES) for program, count in tries.items()}
+    best = max(rates, key=lambda program: rates[program])
+    # Jeffreys' estimate: one that never failed in two tries may well fail.
+    fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
+    return {
+        program: 0.0
+        if _at_least(int(count - hits[program]), count, fails) < CHANCE
+        else rates[program]
+        for program, count in tries.items()
+    }
+
+
+def _at_least(failures: int, tries: int, share: float) -> float:
+    """Probability of so many failures or more, each of probability `share`."""
+    return 1 - sum(
+        math.comb(tries, k) * share**k * (1 - share) ** (tries - k) for k in range(failures)
     )

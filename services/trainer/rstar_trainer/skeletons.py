@@ -27,10 +27,13 @@ _MATH = re.compile(r"[-+(]*" + _ATOM + _JOIN + _ATOM + r")*[)']*")
 """A run of numbers and single letters joined by operators: an expression, or a list."""
 
 _WORDS = re.compile(r"#|[A-Za-z]+|[^\sA-Za-z]")
-_LIST = re.compile(r"#(?: ,(?: and| or)? #)+(?: (?:and|or) #)?")
+_LIST = re.compile(r"#(?: ,(?: and| or)? #)+(?: (?:and|or) #)?|#(?: #)+")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 _STRING = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
 _COUNTS = re.compile(r"\b[a-z]=\d+(?:, ?[a-z]=\d+)*")
+_OPTIONS = re.compile(r"\b[a-z]=(\w*)\(? #-?\d+ \)?(?:, [a-z]=\1\(? #-?\d+ \)?)+")
+"""Named values alike: `dict(a=E( #0 ), b=E( #1 ))`. How many there are is a particular."""
+
 _LONG_NUMBER = re.compile(r"(?<![\w.*])\d\d+(?:\.\d+)?|(?<=[=(]\s)\d+(?=\)|$)|(?<=[=(])\d+(?=\)|$)")
 _TARGETS = re.compile(r"^([\w\s,()]+?),?\s*=(?!=)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -122,6 +125,7 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
             continue
         code = _STRING.sub(lambda m: value(m.group(1) or m.group(2) or "", m.group()), line)
         code = _COUNTS.sub(lambda m: value(m.group(), "counts"), code)
+        code = _OPTIONS.sub(r"*=\1(#)", code)
         code = _LONG_NUMBER.sub(lambda m: value(m.group(), m.group()), code)
         targets = _TARGETS.match(line)
         for name in _NAME.findall(targets.group(1)) if targets else ():

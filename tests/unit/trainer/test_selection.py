@@ -59,6 +59,41 @@ def test_a_program_that_is_right_by_chance_is_disowned():
     assert kept.disowned == 1
 
 
+def asked_for_the_tens(number: int, *, fails: bool) -> TreeMaker:
+    """A problem that one program solves always, and another unless it `fails`."""
+    maker = TreeMaker(f"What is the tens digit of {100 + number}?", problem_id=f"p{number}")
+    maker.answer(0, f"print({100 + number} // 10 % 10)", "1", RIGHT)
+    maker.answer(0, f"print({100 + number} % 10)", "1", WRONG if fails else RIGHT)
+    return maker
+
+
+def disowned_after(problems: int, *, failures: int) -> int:
+    trees = [
+        parsed(asked_for_the_tens(number, fails=number < failures).build())
+        for number in range(problems)
+    ]
+    return select_examples(trees, per_problem=2, agreement=count_agreement(trees)).disowned
+
+
+def test_a_program_that_mostly_works_is_disowned_once_another_is_known_to_work_always():
+    assert disowned_after(40, failures=0) == 0
+    assert disowned_after(40, failures=5) == 35  # 87 %: well within reach of the best
+    assert disowned_after(6, failures=1) == 0  # one failure of six proves nothing
+
+
+def test_how_many_options_there_are_is_a_particular():
+    def skeletons(count: int) -> tuple[str, str]:
+        names = "abcde"[:count]
+        options = "  ".join(f"({name}) {number}/7" for number, name in enumerate(names, start=1))
+        asked = AskedQuestion(f"Which is the second biggest value?  {options}")
+        pairs = ", ".join(f"{name}=E('{number}/7')" for number, name in enumerate(names, start=1))
+        steps = code(f"A = dict({pairs})", "R = sorted(A, key=A.get)[-2]", "print(R)")
+        words = {"which", "is", "the", "second", "biggest", "value"}
+        return asked.skeleton(words), program_skeleton(asked, steps)
+
+    assert skeletons(3) == skeletons(4) == skeletons(5)
+
+
 def test_questions_that_ask_the_same_share_a_skeleton():
     questions = [
         "Let k = 3 - 5. What is the third biggest value in k, -0.5, 3/7?",
