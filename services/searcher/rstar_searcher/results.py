@@ -9,14 +9,20 @@ from rstar_searcher.driver import EndedBy
 from rstar_searcher.meter import Meter
 from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
 from rstar_searcher.services import Problem
-from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings import SearchSettings, Strategy
 from rstar_searcher.settings_wire import settings_to
 from rstar_searcher.tree import NodeId, Tree
 
 
 def best_so_far(tree: Tree, settings: SearchSettings) -> Selected | None:
     """The answer that would be returned if the search ended now."""
-    return select_answer(trajectories(tree), settings.selection, top_k=settings.top_k)
+    return select_answer(found_in(tree, settings), settings.selection, top_k=settings.top_k)
+
+
+def found_in(tree: Tree, settings: SearchSettings) -> list[Trajectory]:
+    """Every trajectory that states an answer, best first, with its votes."""
+    branches = settings.strategy in (Strategy.MCTS, Strategy.STEP_BEAM)
+    return trajectories(tree, candidates=settings.candidates if branches else 0)
 
 
 def result_of(
@@ -35,7 +41,7 @@ def result_of(
         problem_id=problem.problem_id,
         status=tree_pb2.SEARCH_STATUS_NO_ANSWER,
         ended_by=wire.ENDINGS[ended],
-        trajectories=[_trajectory_to(tree, found) for found in trajectories(tree)],
+        trajectories=[_trajectory_to(tree, found) for found in found_in(tree, settings)],
         cost=wire.cost_to(meter),
         versions=versions_of(tree),
         settings=settings_to(settings),
@@ -101,5 +107,6 @@ def _trajectory_to(tree: Tree, found: Trajectory) -> tree_pb2.Trajectory:
         answer=found.answer,
         ppm_score=found.score,
         mean_q=found.mean_q,
+        votes=found.votes,
         verdict=wire.VERDICTS[found.verdict] if found.verdict else types_pb2.VERDICT_UNSPECIFIED,
     )

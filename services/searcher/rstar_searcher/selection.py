@@ -2,10 +2,14 @@
 
 Source: rStar-Math section 3.2 and the authors' code: best PPM score, majority, or a
 majority weighted by PPM score among the K best.
+
+Equal candidates are one node, so a trajectory's votes are more than one, or less: as many as
+independent samples would have given it, of which each step was drawn as often as it was.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -28,7 +32,11 @@ class Trajectory:
     """Mean Q along the path, the root apart: the paper's measure for SFT selection."""
 
     count: int
-    """Samples that were this very trajectory."""
+    """Samples that were this very trajectory, from its last step on."""
+
+    votes: float
+    """Of all of its steps: the share of samples that would be this trajectory; where every sample
+    went its own way, their number."""
 
     verdict: Verdict | None
 
@@ -42,8 +50,12 @@ class Selected:
     """PPM score, or share of the votes."""
 
 
-def trajectories(tree: Tree) -> list[Trajectory]:
-    """Every trajectory of all trees that states an answer, best first."""
+def trajectories(tree: Tree, *, candidates: int = 0) -> list[Trajectory]:
+    """Every trajectory of all trees that states an answer, best first.
+
+    So many `candidates` were asked for at every node; 0 where a node had as many as samples
+    reached it, so that the count of the last step is that of the whole trajectory.
+    """
     found = []
     for leaf in tree.ids():
         node = tree[leaf]
@@ -58,10 +70,18 @@ def trajectories(tree: Tree) -> list[Trajectory]:
                 score=node.step.ppm_score,
                 mean_q=sum(tree[i].q for i in path[1:]) / node.depth,
                 count=node.step.multiplicity,
+                votes=_votes(tree, path, candidates),
                 verdict=node.step.verdict,
             )
         )
     return sorted(found, key=_rank, reverse=True)
+
+
+def _votes(tree: Tree, path: list[NodeId], candidates: int) -> float:
+    steps = [step for node in path if (step := tree[node].step) is not None]
+    if not candidates:
+        return float(steps[-1].multiplicity)
+    return math.prod(step.multiplicity / candidates for step in steps)
 
 
 def _rank(trajectory: Trajectory) -> tuple[float, float, int, int]:
@@ -83,7 +103,7 @@ def select_answer(found: list[Trajectory], rule: AnswerSelection, *, top_k: int)
     votes: defaultdict[str, float] = defaultdict(float)
     for voter in voters:
         # PPM scores lie in [-1, 1]; a vote must not be negative.
-        votes[voter.answer] += voter.count * ((1 + (voter.score or 0.0)) / 2 if weighted else 1.0)
+        votes[voter.answer] += voter.votes * ((1 + (voter.score or 0.0)) / 2 if weighted else 1.0)
     total = sum(votes.values())
     # `found` is sorted, so of equal votes the better trajectory wins.
     winner = max(voters, key=lambda voter: votes[voter.answer])

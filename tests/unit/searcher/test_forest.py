@@ -47,12 +47,12 @@ async def test_every_tree_has_its_root_first_its_own_seeds_and_all_rollouts():
 async def test_the_votes_of_all_trees_are_joined():
     found, _ = await searched(ToyWorld(), trees=8, rollouts=4)
     settings = SearchSettings(answer_selection=AnswerSelection.WEIGHTED_MAJORITY, top_k=1024)
-    pooled = trajectories(found.tree)
+    pooled = trajectories(found.tree, candidates=settings.candidates)
     assert len({trajectory.root for trajectory in pooled}) == 8
     votes: dict[str, float] = {}
     for trajectory in pooled:
         weight = (1 + (trajectory.score or 0.0)) / 2
-        votes[trajectory.answer] = votes.get(trajectory.answer, 0) + trajectory.count * weight
+        votes[trajectory.answer] = votes.get(trajectory.answer, 0) + trajectory.votes * weight
     best = best_so_far(found.tree, settings)
     assert best is not None
     assert best.trajectory.answer == max(votes, key=lambda answer: votes[answer])

@@ -230,12 +230,17 @@ class Trajectory(_message.Message):
     PPM_SCORE_FIELD_NUMBER: _builtins.int
     MEAN_Q_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
     answer: _builtins.str
     ppm_score: _builtins.float
     """The PPM's score of the whole trajectory."""
     mean_q: _builtins.float
     """Mean Q along the path."""
     verdict: _types_pb2.Verdict.ValueType
+    votes: _builtins.float
+    """What it counts in a vote: the share of independent samples that would be this trajectory, by how often each
+    of its steps was drawn; where every sample went its own way, their number.
+    """
     @_builtins.property
     def node_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """From the root's child to the answer."""
@@ -248,10 +253,11 @@ class Trajectory(_message.Message):
         ppm_score: _builtins.float | None = ...,
         mean_q: _builtins.float = ...,
         verdict: _types_pb2.Verdict.ValueType = ...,
+        votes: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score", "ppm_score", b"ppm_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score", "answer", b"answer", "mean_q", b"mean_q", "node_ids", b"node_ids", "ppm_score", b"ppm_score", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score", "answer", b"answer", "mean_q", b"mean_q", "node_ids", b"node_ids", "ppm_score", b"ppm_score", "verdict", b"verdict", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ppm_score: _TypeAlias = _typing.Literal["ppm_score"]  # noqa: Y015
     _WhichOneofArgType__ppm_score: _TypeAlias = _typing.Literal["_ppm_score", b"_ppm_score"]  # noqa: Y015

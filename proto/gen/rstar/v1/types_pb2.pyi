@@ -227,9 +227,9 @@ class _AnswerSelectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Answe
     ANSWER_SELECTION_BEST_PPM: _AnswerSelection.ValueType  # 1
     """The trajectory with the best PPM score."""
     ANSWER_SELECTION_MAJORITY: _AnswerSelection.ValueType  # 2
-    """The most frequent answer."""
+    """The most frequent answer: each trajectory has as many votes as independent samples would have given it."""
     ANSWER_SELECTION_WEIGHTED_MAJORITY: _AnswerSelection.ValueType  # 3
-    """Votes weighted by PPM score among the `top_k` best trajectories."""
+    """The same votes weighted by PPM score, among the `top_k` best trajectories."""
 
 class AnswerSelection(_AnswerSelection, metaclass=_AnswerSelectionEnumTypeWrapper):
     """How the final answer is chosen among finished trajectories."""
@@ -239,9 +239,9 @@ ANSWER_SELECTION_UNSPECIFIED: AnswerSelection.ValueType  # 0
 ANSWER_SELECTION_BEST_PPM: AnswerSelection.ValueType  # 1
 """The trajectory with the best PPM score."""
 ANSWER_SELECTION_MAJORITY: AnswerSelection.ValueType  # 2
-"""The most frequent answer."""
+"""The most frequent answer: each trajectory has as many votes as independent samples would have given it."""
 ANSWER_SELECTION_WEIGHTED_MAJORITY: AnswerSelection.ValueType  # 3
-"""Votes weighted by PPM score among the `top_k` best trajectories."""
+"""The same votes weighted by PPM score, among the `top_k` best trajectories."""
 Global___AnswerSelection: _TypeAlias = AnswerSelection  # noqa: Y015
 
 class _FailureCode:

@@ -29,6 +29,9 @@ class Try:
     score: float | None
     """The best PPM score of a trajectory with it."""
 
+    votes: float = 0.0
+    """Of these trajectories together; 0 in records that were kept before there were any."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -58,8 +61,10 @@ class Record:
 
     @property
     def majority(self) -> str:
-        """The most frequent answer; among equals the one the PPM likes best."""
-        return max(self.tries, key=lambda one: one.count).answer if self.tries else ""
+        """The answer with the most votes; among equals the one the PPM likes best."""
+        if not self.tries:
+            return ""
+        return max(self.tries, key=lambda one: (one.votes, one.count)).answer
 
     @property
     def ppm_best(self) -> str:
@@ -92,7 +97,9 @@ def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
         count = counts.get(found.node_ids[-1], 1) if found.node_ids else 1
         score = found.ppm_score if found.HasField("ppm_score") else None
         best = tries.get(found.answer, Try(answer=found.answer, count=0, score=score))
-        tries[found.answer] = replace(best, count=best.count + count)
+        tries[found.answer] = replace(
+            best, count=best.count + count, votes=best.votes + found.votes
+        )
     return Record(
         problem_id=item.problem_id,
         status=tree_pb2.SearchStatus.Name(result.status).removeprefix("SEARCH_STATUS_"),
