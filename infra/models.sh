@@ -6,8 +6,7 @@
 #   infra/models.sh OUT_DIR                                     policy, PPM and report, in OUT_DIR
 #   RECIPE=infra/recipes/smoke.toml infra/models.sh /tmp/m      minutes: teaches next to nothing
 #
-# The models in models/ were made by these steps from the trees of two such batches: 3,000 problems whose
-# searches ended with their first right answer, and 700 that ended with the third (docs/log.md says why).
+# The models in models/ are those of round 1 of infra/recipes/mini.toml (ROUNDS=2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?usage: infra/models.sh OUT_DIR}
