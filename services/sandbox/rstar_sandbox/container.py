@@ -79,15 +79,27 @@ class Container:
         number = next(self._ids)
         answer: asyncio.Future[frames.Message] = asyncio.get_running_loop().create_future()
         self._pending[number] = answer
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(frames.encode(message | {"id": number}))
+            self._send(message | {"id": number})
             async with asyncio.timeout(timeout_seconds):
                 return await answer
         finally:
             del self._pending[number]
             if not answer.done() or answer.cancelled():
-                self._process.stdin.write(frames.encode({"op": "cancel", "id": number}))
+                with suppress(SandboxDied):
+                    self._send({"op": "cancel", "id": number})
+
+    def _send(self, message: frames.Message) -> None:
+        """Write a message.
+
+        Raises:
+            SandboxDied: its input is closed; that it ended is noticed a moment later.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(frames.encode(message))
+        except RuntimeError as error:  # uvloop's, of a pipe whose other end is gone
+            raise SandboxDied("its input is closed") from error
 
     async def watch(self) -> None:
         """Ask for a sign of life now and then; end the sandbox when there is none."""
@@ -144,8 +156,8 @@ class Container:
 
     def wake(self) -> None:
         """Let it fork a first interpreter ahead: it is going to be used."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(frames.encode({"op": "wake"}))
+        with suppress(SandboxDied):
+            self._send({"op": "wake"})
 
     async def listen_to_complaints(self) -> None:
         """Log what the sandbox says on stderr. Never untrusted text: steps have none."""
