@@ -97,7 +97,7 @@ def _rates(tries: Mapping[str, int], hits: Mapping[str, float]) -> dict[str, flo
     fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
     return {
         program: 0.0
-        if _at_least(int(count - hits[program]), count, fails) < CHANCE
+        if _at_least(math.floor(count - hits[program] + 1e-9), count, fails) < CHANCE
         else rates[program]
         for program, count in tries.items()
     }

@@ -95,23 +95,26 @@ def test_a_number_of_steps_wins_over_epochs():
     assert training_seconds(made) == [4000]
 
 
-def test_epochs_are_of_what_all_rounds_a_round_learns_from_have_searched():
-    made = recipe(rounds=3)
+def one_epoch_of(model: str, *, rounds: int) -> evolution_pb2.Recipe:
+    """Every round trains just this model, for one epoch."""
+    made = recipe(rounds=rounds)
     for round_ in made.rounds:
-        round_.ClearField("ppm")
-        round_.policy.training.ClearField("max_steps")
-        round_.policy.training.epochs = 1.0
+        round_.ClearField("ppm" if model == "policy" else "policy")
+        training = getattr(round_, model).training
+        training.ClearField("max_steps")
+        training.epochs = 1.0
+    return made
+
+
+def test_epochs_are_of_what_all_rounds_a_round_learns_from_have_searched():
+    made = one_epoch_of("policy", rounds=3)
     made.rounds[2].learn_from_rounds = 1
     first, second, third = training_seconds(made)
     assert (second, third) == pytest.approx((2 * first, first))
 
 
 def test_variants_and_the_rounds_of_a_ppm_are_counted():
-    made = recipe(rounds=2)
-    for round_ in made.rounds:
-        round_.ClearField("policy")
-        round_.ppm.training.ClearField("max_steps")
-        round_.ppm.training.epochs = 1.0
+    made = one_epoch_of("ppm", rounds=2)
     made.rounds[1].ppm_learn_from_rounds = 1
     first, second = training_seconds(made)
     assert second == pytest.approx(first, rel=0.01)

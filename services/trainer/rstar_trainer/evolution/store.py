@@ -146,13 +146,7 @@ class RunStore:
     async def _write(self, run: evolution_pb2.Run, revision: int) -> int:
         data = run.SerializeToString()
         try:
-            try:
-                revision = await self._update(run.run_id, data, revision)
-            except KeyWrongLastSequenceError as error:
-                late = await self._own_write(run.run_id)
-                if not late:
-                    raise Conflict(f"run {run.run_id} was changed by another trainer") from error
-                revision = await self._update(run.run_id, data, late)
+            revision = await self._update(run.run_id, data, revision)
         except KeyWrongLastSequenceError as error:
             raise Conflict(f"run {run.run_id} was changed by another trainer") from error
         except (nats.errors.Error, APIError) as error:
@@ -163,7 +157,14 @@ class RunStore:
         return revision
 
     async def _update(self, run_id: str, data: bytes, revision: int) -> int:
-        return await self._bucket.update(token(run_id), data, last=revision)
+        """Write over `revision`, or over what we wrote ourselves and were not told of."""
+        try:
+            return await self._bucket.update(token(run_id), data, last=revision)
+        except KeyWrongLastSequenceError:
+            late = await self._own_write(run_id)
+            if not late:
+                raise
+            return await self._bucket.update(token(run_id), data, last=late)
 
     async def _own_write(self, run_id: str) -> int:
         """The revision of a record that is one of our own writes without an answer, or 0."""
