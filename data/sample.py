@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TRAIN = {"train-easy.jsonl.gz": 60, "train-medium.jsonl.gz": 30, "train-hard.jsonl.gz": 10}
+TRAIN = {"train-easy.jsonl.gz": 180, "train-medium.jsonl.gz": 90, "train-hard.jsonl.gz": 30}
 """Problems taken a module."""
 
 VALIDATION = {"train-easy.jsonl.gz": 2, "train-medium.jsonl.gz": 2, "train-hard.jsonl.gz": 1}

@@ -1,8 +1,13 @@
-"""Orders carried out one after another, by one process or by those that torchrun started."""
+"""Orders carried out one after another, by one process or by those that torchrun started.
+
+python -m tests.support.shared_training COPIED... -- SHARDED...
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from rstar_trainer.job import ORDER_FILE, PolicySpec, WorkOrder
@@ -12,9 +17,9 @@ from rstar_trainer.ranks import Ranks, joined
 from rstar_trainer.work import Work
 
 
-def carry_out(directories: list[Path], ranks: Ranks) -> None:
+def carry_out(directories: Iterable[str | Path], ranks: Ranks) -> None:
     """What the worker does for one directory; here for several, so that imports are paid once."""
-    for directory in directories:
+    for directory in map(Path, directories):
         order = WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
         work = Work(directory, order, ranks)
         if isinstance(order.spec, PolicySpec):
@@ -25,4 +30,6 @@ def carry_out(directories: list[Path], ranks: Ranks) -> None:
 
 if __name__ == "__main__":
     with joined() as joined_ranks:
-        carry_out([Path(name) for name in sys.argv[1:]], joined_ranks)
+        cut = sys.argv.index("--")
+        carry_out(sys.argv[1:cut], joined_ranks)
+        carry_out(sys.argv[cut + 1 :], replace(joined_ranks, copied=0))

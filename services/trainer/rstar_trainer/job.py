@@ -46,7 +46,7 @@ class OptimizerKind(StrEnum):
 
     ADAMW = "adamw"
     MUON = "muon"
-    """For the matrices of the layers, AdamW for the rest; for small models, in one process."""
+    """For the matrices of the layers, AdamW for the rest; for small models, which are copied."""
 
 
 class Training(_Frozen):
@@ -223,7 +223,7 @@ class WorkOrder(_Frozen):
     origin: str = ""
     threads: int = 1
     processes: int = 1
-    """That train together; the model is sharded over them."""
+    """That train together; on a machine with GPUs at most one for each."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

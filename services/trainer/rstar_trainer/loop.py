@@ -87,7 +87,7 @@ class TrainingLoop:
         Raises:
             Cancelled: `should_stop` said so; the state is saved.
         """
-        optimizers = optimizers_of(self.model, self.training, processes=self.ranks.world)
+        optimizers = optimizers_of(self.model, self.training)
         start = self._restore(optimizers)
         batches = self.batches(start)
         self.model.train()

@@ -58,10 +58,10 @@ class TrainerSettings(ServiceSettings):
     unset: those that came with the project."""
 
     threads: int = Field(default=2, ge=1, le=256)
-    """Threads of a training process on a CPU."""
+    """Of each training process on a CPU."""
 
     processes: int = Field(default=1, ge=1, le=64)
-    """Of this machine that train one model together, sharded over them: as many as it has GPUs."""
+    """Of this machine that train one model together; where there are GPUs, at most one for each."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models are trained; `auto` takes a GPU if there is one."""
@@ -153,7 +153,6 @@ async def serve(
             jobs,
             lambda: open_tiers(addresses, settings.peers, store, jetstream),
             runner.cancel,
-            processes=settings.processes,
         )
 
         def add_servicers(server: grpc.aio.Server) -> None:

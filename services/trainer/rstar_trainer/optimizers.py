@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
-from rstar_common.errors import InvalidInput
 from rstar_trainer.job import OptimizerKind, Training
 
 BETAS = (0.9, 0.95)
@@ -20,20 +20,12 @@ HEADS = ("lm_head", "score")
 """Last layers, as transformers names them."""
 
 
-def optimizers_of(
-    model: nn.Module, training: Training, *, processes: int
-) -> list[torch.optim.Optimizer]:
-    """The optimizers that together train `model`.
-
-    Raises:
-        InvalidInput: Muon with several processes: it needs whole matrices, they hold parts.
-    """
+def optimizers_of(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
+    """The optimizers that together train `model`."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
     if training.optimizer is OptimizerKind.ADAMW:
-        return [_adamw(matrices, vectors, training, fused=processes == 1)]
-    if processes > 1:
-        raise InvalidInput("muon trains in one process", field="training.optimizer")
+        return [_adamw(matrices, vectors, training)]
     # The ends of a model, tied or not, are no maps between hidden states.
     ends = {
         id(module.weight)
@@ -48,16 +40,15 @@ def optimizers_of(
         adjust_lr_fn="match_rms_adamw",
     )
     others = [p for p in matrices if id(p) in ends]
-    return [muon, _adamw(others, vectors, training, fused=True)]
+    return [muon, _adamw(others, vectors, training)]
 
 
 def _adamw(
     matrices: list[nn.Parameter],
     vectors: list[nn.Parameter],
     training: Training,
-    *,
-    fused: bool,
 ) -> torch.optim.AdamW:
+    sharded = any(isinstance(weights, DTensor) for weights in (*matrices, *vectors))
     return torch.optim.AdamW(
         [
             {"params": matrices, "weight_decay": training.weight_decay},
@@ -65,5 +56,5 @@ def _adamw(
         ],
         lr=training.learning_rate,
         betas=BETAS,
-        fused=fused,
+        fused=not sharded,
     )

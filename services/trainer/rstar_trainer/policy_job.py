@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -10,7 +11,7 @@ from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
 from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import read_trees
-from rstar_trainer.job import CHECKPOINT, STATE_FILE, Choice, PolicySpec
+from rstar_trainer.job import CHECKPOINT, STATE_FILE, Choice, PolicySpec, Training
 from rstar_trainer.lessons import write_card, write_examples
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.selection import Example, Selection, select_examples
@@ -27,7 +28,7 @@ from rstar_trainer.tokenizer import train_tokenizer
 from rstar_trainer.variation import Variation
 from rstar_trainer.work import Work, prompt_format
 
-VARIANTS = 24
+MOST_VARIANTS = 24
 """Of each example, for a model made from random weights."""
 
 
@@ -66,7 +67,8 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
             (unseen if held_out(example.question, HELD_OUT_SHARE) else learned).append(tokens)
     if not work.order.base:
         taught = [e for e in selection.examples if not held_out(e.question, HELD_OUT_SHARE)]
-        varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, VARIANTS))
+        count = enough_variants(training, sum(len(tokens.ids) for tokens in learned))
+        varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, count))
         learned += [tokens for tokens in varied if len(tokens.ids) <= longest]
     learned = learned or unseen
     if not learned:
@@ -110,6 +112,13 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
     )
+
+
+def enough_variants(training: Training, tokens: int) -> int:
+    """How many variants of each example there is time for; the examples have so many `tokens`."""
+    if not training.max_steps or not tokens:
+        return MOST_VARIANTS
+    return min(MOST_VARIANTS, math.ceil(training.max_steps * training.batch_tokens / tokens))
 
 
 def _selected(work: Work, spec: PolicySpec) -> Selection:

@@ -221,7 +221,7 @@ def train_ppm(
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
     recompute(model, training)
-    task = ranks.shard(_Task(model), model)
+    task = ranks.share(_Task(model), model, training)
     costs = [group.tokens for group in groups]
 
     def epoch(number: int) -> list[list[int]]:

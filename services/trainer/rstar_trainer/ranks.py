@@ -1,8 +1,8 @@
-"""The processes that train one model together: torchrun starts them, FSDP shards the model.
+"""The processes that train one model together; torchrun starts them.
 
-One process is the common case, and then everything here does nothing. With several, each
-computes its part of every batch, and the parts are weighted so that the gradient is that of
-the whole batch: two processes follow the loss curve of one.
+A small model has a copy in each of them, a larger one is sharded (FSDP). Each computes its part
+of every batch, and the parts are weighted so that the gradient is that of the whole batch: two
+processes follow the loss curve of one. In one process everything here does nothing.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from rstar_trainer.job import Training
+from rstar_trainer.job import OptimizerKind, Training
 from rstar_trainer.lora import adapt
+
+COPIED_PARAMETERS = 50_000_000
+"""A model of at most so many is copied: 800 MB a process with its gradients and optimizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Ranks:
 
     rank: int = 0
     world: int = 1
+    copied: int = COPIED_PARAMETERS
+    """Parameters of the largest model that is copied, whatever its optimizer."""
 
     @property
     def first(self) -> bool:
@@ -60,16 +66,24 @@ class Ranks:
         """Whether each flag is set in any process: what all must do together."""
         return [value > 0 for value in self.sums(*(float(flag) for flag in flags))]
 
-    def shard(self, task: nn.Module, model: PreTrainedModel) -> nn.Module:
-        """Shard `model`, layer by layer, in place; `task` is what is called and holds it.
+    def share(self, task: nn.Module, model: PreTrainedModel, training: Training) -> nn.Module:
+        """Have the processes train `model` together; what is returned is called for `task`.
 
-        What lies outside of the layers (embeddings, a tied head) belongs to `task` as a whole,
-        so that it is gathered once a call, whichever part of the model uses it first.
+        A model is copied to each of them if it is small or Muon trains it, which needs whole
+        matrices. Otherwise it is sharded layer by layer, in place. What lies outside of the
+        layers (embeddings, a tied head) belongs to `task` as a whole, so that it is gathered once
+        a call, whichever part of the model uses it first.
         """
-        if self.world > 1:
-            for layer in model.base_model.layers:
-                fully_shard(layer)
-            fully_shard(task)
+        if self.world == 1:
+            return task
+        small = sum(weights.numel() for weights in model.parameters()) <= self.copied
+        if small or training.optimizer is OptimizerKind.MUON:
+            return DistributedDataParallel(
+                task, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+        for layer in model.base_model.layers:
+            fully_shard(layer)
+        fully_shard(task)
         return task
 
     def gathered(self, model: PreTrainedModel, training: Training) -> PreTrainedModel:

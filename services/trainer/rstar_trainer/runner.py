@@ -81,11 +81,6 @@ class JobRunner:
         self._limits = limits
         self._current: tuple[str, asyncio.Task[None]] | None = None
 
-    @property
-    def processes(self) -> int:
-        """So many train a model together."""
-        return self._limits.processes
-
     async def run(self, stop: asyncio.Event) -> None:
         """Carry jobs out until `stop` is set; the one that runs is resumed next time."""
         async with asyncio.TaskGroup() as group:

@@ -53,7 +53,7 @@ class TrainerServicer(trainer_pb2_grpc.TrainerServiceServicer):
                 )
             record = JobRecord(
                 job_id=request.job_id,
-                spec=spec_from(request, processes=self._runner.processes),
+                spec=spec_from(request),
                 promote=request.promote,
                 origin=request.origin,
                 created_at=time.time(),

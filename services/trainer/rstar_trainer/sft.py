@@ -109,7 +109,7 @@ def train_policy(
 ) -> dict[str, float]:
     """Train `model` in place; returns its metrics."""
     recompute(model, training)
-    task = ranks.shard(_Task(model), model)
+    task = ranks.share(_Task(model), model, training)
     lengths = [len(example.ids) for example in examples]
     padded = [padded_length(length) for length in lengths]
     device = next(model.parameters()).device

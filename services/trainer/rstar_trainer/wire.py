@@ -58,25 +58,17 @@ _CHOICES = {
 }
 
 
-def spec_from(request: trainer_pb2.SubmitJobRequest, *, processes: int = 1) -> PolicySpec | PpmSpec:
-    """The job asked for, with every default filled in; so many processes would train it.
+def spec_from(request: trainer_pb2.SubmitJobRequest) -> PolicySpec | PpmSpec:
+    """The job asked for, with every default filled in.
 
     Raises:
         InvalidInput: naming the field at fault.
     """
-    spec: PolicySpec | PpmSpec
     if request.HasField("train_policy"):
-        spec = _policy_spec(request.train_policy)
-    elif request.HasField("train_ppm"):
-        spec = _ppm_spec(request.train_ppm)
-    else:
-        raise InvalidInput("is missing", field="job")
-    if spec.training.optimizer is OptimizerKind.MUON and processes > 1:
-        raise InvalidInput(
-            f"muon trains in one process, this trainer has {processes}",
-            field=f"{request.WhichOneof('job')}.training.optimizer",
-        )
-    return spec
+        return _policy_spec(request.train_policy)
+    if request.HasField("train_ppm"):
+        return _ppm_spec(request.train_ppm)
+    raise InvalidInput("is missing", field="job")
 
 
 def _policy_spec(job: trainer_pb2.TrainPolicyJob) -> PolicySpec:

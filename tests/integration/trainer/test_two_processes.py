@@ -1,4 +1,4 @@
-"""Two processes that train sharded models, beside one that trains them alone."""
+"""Two processes that train one model, copied or sharded, beside one that trains it alone."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rstar_trainer.job import (
     POLICY_TRAINING,
     PPM_TRAINING,
     TREES,
+    OptimizerKind,
     PolicySpec,
     PpmSpec,
     WorkOrder,
@@ -36,16 +37,18 @@ ROOT = Path(__file__).parents[3]
 
 
 def orders(base: str, **more: object) -> dict[str, WorkOrder]:
-    """A policy, a PPM, and adapters beside a policy."""
+    """A policy by either optimizer, a PPM, and adapters beside a policy."""
     policy = PolicySpec(
         batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW | more)
     )
     ppm = PpmSpec(
         batch_ids=("b",), training=PPM_TRAINING.model_copy(update=FEW | more), min_margin=0.1
     )
+    muon = policy.training.model_copy(update={"optimizer": OptimizerKind.MUON})
     adapters = policy.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.01})
     return {
         "policy": WorkOrder(spec=policy, precision="float32"),
+        "muon": WorkOrder(spec=policy.model_copy(update={"training": muon}), precision="float32"),
         "ppm": WorkOrder(spec=ppm, base=base, precision="float32"),
         "adapters": WorkOrder(
             spec=policy.model_copy(update={"training": adapters}), base=base, precision="float32"
@@ -72,20 +75,24 @@ async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weig
     write_policy(tmp_path / "base")
     whole, parted = (orders(str(tmp_path / "base"), **more) for more in ({}, IN_PARTS))
     alone = [order_directory(tmp_path / "one" / name, order) for name, order in whole.items()]
-    shared = [order_directory(tmp_path / "two" / name, order) for name, order in whole.items()]
-    shared += [
-        order_directory(tmp_path / "two in parts" / name, order) for name, order in parted.items()
-    ]
+    copied, sharded = (
+        [
+            order_directory(tmp_path / kind / cut / name, order)
+            for cut, named in (("whole", whole), ("in parts", parted))
+            for name, order in named.items()
+        ]
+        for kind in ("copied", "sharded")
+    )
     torchrun = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "tests.support.shared_training", *map(str, shared)),
+        *("-m", "tests.support.shared_training", *map(str, copied), "--", *map(str, sharded)),
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=asyncio.subprocess.DEVNULL,
     )
     await asyncio.to_thread(carry_out, alone, ONE)
     assert await torchrun.wait() == 0
-    for one, two in zip(alone * 2, shared, strict=True):
+    for one, two in zip(alone * 4, copied + sharded, strict=True):
         curve = losses(one)
         assert len(curve) == FEW["max_steps"]
         assert curve[-1] < curve[0]

@@ -14,7 +14,7 @@ from rstar_trainer.evolution.estimate import (
     seconds_left,
 )
 from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
-from rstar_trainer.policy_job import VARIANTS
+from rstar_trainer.policy_job import MOST_VARIANTS
 
 PHASES = evolution_pb2.RoundPhase
 POOL = {"train": 100}
@@ -131,7 +131,7 @@ def test_weights_to_start_from_are_taught_no_variants():
     made.rounds[0].policy.base = "some-policy"
     [based] = training_seconds(made)
     assert random == pytest.approx(EXAMPLES_A_TRAJECTORY * based, rel=0.01)
-    assert EXAMPLES_A_TRAJECTORY == VARIANTS + 1
+    assert EXAMPLES_A_TRAJECTORY == MOST_VARIANTS + 1
 
 
 def test_trees_whose_number_nobody_knows_take_what_is_enough_for_the_model():

@@ -66,20 +66,20 @@ FAULTS: list[tuple[str, Change]] = [
 @pytest.mark.parametrize(("field", "change"), FAULTS, ids=[field for field, _ in FAULTS])
 def test_what_no_search_may_have_is_refused(field: str, change: Change) -> None:
     made = recipe()
-    check_recipe(made, has_policy=False, processes=1)
+    check_recipe(made, has_policy=False)
     change(made.rounds[0])
     with pytest.raises(InvalidInput) as refused:
-        check_recipe(made, has_policy=False, processes=1)
+        check_recipe(made, has_policy=False)
     assert refused.value.field == f"rounds[0].{field}"
 
 
 def test_only_siblings_of_a_tree_are_cut_off() -> None:
     made = recipe()
     made.rounds[0].search.enough_candidates = 2
-    check_recipe(made, has_policy=False, processes=1)
+    check_recipe(made, has_policy=False)
     made.rounds[0].search.strategy = types_pb2.STRATEGY_BEST_OF_N
     with pytest.raises(InvalidInput, match=r"rounds\[0\].search.enough_candidates"):
-        check_recipe(made, has_policy=False, processes=1)
+        check_recipe(made, has_policy=False)
 
 
 def test_a_recipe_goes_further_that_has_the_same_rounds_and_more() -> None:

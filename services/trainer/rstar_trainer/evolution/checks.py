@@ -25,13 +25,11 @@ _FORESTS = (types_pb2.STRATEGY_UNSPECIFIED, types_pb2.STRATEGY_MCTS)
 _TREES = (*_FORESTS, types_pb2.STRATEGY_STEP_BEAM)
 
 
-def check_recipe(
-    recipe: evolution_pb2.Recipe, *, has_policy: bool, processes: int, taken_over: int = 0
-) -> None:
+def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, taken_over: int = 0) -> None:
     """Refuse what could not be carried out.
 
-    `has_policy` if the run begins with a trained policy; `processes` train a model together;
-    so many rounds are `taken_over` from another run, searched already.
+    `has_policy` if the run begins with a trained policy; so many rounds are `taken_over` from
+    another run, searched already.
 
     Raises:
         InvalidInput: naming the field at fault.
@@ -57,7 +55,7 @@ def check_recipe(
         has_policy, has_ppm = _check_models(round_, where, has_policy, has_ppm)
         for model in ("policy", "ppm"):
             if round_.HasField(model):
-                _check_job(getattr(round_, model), f"{where}.{model}", processes=processes)
+                _check_job(getattr(round_, model), f"{where}.{model}")
         for name in ("max_unsolved_share", "too_easy_share"):
             if not 0 <= getattr(round_, name) <= 1:
                 raise InvalidInput("must be 0 to 1", field=f"{where}.{name}")
@@ -157,9 +155,7 @@ def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
             )
 
 
-def _check_job(
-    job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str, *, processes: int
-) -> None:
+def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str) -> None:
     """The trainer's own check of the job, with the run's fields filled in."""
     for name in ("batch_ids", "policy_version"):
         if getattr(job, name, None):
@@ -172,7 +168,7 @@ def _check_job(
         request.train_ppm.CopyFrom(job)
         request.train_ppm.batch_ids.append("check")
     try:
-        spec_from(request, processes=processes)
+        spec_from(request)
     except InvalidInput as error:
         path = error.field.partition(".")[2]
         raise InvalidInput(

@@ -44,16 +44,12 @@ class Evolution:
         jobs: JobStore,
         tiers: Callable[[], AbstractAsyncContextManager[Tiers]],
         cancel_job: Callable[[str], Awaitable[object]],
-        *,
-        processes: int,
     ) -> None:
-        """`processes` train a model together."""
         self._runs = runs
         self._registry = registry
         self._jobs = jobs
         self._tiers = tiers
         self._cancel_job = cancel_job
-        self._processes = processes
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._wanted = asyncio.Event()
 
@@ -77,7 +73,6 @@ class Evolution:
             recipe,
             policy=policy,
             apart=self._registry.apart,
-            processes=self._processes,
             taken_over=branch.round + 1 if branch.run_id else 0,
         )
 

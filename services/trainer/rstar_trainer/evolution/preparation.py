@@ -35,23 +35,17 @@ async def prepare(
     *,
     policy: str,
     apart: bool,
-    processes: int,
     taken_over: int = 0,
 ) -> Prepared:
     """Check a recipe and read its problems.
 
     `policy` is the version the run begins with; `apart` says whether candidates have a channel of
-    their own; `processes` train a model together; a branch has `taken_over` so many rounds.
+    their own; a branch has `taken_over` so many rounds.
 
     Raises:
         InvalidInput: naming the field at fault.
     """
-    check_recipe(
-        recipe,
-        has_policy=policy not in ("", BOOTSTRAP),
-        processes=processes,
-        taken_over=taken_over,
-    )
+    check_recipe(recipe, has_policy=policy not in ("", BOOTSTRAP), taken_over=taken_over)
     if recipe.candidates_apart and not apart:
         raise InvalidInput(
             "the trainer has no channel for candidates: set RSTAR_TRAINER_CHANNEL, and the same "
