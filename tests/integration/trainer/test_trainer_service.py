@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -18,6 +20,7 @@ from rstar_common.checkpoints import Pointers
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
+from rstar_trainer.job import STATE_FILE
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.servers import Service, nats_server, service
 
@@ -59,11 +62,12 @@ async def shared(
 
 @asynccontextmanager
 async def trainer(
-    directory: Path, nats: NatsSettings, store: ObjectStoreSettings
+    directory: Path, nats: NatsSettings, store: ObjectStoreSettings, *, processes: int = 1
 ) -> AsyncIterator[Service]:
     environment = {
         "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
         "RSTAR_TRAINER_THREADS": "1",
+        "RSTAR_TRAINER_PROCESSES": str(processes),
         "RSTAR_TRAINER_SEED_MODELS": str(directory),
     }
     async with service("trainer", directory, environment, nats=nats, store=store) as running:
@@ -148,16 +152,23 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
         assert (await ended(stub, "twice")).state == trainer_pb2.JOB_STATE_CANCELLED
 
 
-async def test_a_killed_trainer_goes_on_with_its_job(tmp_path, store: ObjectStoreSettings):
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_trainer_that_ended_goes_on_with_its_job(
+    tmp_path, store: ObjectStoreSettings, processes: int, end: signal.Signals
+):
     async with nats_server(tmp_path / "nats") as nats:
-        async with trainer(tmp_path, nats, store) as running, asking(running) as stub:
+        started = partial(trainer, tmp_path, nats, store, processes=processes)
+        async with started() as running, asking(running) as stub:
             await stub.SubmitJob(policy_job("long", steps=400))
             async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
                 if reply.job.stage == "training":
                     break
-            running.process.kill()
+            running.process.send_signal(end)
             await running.process.wait()
-        async with trainer(tmp_path, nats, store) as running, asking(running) as stub:
+        [directory] = (tmp_path / "work" / "jobs").iterdir()
+        assert (directory / STATE_FILE).exists() == (end is signal.SIGTERM)
+        async with started() as running, asking(running) as stub:
             job = await ended(stub, "long")
         assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
         assert job.metrics["steps"] == 400
