@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rstar.v1 import evolution_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.evolution.estimate import (
     EXAMPLES_A_TRAJECTORY,
     LENGTH_SHARE,
+    TREE_GUESS,
     phase_name,
     plan_rounds,
     progress,
@@ -49,15 +50,15 @@ def test_a_ppm_is_still_to_be_trained_when_its_policy_is_done():
     made = recipe()
     plan = plan_rounds(made, {}, {})
     run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=3000.0)
-    assert seconds_left(plan, run, 0.0) == pytest.approx(1000)
-    assert seconds_left(plan, run, 0.75) == pytest.approx(250)
+    assert seconds_left(plan, run, 0.0, now=0) == pytest.approx(1000)
+    assert seconds_left(plan, run, 0.75, now=0) == pytest.approx(250)
     assert progress(plan, run, 0.0) == pytest.approx(0.75)
 
 
 def test_a_policy_that_took_twice_as_long_as_planned_lets_its_ppm_take_as_much():
     made = recipe()
     run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=6000.0)
-    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0) == pytest.approx(2000)
+    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0, now=0) == pytest.approx(2000)
 
 
 def test_a_round_that_trains_one_model_spends_all_its_training_on_it():
@@ -65,7 +66,7 @@ def test_a_round_that_trains_one_model_spends_all_its_training_on_it():
     made.rounds[0].ClearField("policy")
     run = run_in(made, PHASES.ROUND_PHASE_TRAINING_PPM, training_policy=0.0)
     plan = plan_rounds(made, {}, {})
-    assert seconds_left(plan, run, 0.0) == pytest.approx(1000)
+    assert seconds_left(plan, run, 0.0, now=0) == pytest.approx(1000)
     assert progress(plan, run, 0.5) == pytest.approx(0.5)
 
 
@@ -73,7 +74,7 @@ def test_nothing_is_left_of_training_when_both_models_are_done():
     made = recipe()
     run = run_in(made, PHASES.ROUND_PHASE_EVALUATING, training_policy=3000.0, training_ppm=1000.0)
     assert phase_name(PHASES.ROUND_PHASE_TRAINING_PPM) in run.rounds[0].seconds
-    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0) == pytest.approx(0)
+    assert seconds_left(plan_rounds(made, {}, {}), run, 0.0, now=0) == pytest.approx(0)
 
 
 def test_training_takes_as_long_as_its_epochs_where_no_number_of_steps_is_given():
@@ -147,3 +148,38 @@ def test_the_initial_weights_take_no_training():
     made.rounds[0].ClearField("ppm")
     made.rounds[0].policy.training.untrained = True
     assert training_seconds(made) == [0]
+
+
+def searching_run(*, share_done: float, seconds: float) -> tuple[evolution_pb2.Recipe, float]:
+    """Ten seconds of searching a round are planned; what is left after `seconds` of the first."""
+    made = recipe(rounds=2)
+    made.resources.sandbox_runs_per_second = 20
+    for round_ in made.rounds:
+        round_.problems, round_.search.rollouts = 100, 1
+        round_.search.strategy = types_pb2.STRATEGY_MAJORITY
+    plan = plan_rounds(made, POOL, {})
+    assert [one.search_seconds for one in plan] == pytest.approx([10, 10])
+    run = evolution_pb2.Run(recipe=made)
+    run.rounds.add(phase=PHASES.ROUND_PHASE_SEARCHING).phase_began.FromSeconds(1000)
+    left = seconds_left(plan, run, share_done, now=1000 + seconds)
+    return made, left - sum(one.training_seconds for one in plan)
+
+
+def test_searches_that_are_slower_than_planned_are_expected_to_stay_so():
+    _, left = searching_run(share_done=0.5, seconds=15)
+    assert left == pytest.approx(3 * 15)  # three times as slow; training is as it was planned
+
+
+def test_the_first_moment_of_a_phase_says_nothing():
+    _, left = searching_run(share_done=0.01, seconds=15)
+    assert left == pytest.approx(9.9 + 10)
+
+
+def test_a_tree_is_not_expected_to_run_its_ceiling():
+    made = recipe()
+    made.resources.sandbox_runs_per_second = 1
+    made.rounds[0].problems, made.rounds[0].search.rollouts = 1, 8
+    made.rounds[0].search.candidates = 4
+    [planned] = plan_rounds(made, POOL, {})
+    assert planned.sandbox_runs == 8 * 4 * 2
+    assert planned.search_seconds == pytest.approx(TREE_GUESS * planned.sandbox_runs)

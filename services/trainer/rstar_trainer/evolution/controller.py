@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -211,7 +212,7 @@ class Evolution:
                     run_id,
                     stage=f"round {report.round}: {stage}",
                     progress=progress(prepared.plan, run, share),
-                    seconds_left=seconds_left(prepared.plan, run, share),
+                    seconds_left=seconds_left(prepared.plan, run, share, now=time.time()),
                 )
 
             rounds = Rounds(tiers, self._registry, self._jobs, prepared.material, tell)
@@ -220,7 +221,7 @@ class Evolution:
                 report = run.rounds[-1]
                 run.stage = f"round {report.round}: {phase_name(report.phase)}"
                 run.progress = progress(prepared.plan, run, 0.0)
-                run.seconds_left = seconds_left(prepared.plan, run, 0.0)
+                run.seconds_left = seconds_left(prepared.plan, run, 0.0, now=time.time())
                 await self._runs.save(run)
         await self._end(run_id, evolution_pb2.RUN_STATE_SUCCEEDED, None)
 

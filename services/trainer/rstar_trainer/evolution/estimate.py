@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_trainer.evolution.rules import second_settings
@@ -15,6 +16,12 @@ STEPS_A_PROGRAM = 2
 
 UNSOLVED_GUESS = 0.3
 """Share of a round's problems that a second search is for."""
+
+TREE_GUESS = 0.1
+"""Of a tree's ceiling: rollouts share beginnings, equal siblings are one (mini scale: 6 of 64)."""
+
+LEAST_SHARE = 0.02
+"""Of a phase, that says something about its speed."""
 
 LENGTH_SHARE = 0.25
 """Of `max_length`, the tokens of an example: 115 of 512 at mini scale, 1,000 of 4,096 at 7B."""
@@ -48,19 +55,19 @@ def plan_rounds(
         searched.append(problems)
         rollouts = problems * _rollouts(round_.search)
         sandbox_runs = problems * _runs(round_.search)
-        search_seconds = sandbox_runs / runs
+        search_seconds = problems * _expected_runs(round_.search) / runs
         if round_.HasField("second_search"):
             second = second_settings(round_, recipe, number)
             rollouts += problems * _rollouts(second)
             sandbox_runs += problems * _runs(second)
-            search_seconds += UNSOLVED_GUESS * problems * _runs(second) / runs
+            search_seconds += UNSOLVED_GUESS * problems * _expected_runs(second) / runs
         sizes = [
             min(one.problems or set_sizes[one.set], set_sizes[one.set])
             for one in round_.evaluations
         ]
-        evaluation_runs = sum(
-            size * _runs(one.search) for size, one in zip(sizes, round_.evaluations, strict=True)
-        )
+        evaluations = list(zip(sizes, round_.evaluations, strict=True))
+        evaluation_runs = sum(size * _runs(one.search) for size, one in evaluations)
+        expected = sum(size * _expected_runs(one.search) for size, one in evaluations)
         planned.append(
             evolution_pb2.PlannedRound(
                 round=number,
@@ -71,52 +78,88 @@ def plan_rounds(
                 evaluation_sandbox_runs=evaluation_runs,
                 search_seconds=search_seconds,
                 training_seconds=sum(_training_tokens(recipe, searched, number)) / tokens,
-                evaluation_seconds=evaluation_runs / runs,
+                evaluation_seconds=expected / runs,
             )
         )
     return planned
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Phase:
+    """A phase of a round, as it was planned and as it went."""
+
+    trains: bool
+    planned: float
+    """Seconds."""
+
+    done: float = 0.0
+    """A share."""
+
+    real: float = 0.0
+    """Seconds it has taken so far."""
+
+
 def seconds_left(
-    plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
+    plan: Sequence[evolution_pb2.PlannedRound],
+    run: evolution_pb2.Run,
+    share_of_phase: float,
+    *,
+    now: float,
 ) -> float:
-    """Planned seconds of what is not done, scaled by how the planned seconds held so far."""
-    planned_done = real_done = left = 0.0
-    phases = evolution_pb2.RoundPhase
-    current = len(run.rounds) - 1
-    searched = [planned.problems for planned in plan]
-    for number, planned in enumerate(plan):
-        report = run.rounds[number] if number <= current else None
-        policy, ppm = _training_tokens(run.recipe, searched, number)
-        policy_seconds = planned.training_seconds * policy / ((policy + ppm) or 1)
-        for phase, seconds in (
-            (phases.ROUND_PHASE_SEARCHING, planned.search_seconds),
-            (phases.ROUND_PHASE_TRAINING_POLICY, policy_seconds),
-            (phases.ROUND_PHASE_TRAINING_PPM, planned.training_seconds - policy_seconds),
-            (phases.ROUND_PHASE_EVALUATING, planned.evaluation_seconds),
-        ):
-            name = phase_name(phase)
-            if report is not None and name in report.seconds:
-                planned_done += seconds
-                real_done += report.seconds[name]
-            elif report is not None and report.phase == phase:
-                left += seconds * (1 - share_of_phase)
-            elif report is None or report.phase < phase:
-                left += seconds
-    return left * (real_done / planned_done if planned_done and real_done else 1.0)
+    """Planned seconds of what is not done, scaled by how the planned seconds held so far.
+
+    What trains and what runs programs are scaled apart: their plans err for other reasons. The
+    phase under way counts by its share, at the time `now` (of `time.time()`).
+    """
+    phases = _phases(plan, run, share_of_phase, now)
+    left = 0.0
+    for trains in (True, False):
+        alike = [phase for phase in phases if phase.trains == trains]
+        told = [phase for phase in alike if phase.real and phase.done >= LEAST_SHARE]
+        planned, real = sum(one.planned * one.done for one in told), sum(one.real for one in told)
+        scale = real / planned if planned else 1.0
+        left += scale * sum(phase.planned * (1 - phase.done) for phase in alike)
+    return left
 
 
 def progress(
     plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
 ) -> float:
     """Planned seconds of what is done, as a share of all."""
-    unscaled = evolution_pb2.Run()
-    unscaled.CopyFrom(run)
-    for report in unscaled.rounds:
-        for name in list(report.seconds):
-            report.seconds[name] = 0.0
-    total = sum(one.search_seconds + one.training_seconds + one.evaluation_seconds for one in plan)
-    return 1 - seconds_left(plan, unscaled, share_of_phase) / total if total else 0.0
+    phases = _phases(plan, run, share_of_phase, 0.0)
+    total = sum(phase.planned for phase in phases)
+    return sum(phase.planned * phase.done for phase in phases) / total if total else 0.0
+
+
+def _phases(
+    plan: Sequence[evolution_pb2.PlannedRound],
+    run: evolution_pb2.Run,
+    share_of_phase: float,
+    now: float,
+) -> list[_Phase]:
+    names = evolution_pb2.RoundPhase
+    searched = [planned.problems for planned in plan]
+    phases = []
+    for number, planned in enumerate(plan):
+        report = run.rounds[number] if number < len(run.rounds) else None
+        policy, ppm = _training_tokens(run.recipe, searched, number)
+        policy_seconds = planned.training_seconds * policy / ((policy + ppm) or 1)
+        for phase, trains, seconds in (
+            (names.ROUND_PHASE_SEARCHING, False, planned.search_seconds),
+            (names.ROUND_PHASE_TRAINING_POLICY, True, policy_seconds),
+            (names.ROUND_PHASE_TRAINING_PPM, True, planned.training_seconds - policy_seconds),
+            (names.ROUND_PHASE_EVALUATING, False, planned.evaluation_seconds),
+        ):
+            done = real = 0.0
+            if report is not None and phase_name(phase) in report.seconds:
+                done, real = 1.0, report.seconds[phase_name(phase)]
+            elif report is not None and report.phase == phase:
+                began = report.phase_began.ToMicroseconds() / 1e6
+                done, real = share_of_phase, max(0.0, now - began) if began else 0.0
+            elif report is not None and report.phase > phase:
+                done = 1.0
+            phases.append(_Phase(trains=trains, planned=seconds, done=done, real=real))
+    return phases
 
 
 def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
@@ -133,13 +176,22 @@ def _rollouts(search: types_pb2.SearchSettings) -> int:
 
 
 def _runs(search: types_pb2.SearchSettings) -> int:
-    tree = search.strategy in (
+    """Programs that a search runs at most."""
+    width = (search.candidates or DEFAULT_CANDIDATES) if _grows_a_tree(search) else 1
+    return _rollouts(search) * STEPS_A_PROGRAM * width
+
+
+def _expected_runs(search: types_pb2.SearchSettings) -> float:
+    """Programs that a search may be expected to run."""
+    return _runs(search) * (TREE_GUESS if _grows_a_tree(search) else 1.0)
+
+
+def _grows_a_tree(search: types_pb2.SearchSettings) -> bool:
+    return search.strategy in (
         types_pb2.STRATEGY_UNSPECIFIED,
         types_pb2.STRATEGY_MCTS,
         types_pb2.STRATEGY_STEP_BEAM,
     )
-    width = (search.candidates or DEFAULT_CANDIDATES) if tree else 1
-    return _rollouts(search) * STEPS_A_PROGRAM * width
 
 
 def _training_tokens(

@@ -28,6 +28,9 @@ from rstar_trainer.evolution.rules import SEARCH, SECOND, second_settings, seede
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.promotion import Registry
 
+FIRST_PART = 0.6
+"""Of the searching of a round that has a second search: what the first fills."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
@@ -97,6 +100,7 @@ class Searching:
             f"searching {len(ids)} problems",
             self._problems(ids),
             seeded(round_.search, run.recipe, report.round),
+            part=FIRST_PART if round_.HasField("second_search") else 1.0,
         )
         report.batch_id, report.dead = batch.batch_id, batch.dead
         results = await self._tiers.results(report.batch_id)
@@ -111,6 +115,8 @@ class Searching:
                     f"searching {len(left)} problems once more",
                     self._problems(left),
                     second_settings(round_, run.recipe, report.round),
+                    begins=FIRST_PART,
+                    part=1 - FIRST_PART,
                 )
                 report.second_batch_id = batch.batch_id
                 report.dead += batch.dead
