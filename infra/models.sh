@@ -6,7 +6,7 @@
 #   infra/models.sh OUT_DIR                                     policy, PPM and report, in OUT_DIR
 #   RECIPE=infra/recipes/smoke.toml infra/models.sh /tmp/m      minutes: teaches next to nothing
 #
-# The models in models/ are those of round 1 of infra/recipes/mini.toml (ROUNDS=2).
+# The models in models/ are those of round 1 (ROUNDS=2); the recipe has had other numbers of problems since.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?usage: infra/models.sh OUT_DIR}
