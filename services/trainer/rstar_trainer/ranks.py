@@ -1,4 +1,4 @@
-"""The processes that train one model together; torchrun starts them.
+"""The processes that train one model together; `launch` starts them, on several nodes torchrun.
 
 A small model has a copy in each of them, a larger one is sharded (FSDP). Each computes its part
 of every batch, and the parts are weighted so that the gradient is that of the whole batch: two
@@ -22,6 +22,9 @@ from transformers import PreTrainedModel
 
 from rstar_trainer.job import OptimizerKind, Training
 from rstar_trainer.lora import adapt
+
+RENDEZVOUS = "RSTAR_RENDEZVOUS"
+"""The file in which `launch` has its workers meet; torchrun has a server for it."""
 
 COPIED_PARAMETERS = 50_000_000
 """A model of at most so many is copied: 800 MB a process with its gradients and optimizer."""
@@ -104,15 +107,21 @@ ONE = Ranks()
 
 
 @contextmanager
-def joined() -> Generator[Ranks]:
-    """The processes torchrun started, of which this is one; one alone if it did not."""
+def joined(*, device: str = "auto") -> Generator[Ranks]:
+    """The processes started together, of which this is one; one alone if it was started so."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield ONE
         return
-    if torch.cuda.is_available():
+    on_gpus = device != "cpu" and torch.cuda.is_available()
+    if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group(
+        "nccl" if on_gpus else "gloo",
+        init_method=os.environ.get(RENDEZVOUS, "env://"),
+        rank=int(os.environ["RANK"]),
+        world_size=world,
+    )
     try:
         yield Ranks(rank=dist.get_rank(), world=world)
     finally:

@@ -5,8 +5,8 @@ what it does as JSON lines on stdout. It has no network and no credentials: the 
 fetches what it reads and publishes what it writes. It dies with the service, and goes on
 from its saved state when it is started again.
 
-Under torchrun several of these train one model; on several nodes DIRECTORY is on a file system
-that they share:
+Several of these train one model (`launch.py`). On several nodes torchrun starts them, DIRECTORY is
+on a file system that they share, and its rendezvous wants a network of their own:
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST
         -m rstar_trainer.worker DIRECTORY
@@ -46,7 +46,7 @@ def main(directory: Path) -> int:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     order = WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
-    with joined() as ranks:
+    with joined(device=order.device) as ranks:
         return _carry_out(Work(directory, order, ranks))
 
 

@@ -17,6 +17,7 @@ from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
 from rstar_trainer.loop import schedule
 from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.pairs import preference_groups
+from rstar_trainer.policy_job import MOST_VARIANTS, enough_variants
 from rstar_trainer.ppm_training import TokenGroup, evaluate_ppm, rewards, tokenize_group, train_ppm
 from rstar_trainer.selection import select_examples
 from rstar_trainer.sft import evaluate_policy, tokenize, train_policy
@@ -228,3 +229,11 @@ def test_the_learning_rate_goes_up_and_then_down_to_nothing():
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert 0 < rates[-1] < 0.02
+
+
+def test_no_more_variants_are_made_than_the_steps_read():
+    training = TRAINING.model_copy(update={"max_steps": 100, "batch_tokens": 1000})
+    assert enough_variants(training, 40_000) == 3
+    assert enough_variants(training, 10**9) == 1
+    assert enough_variants(training, 1000) == MOST_VARIANTS
+    assert enough_variants(training.model_copy(update={"max_steps": 0}), 40_000) == MOST_VARIANTS

@@ -54,7 +54,9 @@ class _OptimizerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Optimizer.V
     """The service's default, ADAMW."""
     OPTIMIZER_ADAMW: _Optimizer.ValueType  # 1
     OPTIMIZER_MUON: _Optimizer.ValueType  # 2
-    """For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights; one process."""
+    """For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights, which
+    is copied to each process.
+    """
 
 class Optimizer(_Optimizer, metaclass=_OptimizerEnumTypeWrapper):
     """How gradients become steps."""
@@ -63,7 +65,9 @@ OPTIMIZER_UNSPECIFIED: Optimizer.ValueType  # 0
 """The service's default, ADAMW."""
 OPTIMIZER_ADAMW: Optimizer.ValueType  # 1
 OPTIMIZER_MUON: Optimizer.ValueType  # 2
-"""For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights; one process."""
+"""For the matrices of the layers, AdamW for the rest: fewer tokens for a small model from random weights, which
+is copied to each process.
+"""
 Global___Optimizer: _TypeAlias = Optimizer  # noqa: Y015
 
 class _SftChoice:

@@ -42,7 +42,9 @@ class TrainingOptions:
     epochs: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
     max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
     batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
-    optimizer: Annotated[Optimizer, typer.Option(help="muon: one process.")] = Optimizer.ADAMW
+    optimizer: Annotated[Optimizer, typer.Option(help="muon: copied to each process.")] = (
+        Optimizer.ADAMW
+    )
     seed: Annotated[int, typer.Option(min=0, help="Seed of the run.")] = 0
     lora_rank: Annotated[
         int,

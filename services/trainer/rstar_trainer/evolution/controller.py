@@ -220,8 +220,12 @@ class Evolution:
                 await rounds.advance(run)
                 report = run.rounds[-1]
                 run.stage = f"round {report.round}: {phase_name(report.phase)}"
-                run.progress = progress(prepared.plan, run, 0.0)
-                run.seconds_left = seconds_left(prepared.plan, run, 0.0, now=time.time())
+                measured = len(report.evaluations)
+                asked = len(run.recipe.rounds[report.round].evaluations)
+                evaluating = report.phase == evolution_pb2.ROUND_PHASE_EVALUATING
+                share = measured / asked if evaluating and asked else 0.0
+                run.progress = progress(prepared.plan, run, share)
+                run.seconds_left = seconds_left(prepared.plan, run, share, now=time.time())
                 await self._runs.save(run)
         await self._end(run_id, evolution_pb2.RUN_STATE_SUCCEEDED, None)
 
