@@ -45,7 +45,7 @@ async def run_worker(
 ) -> WorkerEnd:
     """Run the worker of `directory` to its end; when cancelled, stop it first."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *worker_module(processes), str(directory)),
+        *(sys.executable, "-m", worker_module(processes), str(directory)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         env=_environment(threads),
@@ -69,11 +69,9 @@ async def run_worker(
         await _stop(process)
 
 
-def worker_module(processes: int) -> tuple[str, ...]:
-    """The module that carries an order out, and its first arguments."""
-    if processes == 1:
-        return ("rstar_trainer.worker",)
-    return ("rstar_trainer.launch", str(processes))
+def worker_module(processes: int) -> str:
+    """The module that carries an order out."""
+    return "rstar_trainer.worker" if processes == 1 else "rstar_trainer.launch"
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

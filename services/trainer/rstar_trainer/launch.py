@@ -1,4 +1,4 @@
-"""Starts the workers of one job: `python -m rstar_trainer.launch PROCESSES DIRECTORY`.
+"""Starts the workers of one job: `python -m rstar_trainer.launch DIRECTORY`.
 
 What torchrun does on one machine, but for its rendezvous, which listens on every interface and
 unpickles what it is sent: these workers meet in a file, and talk over loopback.
@@ -23,10 +23,11 @@ TOGETHER = (os.EX_OK, EXIT_REFUSED, EXIT_STOPPED)
 """Ends that all workers come to, each in its time; after any other the rest would wait for ever."""
 
 
-def main(processes: int, directory: Path) -> int:
+def main(directory: Path) -> int:
     """Start the workers and wait for all of them; returns the first exit status that is not 0."""
     die_with_parent()
     order = WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
+    processes = order.processes
     if order.device != "cpu":
         processes = min(processes, torch.cuda.device_count() or processes)
     meeting = directory.absolute() / "rendezvous"
@@ -63,4 +64,4 @@ def main(processes: int, directory: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1])))
