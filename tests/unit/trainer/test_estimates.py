@@ -9,6 +9,7 @@ from rstar_trainer.evolution.estimate import (
     EXAMPLES_A_TRAJECTORY,
     LENGTH_SHARE,
     TREE_GUESS,
+    leave_out_pause,
     phase_name,
     plan_rounds,
     progress,
@@ -183,3 +184,20 @@ def test_a_tree_is_not_expected_to_run_its_ceiling():
     [planned] = plan_rounds(made, POOL, {})
     assert planned.sandbox_runs == 8 * 4 * 2
     assert planned.search_seconds == pytest.approx(TREE_GUESS * planned.sandbox_runs)
+
+
+def test_a_pause_is_no_time_of_the_phase_it_fell_into():
+    made = recipe()
+    run = run_in(made, PHASES.ROUND_PHASE_TRAINING_POLICY)
+    run.rounds[-1].phase_began.FromSeconds(1000)
+    run.paused_at.FromSeconds(4000)
+    leave_out_pause(run, now=10_000)
+    assert run.rounds[-1].phase_began.ToSeconds() == 7000
+    assert not run.HasField("paused_at")
+
+
+def test_a_run_that_stopped_before_its_first_round_has_no_phase_to_move():
+    run = evolution_pb2.Run(recipe=recipe())
+    run.paused_at.FromSeconds(4000)
+    leave_out_pause(run, now=10_000)
+    assert not run.HasField("paused_at") and not run.rounds

@@ -486,6 +486,7 @@ class Run(_message.Message):
     BRANCH_FIELD_NUMBER: _builtins.int
     POLICY_BEFORE_FIELD_NUMBER: _builtins.int
     WENT_FURTHER_AT_FIELD_NUMBER: _builtins.int
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -529,6 +530,10 @@ class Run(_message.Message):
     def branch(self) -> Global___Branch:
         """Unset where the run began with its own first round."""
 
+    @_builtins.property
+    def paused_at(self) -> _timestamp_pb2.Timestamp:
+        """When its trainer stopped in the middle; unset while it runs. What follows is no time of the phase."""
+
     def __init__(
         self,
         *,
@@ -551,10 +556,11 @@ class Run(_message.Message):
         branch: Global___Branch | None = ...,
         policy_before: _builtins.str = ...,
         went_further_at: _builtins.int = ...,
+        paused_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "paused_at", b"paused_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "paused_at", b"paused_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

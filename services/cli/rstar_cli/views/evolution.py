@@ -13,9 +13,7 @@ from rstar_cli.output import console, one_line
 from rstar_cli.runpage.cells import title
 from rstar_cli.views.search import enum_name
 
-ROUND_COLUMNS = (
-    *("round", "phase", "problems", "solved", "policy", "ppm", "evaluations", "decision"),
-)
+ROUND_COLUMNS = "round", "phase", "problems", "solved", "policy", "ppm", "evaluations", "decision"
 PLAN_COLUMNS = (
     *("round", "problems", "rollouts ≤", "runs ≤", "evaluated", "search", "train", "evaluate"),
 )
@@ -92,20 +90,12 @@ def runs_table(runs: Sequence[evolution_pb2.Run]) -> Table:
 def rounds_table(run: evolution_pb2.Run) -> Table:
     """What each round of a run gave."""
     table = Table(box=None, pad_edge=False)
-    for name in (
-        "round",
-        "phase",
-        "problems",
-        "solved",
-        "policy",
-        "ppm",
-        "evaluations",
-        "decision",
-    ):
+    for name in ROUND_COLUMNS:
         table.add_column(name, overflow="fold")
     for report in run.rounds:
         measured = ", ".join(f"{one.name} {one.accuracy:.3f}" for one in report.evaluations)
-        solved = f"{report.solved / report.problems:.1%}" if report.problems else ""
+        searched = report.problems and report.phase > evolution_pb2.ROUND_PHASE_SEARCHING
+        solved = f"{report.solved / report.problems:.1%}" if searched else ""
         table.add_row(
             title(report),
             enum_name(evolution_pb2.RoundPhase.Name(report.phase), "ROUND_PHASE_"),
@@ -122,17 +112,7 @@ def rounds_table(run: evolution_pb2.Run) -> Table:
 def plan_table(plan: Sequence[evolution_pb2.PlannedRound]) -> Table:
     """`rstar evolve --dry-run`."""
     table = Table(box=None, pad_edge=False)
-    columns = (
-        "round",
-        "problems",
-        "rollouts ≤",
-        "runs ≤",
-        "evaluated",
-        "search",
-        "train",
-        "evaluate",
-    )
-    for name in columns:
+    for name in PLAN_COLUMNS:
         table.add_column(name, justify="right")
     for one in plan:
         table.add_row(

@@ -19,7 +19,12 @@ from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.checks import check_run_name
-from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
+from rstar_trainer.evolution.estimate import (
+    leave_out_pause,
+    phase_name,
+    progress,
+    seconds_left,
+)
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.rounds import Rounds
@@ -63,6 +68,15 @@ class Evolution:
             starter.cancel()
             for driver in self._drivers.values():
                 driver.cancel()
+        await self._pause()
+
+    async def _pause(self) -> None:
+        """Write down when the runs under way stopped: a pause is no time of their phases."""
+        for run in self._runs.all():
+            if run.state not in ENDED:
+                run.paused_at.GetCurrentTime()
+                with contextlib.suppress(RstarError):
+                    await self._runs.save(run)
 
     async def prepare(
         self, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch, *, policy: str = ""
@@ -203,6 +217,9 @@ class Evolution:
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
+        if run.HasField("paused_at"):
+            leave_out_pause(run, now=time.time())
+            await self._runs.save(run)
         prepared = await self.prepare(run.recipe, run.branch, policy=run.policy_version)
         async with self._tiers() as tiers:
 

@@ -162,6 +162,15 @@ def _phases(
     return phases
 
 
+def leave_out_pause(run: evolution_pb2.Run, *, now: float) -> None:
+    """Have the phase under way begin later by as long as its trainer was stopped."""
+    if run.rounds:
+        began = run.rounds[-1].phase_began
+        paused = now - run.paused_at.ToMicroseconds() / 1e6
+        began.FromMicroseconds(began.ToMicroseconds() + round(1e6 * max(0.0, paused)))
+    run.ClearField("paused_at")
+
+
 def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
     """A phase as it is told to people: `searching`."""
     name = evolution_pb2.RoundPhase.Name(phase)
