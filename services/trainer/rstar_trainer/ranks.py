@@ -69,18 +69,21 @@ class Ranks:
         """Whether each flag is set in any process: what all must do together."""
         return [value > 0 for value in self.sums(*(float(flag) for flag in flags))]
 
+    def copies(self, model: nn.Module, training: Training) -> bool:
+        """Whether each process has all of `model`: it is small, or Muon needs whole matrices."""
+        small = sum(weights.numel() for weights in model.parameters()) <= self.copied
+        return small or training.optimizer is OptimizerKind.MUON
+
     def share(self, task: nn.Module, model: PreTrainedModel, training: Training) -> nn.Module:
         """Have the processes train `model` together; what is returned is called for `task`.
 
-        A model is copied to each of them if it is small or Muon trains it, which needs whole
-        matrices. Otherwise it is sharded layer by layer, in place. What lies outside of the
-        layers (embeddings, a tied head) belongs to `task` as a whole, so that it is gathered once
-        a call, whichever part of the model uses it first.
+        What is not copied to each of them is sharded layer by layer, in place. What lies outside
+        of the layers (embeddings, a tied head) belongs to `task` as a whole, so that it is
+        gathered once a call, whichever part of the model uses it first.
         """
         if self.world == 1:
             return task
-        small = sum(weights.numel() for weights in model.parameters()) <= self.copied
-        if small or training.optimizer is OptimizerKind.MUON:
+        if self.copies(model, training):
             return DistributedDataParallel(
                 task, broadcast_buffers=False, gradient_as_bucket_view=True
             )

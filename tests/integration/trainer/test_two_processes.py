@@ -24,7 +24,7 @@ from rstar_trainer.job import (
     WorkOrder,
 )
 from rstar_trainer.lessons import CURVE, LESSONS
-from rstar_trainer.ranks import ONE
+from rstar_trainer.ranks import ONE, Ranks
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE, write_policy
 from tests.support.shared_training import carry_out
@@ -74,31 +74,42 @@ def losses(directory: Path) -> list[float]:
 async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weights(tmp_path):
     write_policy(tmp_path / "base")
     whole, parted = (orders(str(tmp_path / "base"), **more) for more in ({}, IN_PARTS))
-    alone = [order_directory(tmp_path / "one" / name, order) for name, order in whole.items()]
+    alone = {name: order_directory(tmp_path / "one" / name, order) for name, order in whole.items()}
     copied, sharded = (
-        [
-            order_directory(tmp_path / kind / cut / name, order)
+        {
+            (cut, name): order_directory(tmp_path / kind / cut / name, order)
             for cut, named in (("whole", whole), ("in parts", parted))
             for name, order in named.items()
-        ]
+            if kind == "copied" or name != "muon"  # which is never sharded
+        }
         for kind in ("copied", "sharded")
     )
     torchrun = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
-        *("-m", "tests.support.shared_training", *map(str, copied), "--", *map(str, sharded)),
+        *("-m", "tests.support.shared_training", *map(str, copied.values())),
+        *("--", *map(str, sharded.values())),
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=asyncio.subprocess.DEVNULL,
     )
-    await asyncio.to_thread(carry_out, alone, ONE)
+    await asyncio.to_thread(carry_out, alone.values(), ONE)
     assert await torchrun.wait() == 0
-    for one, two in zip(alone * 4, copied + sharded, strict=True):
+    for (_, name), two in [*copied.items(), *sharded.items()]:
+        one = alone[name]
         curve = losses(one)
         assert len(curve) == FEW["max_steps"]
         assert curve[-1] < curve[0]
         assert losses(two) == pytest.approx(curve, abs=1e-4)
-        weights = [load_file(each / CHECKPOINT / "model.safetensors") for each in (one, two)]
+        weights = [load_file(path / CHECKPOINT / "model.safetensors") for path in (one, two)]
         assert weights[0].keys() == weights[1].keys()
-        for name, tensor in weights[0].items():
+        for each, tensor in weights[0].items():
             # Saved as bf16: neighbours at most.
-            torch.testing.assert_close(tensor, weights[1][name], atol=2e-3, rtol=2e-2)
+            torch.testing.assert_close(tensor, weights[1][each], atol=2e-3, rtol=2e-2)
+
+
+def test_what_is_small_or_trained_by_muon_is_copied_and_the_rest_sharded():
+    layer = torch.nn.Linear(8, 8, bias=False)
+    muon = POLICY_TRAINING.model_copy(update={"optimizer": OptimizerKind.MUON})
+    assert Ranks(world=2).copies(layer, POLICY_TRAINING)
+    assert not Ranks(world=2, copied=63).copies(layer, POLICY_TRAINING)
+    assert Ranks(world=2, copied=63).copies(layer, muon)

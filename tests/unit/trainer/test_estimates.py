@@ -200,4 +200,5 @@ def test_a_run_that_stopped_before_its_first_round_has_no_phase_to_move():
     run = evolution_pb2.Run(recipe=recipe())
     run.paused_at.FromSeconds(4000)
     leave_out_pause(run, now=10_000)
-    assert not run.HasField("paused_at") and not run.rounds
+    assert not run.HasField("paused_at")
+    assert not run.rounds
