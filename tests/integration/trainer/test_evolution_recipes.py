@@ -133,6 +133,10 @@ async def test_recipes_that_cannot_be_carried_out_are_refused_by_their_field(
             "rounds[1].ppm_version",
             bad(lambda r: setattr(r.rounds[1], "ppm_version", "ppm-of-nobody")),
         ),
+        (
+            "rounds[1].ppm_version",
+            bad(lambda r: setattr(r.rounds[1], "ppm_version", "run-of-nobody:1")),
+        ),
         ("rounds[1].policy.base", base("policy-of-nobody")),
         ("rounds[1].policy.base", base("Qwen/Qwen2.5-Math-7B")),
         ("rounds[1].policy.base", base("bootstrap")),

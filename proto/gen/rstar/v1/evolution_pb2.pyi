@@ -282,7 +282,9 @@ class Round(_message.Message):
     name: _builtins.str
     """What reports call it."""
     policy_version: _builtins.str
-    """Versions that are measured where the round trains none; empty: the best so far."""
+    """Versions that are measured where the round trains none; empty: the best so far. `RUN:ROUND` stands for what that
+    round of another run made.
+    """
     ppm_version: _builtins.str
     trial: _builtins.bool
     """The round's models are measured and never stay."""

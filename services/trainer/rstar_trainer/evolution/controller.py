@@ -27,6 +27,7 @@ from rstar_trainer.evolution.estimate import (
 )
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.preparation import Prepared, prepare
+from rstar_trainer.evolution.references import name_versions
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
 from rstar_trainer.evolution.store import ENDED, RunStore
@@ -94,13 +95,14 @@ class Evolution:
     async def planned(
         self, run_id: str, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch
     ) -> tuple[evolution_pb2.Run, Prepared]:
-        """The record that a run would begin with.
+        """The record that a run would begin with; `recipe` then names versions, not rounds.
 
         Raises:
             InvalidInput: the recipe cannot be carried out, or not from there.
             NotFound: there is no run to branch from.
         """
         check_run_name(run_id, field="run_id")
+        name_versions(recipe, self._runs.get)
         prepared = await self.prepare(recipe, branch)
         run = evolution_pb2.Run(
             run_id=run_id,

@@ -1,0 +1,53 @@
+"""A recipe may name models by the run and the round that made them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rstar.v1 import evolution_pb2
+from rstar_common.errors import InvalidInput, NotFound
+from rstar_trainer.evolution.references import name_versions
+
+
+def run_of(name: str) -> evolution_pb2.Run:
+    if name != "mini":
+        raise NotFound(f"no run {name}")
+    run = evolution_pb2.Run(run_id=name)
+    run.rounds.add(policy_version="policy-a", ppm_version="ppm-a")
+    run.rounds.add(policy_version="policy-b")
+    return run
+
+
+def recipe(**versions: str) -> evolution_pb2.Recipe:
+    made = evolution_pb2.Recipe()
+    made.rounds.add()
+    made.rounds.add(**versions)
+    return made
+
+
+def test_a_round_of_another_run_stands_for_the_models_it_made():
+    made = recipe(policy_version="mini:1", ppm_version="mini:0")
+    name_versions(made, run_of)
+    assert (made.rounds[1].policy_version, made.rounds[1].ppm_version) == ("policy-b", "ppm-a")
+
+
+def test_a_version_stays_what_it_is():
+    made = recipe(policy_version="policy-c")
+    name_versions(made, run_of)
+    assert made.rounds[1].policy_version == "policy-c"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("other:0", "no run other"),
+        ("mini:2", "no round 2 yet"),
+        ("mini:", "no round"),
+        ("mini:-1", "no round -1"),
+        ("mini:1", "made no ppm"),
+    ],
+)
+def test_what_no_round_made_is_refused_by_its_field(given: str, why: str):
+    with pytest.raises(InvalidInput, match=why) as refused:
+        name_versions(recipe(ppm_version=given), run_of)
+    assert refused.value.field == "rounds[1].ppm_version"
