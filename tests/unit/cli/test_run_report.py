@@ -22,6 +22,7 @@ def run() -> evolution_pb2.Run:
     first.evaluations.add(
         name="greedy", problems=4, right=1, accuracy=0.25, half_interval=0.3, by_label={"adding": 1}
     )
+    first.evaluations[0].by_label["dividing"] = 0.0
     first.ppm_metrics.update({"step_pair_accuracy": 0.9, "step_pair_accuracy_pairs": 50})
     first.seconds["searching"] = 90
     first.solved_by_level.update({"easy": 0.5, "hard": 0.25})
@@ -47,7 +48,9 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "| 0 | 0.250 ± 0.300 (n = 4) |\n| 1 | - |" in text
     assert "| 0 | 0.900 (n = 50) | - | - |" in text
     assert "| adding | 0.80 | - | 1.00 |" in text
-    assert "Never solved in any round: sorting. Out of reach of random programs: sorting." in text
+    assert "Never solved by the search of any round: sorting." in text
+    assert "Out of reach of random programs: sorting." in text
+    assert "No right answer in the last greedy: dividing." in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
     assert "8 rollouts of 4 candidates | 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text

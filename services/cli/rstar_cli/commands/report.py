@@ -21,13 +21,15 @@ def report(
     ] = Path("report"),
     home: Home = None,
 ) -> None:
-    """Write a run's report: README.md with plots beside it, and index.html with them inside.
+    """Write a run's report: README.md with plots beside it, index.html with them inside, run.json.
 
     It may be written while the run goes on.
 
     Example: rstar report smoke -o /tmp/smoke-report
     """
-    from rstar_cli.output import console, run
+    import json
+
+    from rstar_cli.output import as_json, console, run
     from rstar_cli.runpage.page import report_of
 
     found, curves = run(_read(home, run_id))
@@ -35,9 +37,10 @@ def report(
     output.mkdir(parents=True, exist_ok=True)
     (output / "README.md").write_text(made.markdown)
     (output / "index.html").write_text(made.html)
+    (output / "run.json").write_text(json.dumps(as_json(found), indent=1, sort_keys=True) + "\n")
     for name, svg in made.charts.items():
         (output / name).write_text(svg)
-    console().print(f"wrote {output}/README.md and {output}/index.html")
+    console().print(f"wrote README.md, index.html and run.json into {output}")
 
 
 async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curves]:

@@ -15,6 +15,7 @@ from rstar_cli.runpage.tables import (
     never_solved,
     tables,
     unreached,
+    without_right_answer,
 )
 
 Curves = Mapping[str, Sequence[Point]]
@@ -48,12 +49,7 @@ def report_of(run: evolution_pb2.Run, curves: Curves) -> Report:
     found = tables(run)
     head = f"Run {run.run_id}"
     intro = _intro(run)
-    never = never_solved(run)
-    unsolved = (
-        f"Never solved in any round: {', '.join(never)}." if never else "Every module was solved."
-    )
-    if missed := unreached(run):
-        unsolved += f" Out of reach of random programs: {', '.join(missed)}."
+    unsolved = _unsolved(run)
     markdown = [f"# {head}", "", *intro, ""]
     for table in found:
         markdown += [f"## {table.title}", "", *_markdown(table), ""]
@@ -84,6 +80,23 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
             "left out.",
         ]
     return lines
+
+
+def _unsolved(run: evolution_pb2.Run) -> str:
+    never = never_solved(run)
+    lines = [
+        f"Never solved by the search of any round: {', '.join(never)}."
+        if never
+        else "Every module was solved by the search of some round."
+    ]
+    if missed := unreached(run):
+        lines += [f"Out of reach of random programs: {', '.join(missed)}."]
+    lines += [
+        f"No right answer in the last {name}: {', '.join(modules)}."
+        for name, modules in without_right_answer(run).items()
+        if modules
+    ]
+    return " ".join(lines)
 
 
 def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:

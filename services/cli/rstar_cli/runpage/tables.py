@@ -278,6 +278,15 @@ def never_solved(run: evolution_pb2.Run) -> list[str]:
     return sorted(label for label, most in shares.items() if label and most == 0.0)
 
 
+def without_right_answer(run: evolution_pb2.Run) -> dict[str, list[str]]:
+    """Modules of which nothing was answered rightly, by evaluation; of the last that was made."""
+    last = {one.name: one for report in run.rounds for one in report.evaluations}
+    return {
+        name: sorted(label for label, share in one.by_label.items() if share == 0.0)
+        for name, one in last.items()
+    }
+
+
 def unreached(run: evolution_pb2.Run) -> list[str]:
     """Modules of which random programs solved no problem."""
     shares: dict[str, float] = {}
