@@ -8,6 +8,7 @@ from rstar.v1 import evolution_pb2, types_pb2
 from rstar_trainer.evolution.estimate import (
     EXAMPLES_A_TRAJECTORY,
     LENGTH_SHARE,
+    STEP_LENGTH_SHARE,
     TREE_GUESS,
     leave_out_pause,
     phase_name,
@@ -158,6 +159,7 @@ def searching_run(*, share_done: float, seconds: float) -> tuple[evolution_pb2.R
     for round_ in made.rounds:
         round_.problems, round_.search.rollouts = 100, 1
         round_.search.strategy = types_pb2.STRATEGY_MAJORITY
+        round_.bootstrap = True
     plan = plan_rounds(made, POOL, {})
     assert [one.search_seconds for one in plan] == pytest.approx([10, 10])
     run = evolution_pb2.Run(recipe=made)
@@ -180,10 +182,23 @@ def test_a_tree_is_not_expected_to_run_its_ceiling():
     made = recipe()
     made.resources.sandbox_runs_per_second = 1
     made.rounds[0].problems, made.rounds[0].search.rollouts = 1, 8
-    made.rounds[0].search.candidates = 4
+    made.rounds[0].search.candidates, made.rounds[0].bootstrap = 4, True
     [planned] = plan_rounds(made, POOL, {})
     assert planned.sandbox_runs == 8 * 4 * 2
     assert planned.search_seconds == pytest.approx(TREE_GUESS * planned.sandbox_runs)
+
+
+def test_generated_tokens_take_time_beside_the_programs_and_random_programs_are_none():
+    made = recipe(rounds=2)
+    made.resources.sandbox_runs_per_second, made.resources.generated_tokens_per_second = 1, 10
+    for round_ in made.rounds:
+        round_.problems, round_.search.rollouts, round_.search.max_step_tokens = 1, 3, 100
+        round_.search.strategy = types_pb2.STRATEGY_MAJORITY
+    made.rounds[0].bootstrap = True
+    random, own = plan_rounds(made, POOL, {})
+    assert (random.generated_tokens, random.search_seconds) == (0, random.sandbox_runs)
+    assert own.generated_tokens == STEP_LENGTH_SHARE * 100 * own.sandbox_runs
+    assert own.search_seconds == own.sandbox_runs + own.generated_tokens / 10
 
 
 def test_a_pause_is_no_time_of_the_phase_it_fell_into():

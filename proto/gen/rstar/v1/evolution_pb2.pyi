@@ -442,8 +442,10 @@ class Resources(_message.Message):
     SANDBOX_RUNS_PER_SECOND_FIELD_NUMBER: _builtins.int
     TRAINING_TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    GENERATED_TOKENS_PER_SECOND_FIELD_NUMBER: _builtins.int
     sandbox_runs_per_second: _builtins.float
     training_tokens_per_second: _builtins.float
+    generated_tokens_per_second: _builtins.float
     @_builtins.property
     def environment(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Settings of the services that this recipe wants, as environment variables; `rstar evolve --up` sets them."""
@@ -454,10 +456,11 @@ class Resources(_message.Message):
         sandbox_runs_per_second: _builtins.float = ...,
         training_tokens_per_second: _builtins.float = ...,
         environment: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        generated_tokens_per_second: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "sandbox_runs_per_second", b"sandbox_runs_per_second", "training_tokens_per_second", b"training_tokens_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "generated_tokens_per_second", b"generated_tokens_per_second", "sandbox_runs_per_second", b"sandbox_runs_per_second", "training_tokens_per_second", b"training_tokens_per_second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1104,6 +1107,7 @@ class PlannedRound(_message.Message):
     SEARCH_SECONDS_FIELD_NUMBER: _builtins.int
     TRAINING_SECONDS_FIELD_NUMBER: _builtins.int
     EVALUATION_SECONDS_FIELD_NUMBER: _builtins.int
+    GENERATED_TOKENS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     problems: _builtins.int
     rollouts: _builtins.int
@@ -1114,6 +1118,8 @@ class PlannedRound(_message.Message):
     search_seconds: _builtins.float
     training_seconds: _builtins.float
     evaluation_seconds: _builtins.float
+    generated_tokens: _builtins.int
+    """Of the searches and the evaluations, guessed."""
     def __init__(
         self,
         *,
@@ -1126,10 +1132,11 @@ class PlannedRound(_message.Message):
         search_seconds: _builtins.float = ...,
         training_seconds: _builtins.float = ...,
         evaluation_seconds: _builtins.float = ...,
+        generated_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "training_seconds", b"training_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "generated_tokens", b"generated_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "training_seconds", b"training_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,7 +15,8 @@ from rstar_cli.views.search import enum_name
 
 ROUND_COLUMNS = "round", "phase", "problems", "solved", "policy", "ppm", "evaluations", "decision"
 PLAN_COLUMNS = (
-    *("round", "problems", "rollouts ≤", "runs ≤", "evaluated", "search", "train", "evaluate"),
+    *("round", "problems", "rollouts ≤", "runs ≤", "evaluated"),
+    *("tokens", "search", "train", "evaluate"),
 )
 
 
@@ -121,10 +122,12 @@ def plan_table(plan: Sequence[evolution_pb2.PlannedRound]) -> Table:
             f"{one.rollouts:,}",
             f"{one.sandbox_runs:,}",
             f"{one.evaluation_problems:,}",
+            f"{one.generated_tokens / 1e6:,.1f} M",
             duration(one.search_seconds),
             duration(one.training_seconds),
             duration(one.evaluation_seconds),
         )
     total = sum(o.search_seconds + o.training_seconds + o.evaluation_seconds for o in plan)
-    table.add_row("all", "", "", "", "", "", "", duration(total))
+    tokens = sum(one.generated_tokens for one in plan)
+    table.add_row("all", "", "", "", "", f"{tokens / 1e6:,.1f} M", "", "", duration(total))
     return table
