@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 FAILED = Counter("rstar_store_failed_total", "What the store did not do.", ["what"])
 
 INBOX = "inbox/"
+DATASETS = "datasets/"
 PROBE = "probe/"
 """What every identity may list, and the operator alone may write: shows that the store answers."""
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rstar_common.artifacts import INBOX, PROBE
+from rstar_common.artifacts import DATASETS, INBOX, PROBE
 from rstar_common.nats_roles import TENANT_PREFIX
 from rstar_common.tenancy import check_tenant
 
@@ -75,13 +75,11 @@ class StoreRole:
 ROLES = (
     StoreRole(identity="searcher", reads=(INBOX,), writes=("trees/",)),
     # It writes trees when the archive of a run is imported.
-    StoreRole(
-        identity="trainer", writes=("checkpoints/", "datasets/", "evolution/", "trees/", INBOX)
-    ),
+    StoreRole(identity="trainer", writes=("checkpoints/", DATASETS, "evolution/", "trees/", INBOX)),
     StoreRole(identity="policy", reads=("checkpoints/policy/",)),
     StoreRole(identity="ppm", reads=("checkpoints/ppm/",)),
     StoreRole(identity="publisher", writes=(INBOX,)),
-    StoreRole(identity="observer", reads=("trees/", "evolution/", "datasets/")),
+    StoreRole(identity="observer", reads=("trees/", "evolution/", DATASETS)),
 )
 
 IDENTITIES = tuple(role.identity for role in ROLES)

@@ -132,6 +132,8 @@ class PolicySpec(_Frozen):
     agreement_filter: bool = False
     prompt_format: str = "mini"
     choice: Choice = Choice.BEST_Q
+    data_keys: tuple[str, ...] = ()
+    """Objects with more examples, in the authors' form."""
 
 
 class Objective(StrEnum):
@@ -164,6 +166,9 @@ class PpmSpec(_Frozen):
     objective: Objective = Objective.PAIRWISE
     variants: int = Field(default=0, ge=0, le=64)
     """Of what is compared, with other names and digits: for small models from random weights."""
+
+    data_keys: tuple[str, ...] = ()
+    """Objects with more pairs, in the authors' form."""
 
 
 Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]
@@ -241,6 +246,7 @@ class WorkerEvent(_Frozen):
 
 ORDER_FILE = "order.json"
 TREES = "trees"
+GIVEN = "given"
 CHECKPOINT = "checkpoint"
 STATE_FILE = "state.pt"
 """Names in a job's directory."""

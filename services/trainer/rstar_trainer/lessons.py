@@ -26,7 +26,6 @@ from rstar_trainer.selection import Example
 LESSONS = "lessons"
 CURVE = "curve.jsonl"
 CARD = "README.md"
-PREFIX = "datasets/"
 
 CURVE_FIELDS = ("step", "loss", "learning_rate", "tokens_per_second")
 
@@ -75,12 +74,13 @@ def write_card(directory: Path, order: WorkOrder, metrics: Mapping[str, float]) 
     text = f"""\
 # Data of a {order.spec.model}
 
-Selected from the trees of finished searches (rStar-Math section 3). Every step was executed in the
-sandbox; every answer was judged against the problem's reference. No person wrote or checked a
-solution: right answers by wrong programs may be among them.
+Selected from the trees of finished searches (rStar-Math section 3). Every step of theirs was
+executed in the sandbox; every answer was judged against the problem's reference. No person wrote or
+checked a solution: right answers by wrong programs may be among them.
 
 - ordered by: {order.origin or "a job of its own"}
-- batches: {", ".join(order.spec.batch_ids)}
+- batches: {", ".join(order.spec.batch_ids) or "none"}
+- files of others, whose steps nobody here executed: {", ".join(order.spec.data_keys) or "none"}
 - made from: {", ".join(order.parents) or "random weights"}
 - agreement filter: {"on" if order.agreement_filter else "off"}
 

@@ -1,4 +1,4 @@
-"""A policy job: trees to examples, examples to a checkpoint."""
+"""A policy job: trees and given examples to a data set, that to a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random import Random
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
+from rstar_trainer.authors import read_sft
 from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Choice, PolicySpec, Training
@@ -37,11 +38,13 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     training = spec.training
     written = prompt_format(spec.prompt_format)
     selection = _selected(work, spec)
-    work.tell(0.04, _counts(selection))
-    if not selection.examples:
+    given = work.given(read_sft)
+    examples = [*selection.examples, *given]
+    work.tell(0.04, _counts(selection) | {"given_examples": float(len(given))})
+    if not examples:
         raise InvalidInput("no right trajectory in these batches", field="batch_ids")
     if work.ranks.first:
-        write_examples(work.lessons, selection.examples)
+        write_examples(work.lessons, examples)
     if work.order.base:
         work.enter("loading the base", 0.05)
         tokenizer = checkpoint.load_tokenizer(work.base)
@@ -51,7 +54,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         work.enter("training the tokenizer", 0.05)
         corpus = [
             text
-            for example in [*selection.examples, *_varied(selection.examples, training.seed, 2)]
+            for example in [*examples, *_varied(selection.examples, training.seed, 2)]
             for text in (example.question, *(step.text for step in example.steps))
         ]
         tokenizer = train_tokenizer(corpus, vocabulary_size=spec.shape.vocabulary_size)
@@ -61,7 +64,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     longest = min(training.max_length, int(model.config.max_position_embeddings))
     learned: list[Tokens] = []
     unseen: list[Tokens] = []
-    for example in selection.examples:
+    for example in examples:
         tokens = tokenize(encoder, example)
         if len(tokens.ids) <= longest:
             (unseen if held_out(example.question, HELD_OUT_SHARE) else learned).append(tokens)

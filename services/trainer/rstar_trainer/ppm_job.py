@@ -1,4 +1,4 @@
-"""A PPM job: trees to preference groups, groups and a policy to a checkpoint."""
+"""A PPM job: trees and given pairs to preference groups, these and a policy to a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random import Random
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
+from rstar_trainer.authors import read_pairs
 from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
 from rstar_trainer.lessons import write_card, write_pairs
@@ -60,12 +61,21 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             for _ in range(spec.variants):
                 varied += _tokens(_group_variants(groups, rng), encoder, longest)
                 varied += _values(_valued_variants(valued, rng), encoder, longest)
+    given = work.given(read_pairs)
+    for group in given:
+        tokens = _tokens([group], encoder, longest)
+        if held_out(group.question, HELD_OUT_SHARE):
+            unseen += tokens
+        else:
+            taught.append(group)
+            learned += tokens
     if not learned and spec.objective is Objective.PAIRWISE:
         learned = unseen
     if not learned and not training.untrained:
         raise InvalidInput("no preference pair in these batches", field="batch_ids")
     work.metrics |= {
         "groups": float(len(learned)),
+        "given_groups": float(len(given)),
         "final_groups": float(sum(group.final for group in learned)),
         "pairs": float(sum(len(g.preferred) * len(g.rejected) for g in learned)),
         "valued_steps": float(sum(len(g.values) for g in learned)),

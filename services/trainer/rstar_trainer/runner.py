@@ -18,6 +18,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from rstar_common import checkpoints
+from rstar_common.artifacts import DATASETS
 from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_common.errors import InvalidInput, RstarError, Unavailable
 from rstar_common.streams import token
@@ -25,6 +26,7 @@ from rstar_trainer.child import run_worker
 from rstar_trainer.job import (
     CHECKPOINT,
     ENDED,
+    GIVEN,
     ORDER_FILE,
     TREES,
     JobFailure,
@@ -34,10 +36,9 @@ from rstar_trainer.job import (
 )
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.lessons import LESSONS
-from rstar_trainer.lessons import PREFIX as DATASETS
 from rstar_trainer.orders import WorkerLimits, work_order
 from rstar_trainer.promotion import Registry
-from rstar_trainer.tree_store import fetch_trees
+from rstar_trainer.tree_store import fetch_given, fetch_trees
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +183,13 @@ class JobRunner:
     async def _attempt(self, record: JobRecord) -> str:
         """Carry a job out to the end; returns the version it published."""
         directory = self.directory_of(record)
-        (directory / TREES).mkdir(parents=True, exist_ok=True)
+        for name in (TREES, GIVEN):
+            (directory / name).mkdir(parents=True, exist_ok=True)
         finished = directory / CHECKPOINT / MANIFEST
         if not finished.exists():
             self._jobs.note(record.job_id, stage="fetching trees")
             await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
+            await fetch_given(self._registry.store, record.spec.data_keys, directory / GIVEN)
             order = await work_order(
                 record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
             )

@@ -1,4 +1,4 @@
-"""The trees of batches in the object store: into a job's directory, or read one by one."""
+"""Trees and data sets in the object store: into a job's directory, or read one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rstar_common.artifacts import ObjectStore, trees_prefix
-from rstar_common.errors import InvalidInput, RstarError, Unavailable, first_leaf
+from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable, first_leaf
 
 T = TypeVar("T")
 
@@ -51,6 +51,21 @@ async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: P
             # One cause is enough; callers branch on the class.
             raise Unavailable(str(failures.exceptions[0])) from failures
     return total
+
+
+async def fetch_given(store: ObjectStore, keys: Sequence[str], directory: Path) -> None:
+    """Fetch the objects `keys` as `0000.json`, `0001.json` ….
+
+    Raises:
+        InvalidInput: there is none of that key.
+        Unavailable: the store did not answer.
+    """
+    for index, key in enumerate(keys):
+        try:
+            data = await store.get(key)
+        except NotFound as error:
+            raise InvalidInput(f"no object {key}", field=f"data_keys[{index}]") from error
+        await asyncio.to_thread((directory / f"{index:04}.json").write_bytes, data)
 
 
 async def each_tree(store: ObjectStore, batch_id: str, read: Callable[[bytes], T]) -> list[T]:

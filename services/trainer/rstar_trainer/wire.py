@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from rstar.v1 import trainer_pb2, types_pb2
 from rstar_common import errors
+from rstar_common.artifacts import DATASETS
 from rstar_common.checkpoints import Manifest
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import FORMATS
@@ -83,7 +83,7 @@ def _policy_spec(job: trainer_pb2.TrainPolicyJob) -> PolicySpec:
             field="train_policy.shape.heads",
         )
     fields = _set_fields(job) | {
-        "batch_ids": _batch_ids(job.batch_ids, "train_policy"),
+        **_sources(job, "train_policy"),
         "shape": shape,
         "training": _training(job.training, POLICY_TRAINING, "train_policy"),
         "choice": _CHOICES[job.choice],
@@ -101,17 +101,26 @@ def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:
     if job.objective not in _OBJECTIVES:
         raise InvalidInput(f"unknown value {job.objective}", field="train_ppm.objective")
     fields = _set_fields(job) | {
-        "batch_ids": _batch_ids(job.batch_ids, "train_ppm"),
+        **_sources(job, "train_ppm"),
         "training": _training(job.training, PPM_TRAINING, "train_ppm"),
         "objective": _OBJECTIVES[job.objective],
     }
-    return _checked(PpmSpec, fields, "train_ppm")
+    spec = _checked(PpmSpec, fields, "train_ppm")
+    if spec.data_keys and spec.objective is not Objective.PAIRWISE:
+        raise InvalidInput("only the pairwise objective learns pairs", field="train_ppm.data_keys")
+    return spec
 
 
-def _batch_ids(batch_ids: Sequence[str], job: str) -> tuple[str, ...]:
-    if not batch_ids:
-        raise InvalidInput("is empty", field=f"{job}.batch_ids")
-    return tuple(batch_ids)
+def _sources(
+    job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str
+) -> dict[str, tuple[str, ...]]:
+    """What a job learns from: batches, files or both."""
+    if not job.batch_ids and not job.data_keys:
+        raise InvalidInput("is empty", field=f"{where}.batch_ids")
+    for index, key in enumerate(job.data_keys):
+        if not key.startswith(DATASETS):
+            raise InvalidInput(f"must begin with {DATASETS}", field=f"{where}.data_keys[{index}]")
+    return {"batch_ids": tuple(job.batch_ids), "data_keys": tuple(job.data_keys)}
 
 
 def _training(settings: trainer_pb2.TrainingSettings, defaults: Training, job: str) -> Training:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -12,9 +15,11 @@ from rstar_common.errors import InvalidInput
 from rstar_common.formats import FORMATS, PromptFormat
 from rstar_trainer.agreement import Agreement, count_agreement
 from rstar_trainer.dataset import read_trees
-from rstar_trainer.job import TREES, WorkerEvent, WorkOrder
+from rstar_trainer.job import GIVEN, TREES, WorkerEvent, WorkOrder
 from rstar_trainer.lessons import LESSONS, note_curve
 from rstar_trainer.ranks import ONE, Ranks
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -36,6 +41,28 @@ class Work:
     def files(self) -> list[Path]:
         """The trees, in the order of their names."""
         return sorted((self.directory / TREES).glob("*.pb"))
+
+    def given(self, read: Callable[[Sequence[Mapping[str, object]]], list[T]]) -> list[T]:
+        """What `read` makes of the files that were given beside the trees.
+
+        Raises:
+            InvalidInput: naming the file and the record at fault.
+        """
+        found: list[T] = []
+        for index, path in enumerate(sorted((self.directory / GIVEN).glob("*.json"))):
+            where = f"data_keys[{index}]"
+            try:
+                records = json.loads(path.read_bytes())
+            except ValueError as error:
+                raise InvalidInput(f"is no JSON: {error}", field=where) from error
+            if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
+                raise InvalidInput("is no list of objects", field=where)
+            try:
+                found += read(records)
+            except InvalidInput as error:
+                message = str(error).removeprefix(f"{error.field}: ")
+                raise InvalidInput(message, field=f"{where}{error.field}") from error
+        return found
 
     def enter(self, stage: str, progress: float) -> None:
         """Tell what is done now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,11 @@ from rstar_common.checkpoints import Pointers
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
 from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_value
+from rstar_trainer.authors import pair_records, sft_records
+from rstar_trainer.dataset import parse_tree
 from rstar_trainer.job import STATE_FILE
+from rstar_trainer.pairs import preference_groups
+from rstar_trainer.selection import select_examples
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.servers import Service, nats_server, service
 
@@ -135,6 +140,53 @@ async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(shared: Train
         event = await jetstream.get_last_msg(EVENTS, CHECKPOINT_PROMOTED)
         promoted = events_pb2.CheckpointPromoted.FromString(event.data)
         assert promoted.version == ppm.checkpoint_version
+
+
+async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
+    shared: Trainer, store: ObjectStoreSettings
+):
+    trees = [parse_tree(tree.SerializeToString()) for tree in arithmetic_trees(60)]
+    sft = sft_records(select_examples(trees, per_problem=1, agreement=None).examples)
+    groups = [g for tree in trees for g in preference_groups(tree, per_side=2, min_margin=0.1)]
+    objects = ObjectStore(store)
+    for name, records in (
+        ("sft", sft),
+        ("pairs", pair_records(groups)),
+        ("bad", [*sft[:1], {"query": "?", "response": "no step"}]),
+    ):
+        await objects.put(f"datasets/given/{name}.json", json.dumps(records).encode())
+
+    def learning_from(name: str) -> trainer_pb2.SubmitJobRequest:
+        request = policy_job(
+            f"given-{name}", promote=False, data_keys=[f"datasets/given/{name}.json"]
+        )
+        del request.train_policy.batch_ids[:]
+        return request
+
+    async with asking(shared.service) as stub:
+        await stub.SubmitJob(learning_from("sft"))
+        policy = await ended(stub, "given-sft")
+        assert policy.state == trainer_pb2.JOB_STATE_SUCCEEDED, policy
+        assert policy.metrics["given_examples"] == len(sft) > 0
+        assert policy.metrics["training_examples"] <= len(sft)  # taught as they are
+        await stub.SubmitJob(
+            trainer_pb2.SubmitJobRequest(
+                job_id="given-pairs",
+                train_ppm=trainer_pb2.TrainPpmJob(
+                    data_keys=["datasets/given/pairs.json"],
+                    policy_version=policy.checkpoint_version,
+                    training=trainer_pb2.TrainingSettings(max_steps=2),
+                ),
+            )
+        )
+        ppm = await ended(stub, "given-pairs")
+        assert ppm.state == trainer_pb2.JOB_STATE_SUCCEEDED, ppm
+        assert ppm.metrics["given_groups"] > 0
+        for name, field in (("bad", "data_keys[0][1].response"), ("none", "data_keys[0]")):
+            await stub.SubmitJob(learning_from(name))
+            failed = await ended(stub, f"given-{name}")
+            assert failed.state == trainer_pb2.JOB_STATE_FAILED
+            assert failed.failure.field == field
 
 
 async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refused(

@@ -66,3 +66,11 @@ async def test_an_unknown_objective_is_refused_with_those_there_are(tmp_path):
     assert status == 2
     assert "q-regression" in stderr
     assert not listener.heard
+
+
+async def test_a_file_that_is_not_there_is_named(tmp_path):
+    listener = Listener()
+    status, stderr = await train(listener, tmp_path, "policy", "--examples", "none.json")
+    assert status == 2
+    assert "none.json" in stderr
+    assert not listener.heard

@@ -48,7 +48,7 @@ async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curv
 
     from rstar.v1 import evolution_pb2, evolution_pb2_grpc
     from rstar_cli.connection import endpoints
-    from rstar_common.artifacts import ObjectStore
+    from rstar_common.artifacts import DATASETS, ObjectStore
     from rstar_common.errors import NotFound
     from rstar_common.rpc import call
 
@@ -64,7 +64,7 @@ async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curv
             if not version:  # not trained yet
                 continue
             try:
-                lines = (await store.get(f"datasets/{version}/curve.jsonl")).splitlines()
+                lines = (await store.get(f"{DATASETS}{version}/curve.jsonl")).splitlines()
             except NotFound:
                 continue
             points = [json.loads(line) for line in lines]

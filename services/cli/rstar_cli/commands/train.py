@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
     from rstar.v1 import trainer_pb2
+    from rstar_common.artifacts import ObjectStore
 
 Batches = Annotated[
     list[str] | None, typer.Option("--batch", help="Learn from this batch's trees; repeatable.")
@@ -119,6 +121,15 @@ def app() -> typer.Typer:
 def train_policy(
     *,
     batch: Batches = None,
+    examples: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Learn the examples of this file too (authors' SFT JSON); repeatable.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
     base: Annotated[str, typer.Option(help="Checkpoint version; empty: random weights.")] = "",
     trajectories: Annotated[
         int, typer.Option(min=0, help="Right trajectories kept a problem; 0: the default.")
@@ -132,7 +143,7 @@ def train_policy(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Fine-tune a policy on the right trajectories of batches.
+    """Fine-tune a policy on the right trajectories of batches, or on examples of a file.
 
     Example: rstar train policy --batch round-1 --promote
     """
@@ -147,13 +158,23 @@ def train_policy(
         choice=choice.to_proto(),
         training=training.to_proto(),
     )
-    _submit(home, trainer_pb2.SubmitJobRequest(train_policy=job), training, json=json)
+    request = trainer_pb2.SubmitJobRequest(train_policy=job)
+    _submit(home, request, training, files=examples or [], json=json)
 
 
 @grouped
 def train_ppm(
     *,
     batch: Batches = None,
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Learn the pairs of this file too (authors' PPM JSON); repeatable.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ] = None,
     policy_version: Annotated[
         str, typer.Option(help="Policy the weights start from; empty: the promoted one.")
     ] = "",
@@ -176,7 +197,7 @@ def train_ppm(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Train a process preference model on pairs of steps from batches.
+    """Train a process preference model on pairs of steps from batches, or of a file.
 
     Example: rstar train ppm --batch round-2 --promote
     """
@@ -192,7 +213,8 @@ def train_ppm(
         objective=objective.to_proto(),
         training=training.to_proto(),
     )
-    _submit(home, trainer_pb2.SubmitJobRequest(train_ppm=job), training, json=json)
+    request = trainer_pb2.SubmitJobRequest(train_ppm=job)
+    _submit(home, request, training, files=pairs or [], json=json)
 
 
 def _submit(
@@ -200,6 +222,7 @@ def _submit(
     request: trainer_pb2.SubmitJobRequest,
     options: TrainingOptions,
     *,
+    files: Sequence[Path],
     json: bool,
 ) -> None:
     from rstar_cli.batch import new_batch_id
@@ -208,19 +231,42 @@ def _submit(
     kind = str(request.WhichOneof("job")).replace("_", "-")
     request.job_id = options.job or new_batch_id(kind)
     request.promote = options.promote
-    run(_train(home, request, detach=options.detach, json=json))
+    run(_train(home, request, files=files, detach=options.detach, json=json))
+
+
+async def _upload(files: Sequence[Path], store: ObjectStore) -> list[str]:
+    """Put files into the store; the same file has one key."""
+    from rstar_cli.recipe import digest
+    from rstar_common.artifacts import DATASETS
+
+    keys = []
+    for path in files:
+        data = path.read_bytes()
+        keys.append(f"{DATASETS}given/{digest(data)}.json")
+        await store.put(keys[-1], data)
+    return keys
 
 
 async def _train(
-    home: Path | None, request: trainer_pb2.SubmitJobRequest, *, detach: bool, json: bool
+    home: Path | None,
+    request: trainer_pb2.SubmitJobRequest,
+    *,
+    files: Sequence[Path],
+    detach: bool,
+    json: bool,
 ) -> None:
     from rstar.v1 import trainer_pb2, trainer_pb2_grpc
     from rstar_cli.connection import endpoints
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.training import JobProgress, job_outcome
+    from rstar_common.artifacts import ObjectStore
     from rstar_common.rpc import call
 
-    async with endpoints(home).dial("trainer") as wire:
+    where = endpoints(home)
+    if files:
+        learns = request.train_policy if request.HasField("train_policy") else request.train_ppm
+        learns.data_keys.extend(await _upload(files, ObjectStore(where.object_store)))
+    async with where.dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         job = (await call(stub.SubmitJob(request, timeout=30))).job
         if detach:

@@ -17,14 +17,14 @@ from typing import IO
 from google.protobuf.message import DecodeError
 
 from rstar.v1 import evolution_pb2
-from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.artifacts import DATASETS, ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, PREFIX
 from rstar_common.errors import InvalidInput, NotFound
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.store import ENDED
 
 RECORD = "run.pb"
-_KEY_PREFIXES = ("trees/", "evolution/", "datasets/", PREFIX)
+_KEY_PREFIXES = ("trees/", "evolution/", DATASETS, PREFIX)
 
 
 async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
@@ -43,7 +43,7 @@ async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[
         prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
         for model, version in (("policy", report.policy_version), ("ppm", report.ppm_version)):
             if version and version != BOOTSTRAP:
-                prefixes += [f"{PREFIX}{model}/{version}/", f"datasets/{version}/"]
+                prefixes += [f"{PREFIX}{model}/{version}/", f"{DATASETS}{version}/"]
     for prefix in prefixes:
         async for key in store.keys(prefix):
             yield key
