@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from rstar.v1 import events_pb2, trainer_pb2, trainer_pb2_grpc
-from rstar_common.artifacts import ObjectStore, tree_key
+from rstar_common.artifacts import DATASETS, ObjectStore, tree_key
 from rstar_common.bus import connected
 from rstar_common.checkpoints import Pointers
 from rstar_common.config import NatsSettings, ObjectStoreSettings
@@ -154,11 +154,11 @@ async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
         ("pairs", pair_records(groups)),
         ("bad", [*sft[:1], {"query": "?", "response": "no step"}]),
     ):
-        await objects.put(f"datasets/given/{name}.json", json.dumps(records).encode())
+        await objects.put(f"{DATASETS}given/{name}.json", json.dumps(records).encode())
 
     def learning_from(name: str) -> trainer_pb2.SubmitJobRequest:
         request = policy_job(
-            f"given-{name}", promote=False, data_keys=[f"datasets/given/{name}.json"]
+            f"given-{name}", promote=False, data_keys=[f"{DATASETS}given/{name}.json"]
         )
         del request.train_policy.batch_ids[:]
         return request
@@ -224,6 +224,11 @@ async def test_a_trainer_that_ended_goes_on_with_its_job(
             job = await ended(stub, "long")
         assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
         assert job.metrics["steps"] == 400
+    curve = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/curve.jsonl")
+    steps = [json.loads(line)["step"] for line in curve.splitlines()]
+    assert sorted(set(steps)) == list(range(1, 401))
+    if end is signal.SIGTERM:  # what was killed begins anew
+        assert len(steps) == 400
 
 
 async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(shared: Trainer):
