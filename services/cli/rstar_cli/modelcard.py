@@ -31,6 +31,8 @@ _MEANING = {
     "trained_tokens": "tokens trained on, repetitions included",
     "held_out_loss": "loss on questions kept from training",
     "held_out_exact": "share of them whose program greedy decoding repeats exactly",
+    "given_examples": "of the examples, those of files that nobody here checked",
+    "given_groups": "of the groups, those of files that nobody here checked",
     "pairs": "preference pairs",
     "groups_with_variants": "groups trained on, variants (other names and digits) included",
     "pair_accuracy": "share of unseen pairs ordered rightly",
@@ -76,7 +78,7 @@ def card(manifest: Mapping[str, Any]) -> str:
     lines += [
         "",
         "## Limits",
-        "It knows what its searches taught it and nothing else. How it does on problems it was not"
+        "It knows what it was taught and nothing else. How it does on problems it was not"
         " taught is not in this card: measure it (`rstar eval`).",
         "",
     ]

@@ -4,6 +4,8 @@
     trees/BATCH/SEARCH.pb                finished searches, `rstar.v1.Tree`
     checkpoints/MODEL/VERSION/…          immutable, with a manifest
 
+    datasets/…                           what checkpoints were taught
+
 obstore moves data (async, create-if-absent); `bucket` makes the bucket, which obstore does not.
 User-given names never appear in a key; `streams.token` hashes them.
 """
@@ -61,6 +63,11 @@ CONNECT_SECONDS = 60.0
 def tree_key(batch_id: str, search_id: str) -> str:
     """Key of a finished search's tree; `batch_id` is empty for interactive searches."""
     return f"{trees_prefix(batch_id)}{search_id}.pb"
+
+
+def given_key(sha256: str) -> str:
+    """Key of a file that somebody gave to learn from."""
+    return f"{DATASETS}given/{sha256}.json"
 
 
 def trees_prefix(batch_id: str) -> str:

@@ -132,8 +132,8 @@ class PolicySpec(_Frozen):
     agreement_filter: bool = False
     prompt_format: str = "mini"
     choice: Choice = Choice.BEST_Q
-    data_keys: tuple[str, ...] = ()
-    """Objects with more examples, in the authors' form."""
+    data_digests: tuple[str, ...] = ()
+    """SHA-256 of files with more examples, in the authors' form."""
 
 
 class Objective(StrEnum):
@@ -167,8 +167,8 @@ class PpmSpec(_Frozen):
     variants: int = Field(default=0, ge=0, le=64)
     """Of what is compared, with other names and digits: for small models from random weights."""
 
-    data_keys: tuple[str, ...] = ()
-    """Objects with more pairs, in the authors' form."""
+    data_digests: tuple[str, ...] = ()
+    """SHA-256 of files with more pairs, in the authors' form."""
 
 
 Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]
@@ -208,6 +208,11 @@ class JobRecord(_Frozen):
     def same_request(self, other: JobRecord) -> bool:
         """Whether both ask for the same."""
         return self.spec == other.spec and self.promote == other.promote
+
+    def to_json(self) -> bytes:
+        """As stored; the release before refuses `data_digests`, which it does not know."""
+        unset = None if self.spec.data_digests else {"spec": {"data_digests"}}
+        return self.model_dump_json(exclude=unset).encode()
 
     def changed(self, **changes: object) -> JobRecord:
         """A copy with some fields replaced."""

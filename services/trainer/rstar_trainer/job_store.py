@@ -135,6 +135,6 @@ class JobStore:
 
     async def _write(self, record: JobRecord) -> None:
         try:
-            await self._bucket.put(token(record.job_id), record.model_dump_json().encode())
+            await self._bucket.put(token(record.job_id), record.to_json())
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"job record {record.job_id}: {error}") from error

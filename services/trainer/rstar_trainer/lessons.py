@@ -27,6 +27,16 @@ LESSONS = "lessons"
 CURVE = "curve.jsonl"
 CARD = "README.md"
 
+SEARCHED = """\
+Selected from the trees of finished searches (rStar-Math section 3). Every step was executed in the
+sandbox; every answer was judged against the problem's reference. No person wrote or checked a
+solution: right answers by wrong programs may be among them.
+"""
+GIVEN_BY_OTHERS = """\
+Files that were given, by SHA-256. Nobody here executed their steps, judged their answers or
+compared them with evaluation sets:
+"""
+
 CURVE_FIELDS = ("step", "loss", "learning_rate", "tokens_per_second")
 
 
@@ -36,8 +46,9 @@ def write_examples(directory: Path, examples: Sequence[Example]) -> None:
         {
             "question": example.question,
             "steps": _steps(example.steps),
-            "mean_q": example.mean_q,
-            "agreement": example.agreement,
+            # Of what was given nobody searched anything.
+            "mean_q": example.mean_q if example.search_id else None,
+            "agreement": example.agreement if example.search_id else None,
             "search_id": example.search_id,
             "problem_id": example.problem_id,
         }
@@ -74,13 +85,10 @@ def write_card(directory: Path, order: WorkOrder, metrics: Mapping[str, float]) 
     text = f"""\
 # Data of a {order.spec.model}
 
-Selected from the trees of finished searches (rStar-Math section 3). Every step of theirs was
-executed in the sandbox; every answer was judged against the problem's reference. No person wrote or
-checked a solution: right answers by wrong programs may be among them.
+{_origin(order)}
 
 - ordered by: {order.origin or "a job of its own"}
 - batches: {", ".join(order.spec.batch_ids) or "none"}
-- files of others, whose steps nobody here executed: {", ".join(order.spec.data_keys) or "none"}
 - made from: {", ".join(order.parents) or "random weights"}
 - agreement filter: {"on" if order.agreement_filter else "off"}
 
@@ -93,6 +101,15 @@ checked a solution: right answers by wrong programs may be among them.
 ```
 """
     (directory / CARD).write_text(text)
+
+
+def _origin(order: WorkOrder) -> str:
+    lines = []
+    if order.spec.batch_ids:
+        lines += [SEARCHED]
+    if order.spec.data_digests:
+        lines += [GIVEN_BY_OTHERS, *(f"- {digest}" for digest in order.spec.data_digests)]
+    return "\n".join(lines)
 
 
 def note_curve(directory: Path, metrics: Mapping[str, float]) -> None:

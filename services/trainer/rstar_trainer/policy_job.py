@@ -40,9 +40,9 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     selection = _selected(work, spec)
     given = work.given(read_sft)
     examples = [*selection.examples, *given]
-    work.tell(0.04, _counts(selection) | {"given_examples": float(len(given))})
+    work.tell(0.04, _counts(selection))
     if not examples:
-        raise InvalidInput("no right trajectory in these batches", field="batch_ids")
+        raise InvalidInput("no right trajectory and no example given", field="batch_ids")
     if work.ranks.first:
         write_examples(work.lessons, examples)
     if work.order.base:
@@ -64,10 +64,16 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     longest = min(training.max_length, int(model.config.max_position_embeddings))
     learned: list[Tokens] = []
     unseen: list[Tokens] = []
-    for example in examples:
+    given_learned = 0
+    for index, example in enumerate(examples):
         tokens = tokenize(encoder, example)
-        if len(tokens.ids) <= longest:
-            (unseen if held_out(example.question, HELD_OUT_SHARE) else learned).append(tokens)
+        if len(tokens.ids) > longest:
+            continue
+        if held_out(example.question, HELD_OUT_SHARE):
+            unseen.append(tokens)
+        else:
+            learned.append(tokens)
+            given_learned += index >= len(selection.examples)
     if not work.order.base:
         taught = [e for e in selection.examples if not held_out(e.question, HELD_OUT_SHARE)]
         count = enough_variants(training, sum(len(tokens.ids) for tokens in learned))
@@ -81,6 +87,8 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
+    if given:
+        work.metrics["given_examples"] = float(given_learned)
     if not training.untrained:
         adapt(model, training)
         work.enter("training", 0.1)

@@ -41,6 +41,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     encoder = Encoder(tokenizer, written)
     model = checkpoint.load_ppm(work.base, seed=training.seed).to(work.device)
     longest = min(training.max_length, int(model.config.max_position_embeddings))
+    given = work.given(read_pairs)
     agreement = work.agreement()
     work.enter("pairing", 0.05)
     learned: list[TokenGroup] = []
@@ -61,7 +62,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             for _ in range(spec.variants):
                 varied += _tokens(_group_variants(groups, rng), encoder, longest)
                 varied += _values(_valued_variants(valued, rng), encoder, longest)
-    given = work.given(read_pairs)
+    given_learned = 0
     for group in given:
         tokens = _tokens([group], encoder, longest)
         if held_out(group.question, HELD_OUT_SHARE):
@@ -69,13 +70,13 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         else:
             taught.append(group)
             learned += tokens
+            given_learned += len(tokens)
     if not learned and spec.objective is Objective.PAIRWISE:
         learned = unseen
     if not learned and not training.untrained:
-        raise InvalidInput("no preference pair in these batches", field="batch_ids")
+        raise InvalidInput("no preference pair, and none given", field="batch_ids")
     work.metrics |= {
         "groups": float(len(learned)),
-        "given_groups": float(len(given)),
         "final_groups": float(sum(group.final for group in learned)),
         "pairs": float(sum(len(g.preferred) * len(g.rejected) for g in learned)),
         "valued_steps": float(sum(len(g.values) for g in learned)),
@@ -83,6 +84,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
+    if given:
+        work.metrics["given_groups"] = float(given_learned)
     if work.ranks.first:
         write_pairs(work.lessons, taught)
     if not training.untrained:

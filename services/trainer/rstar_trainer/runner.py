@@ -187,9 +187,9 @@ class JobRunner:
             (directory / name).mkdir(parents=True, exist_ok=True)
         finished = directory / CHECKPOINT / MANIFEST
         if not finished.exists():
-            self._jobs.note(record.job_id, stage="fetching trees")
+            self._jobs.note(record.job_id, stage="fetching what it learns from")
             await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
-            await fetch_given(self._registry.store, record.spec.data_keys, directory / GIVEN)
+            await fetch_given(self._registry.store, record.spec.data_digests, directory / GIVEN)
             order = await work_order(
                 record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from rstar_common.artifacts import ObjectStore, trees_prefix
+from rstar_common.artifacts import ObjectStore, given_key, trees_prefix
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable, first_leaf
 
 T = TypeVar("T")
@@ -53,19 +53,26 @@ async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: P
     return total
 
 
-async def fetch_given(store: ObjectStore, keys: Sequence[str], directory: Path) -> None:
-    """Fetch the objects `keys` as `0000.json`, `0001.json` ….
+async def fetch_given(store: ObjectStore, digests: Sequence[str], directory: Path) -> None:
+    """Fetch the files of `digests` that are not there yet, as `0000.json`, `0001.json` ….
 
     Raises:
-        InvalidInput: there is none of that key.
+        InvalidInput: there is none of that digest, or it holds something else.
         Unavailable: the store did not answer.
     """
-    for index, key in enumerate(keys):
+    for index, digest in enumerate(digests):
+        target = directory / f"{index:04}.json"
+        if target.exists():
+            continue
+        staging = target.with_suffix(".part")
+        staging.unlink(missing_ok=True)
         try:
-            data = await store.get(key)
+            found = await store.get_file(given_key(digest), staging)
         except NotFound as error:
-            raise InvalidInput(f"no object {key}", field=f"data_keys[{index}]") from error
-        await asyncio.to_thread((directory / f"{index:04}.json").write_bytes, data)
+            raise InvalidInput(f"no file {digest}", field=f"data_digests[{index}]") from error
+        if found != digest:
+            raise InvalidInput(f"holds {found}", field=f"data_digests[{index}]")
+        os.replace(staging, target)  # noqa: PTH105 -- as above
 
 
 async def each_tree(store: ObjectStore, batch_id: str, read: Callable[[bytes], T]) -> list[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -9,7 +10,6 @@ from pydantic import BaseModel, ValidationError
 
 from rstar.v1 import trainer_pb2, types_pb2
 from rstar_common import errors
-from rstar_common.artifacts import DATASETS
 from rstar_common.checkpoints import Manifest
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import FORMATS
@@ -29,6 +29,10 @@ from rstar_trainer.job import (
 )
 
 SpecT = TypeVar("SpecT", bound=BaseModel)
+
+SHA256 = re.compile("[0-9a-f]{64}")
+MOST_FILES = 64
+"""That a job learns from, beside its batches."""
 
 _STATES = {
     JobState.QUEUED: trainer_pb2.JOB_STATE_QUEUED,
@@ -106,8 +110,10 @@ def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:
         "objective": _OBJECTIVES[job.objective],
     }
     spec = _checked(PpmSpec, fields, "train_ppm")
-    if spec.data_keys and spec.objective is not Objective.PAIRWISE:
-        raise InvalidInput("only the pairwise objective learns pairs", field="train_ppm.data_keys")
+    if spec.data_digests and spec.objective is not Objective.PAIRWISE:
+        raise InvalidInput(
+            "only the pairwise objective learns pairs", field="train_ppm.data_digests"
+        )
     return spec
 
 
@@ -115,12 +121,16 @@ def _sources(
     job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str
 ) -> dict[str, tuple[str, ...]]:
     """What a job learns from: batches, files or both."""
-    if not job.batch_ids and not job.data_keys:
-        raise InvalidInput("is empty", field=f"{where}.batch_ids")
-    for index, key in enumerate(job.data_keys):
-        if not key.startswith(DATASETS):
-            raise InvalidInput(f"must begin with {DATASETS}", field=f"{where}.data_keys[{index}]")
-    return {"batch_ids": tuple(job.batch_ids), "data_keys": tuple(job.data_keys)}
+    digests = tuple(job.data_digests)
+    if not job.batch_ids and not digests:
+        raise InvalidInput("is empty, and no file is given", field=f"{where}.batch_ids")
+    for index, digest in enumerate(digests):
+        here = f"{where}.data_digests[{index}]"
+        if not SHA256.fullmatch(digest):
+            raise InvalidInput("must be 64 hexadecimal digits", field=here)
+        if digest in digests[:index] or index >= MOST_FILES:
+            raise InvalidInput(f"is given twice, or beyond {MOST_FILES}", field=here)
+    return {"batch_ids": tuple(job.batch_ids), "data_digests": digests}
 
 
 def _training(settings: trainer_pb2.TrainingSettings, defaults: Training, job: str) -> Training:

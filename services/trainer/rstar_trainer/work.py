@@ -50,10 +50,11 @@ class Work:
         """
         found: list[T] = []
         for index, path in enumerate(sorted((self.directory / GIVEN).glob("*.json"))):
-            where = f"data_keys[{index}]"
+            where = f"data_digests[{index}]"
             try:
                 records = json.loads(path.read_bytes())
-            except ValueError as error:
+                json.dumps(records, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            except (ValueError, RecursionError) as error:
                 raise InvalidInput(f"is no JSON: {error}", field=where) from error
             if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
                 raise InvalidInput("is no list of objects", field=where)

@@ -1,6 +1,6 @@
 """The process that trains: `python -m rstar_trainer.worker DIRECTORY`.
 
-Reads `order.json` and `trees/` of its directory, writes `checkpoint/` there, and tells
+Reads `order.json`, `trees/` and `given/` of its directory, writes `checkpoint/` there, and tells
 what it does as JSON lines on stdout. It has no network and no credentials: the service
 fetches what it reads and publishes what it writes. It dies with the service, and goes on
 from its saved state when it is started again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from rstar.v1 import events_pb2, trainer_pb2, trainer_pb2_grpc
-from rstar_common.artifacts import DATASETS, ObjectStore, tree_key
+from rstar_common.artifacts import DATASETS, ObjectStore, given_key, tree_key
 from rstar_common.bus import connected
 from rstar_common.checkpoints import Pointers
 from rstar_common.config import NatsSettings, ObjectStoreSettings
@@ -149,44 +150,57 @@ async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
     sft = sft_records(select_examples(trees, per_problem=1, agreement=None).examples)
     groups = [g for tree in trees for g in preference_groups(tree, per_side=2, min_margin=0.1)]
     objects = ObjectStore(store)
-    for name, records in (
-        ("sft", sft),
-        ("pairs", pair_records(groups)),
-        ("bad", [*sft[:1], {"query": "?", "response": "no step"}]),
+    broken = [*sft[:1], {"query": "?", "response": "no step"}]
+    digests = {"none": "0" * 64}
+    for name, data in (
+        ("sft", json.dumps(sft).encode()),
+        ("pairs", json.dumps(pair_records(groups)).encode()),
+        ("no step", json.dumps(broken).encode()),
+        ("no text", b'[{"query": "\\ud800", "response": "x"}]'),
+        ("deep", b"[" * 100_000),
     ):
-        await objects.put(f"{DATASETS}given/{name}.json", json.dumps(records).encode())
+        digests[name] = hashlib.sha256(data).hexdigest()
+        await objects.put(given_key(digests[name]), data)
+    digests["other"] = "1" * 64
+    await objects.put(given_key(digests["other"]), b"[]")
 
     def learning_from(name: str) -> trainer_pb2.SubmitJobRequest:
-        request = policy_job(
-            f"given-{name}", promote=False, data_keys=[f"{DATASETS}given/{name}.json"]
-        )
+        request = policy_job(f"given {name}", promote=False, data_digests=[digests[name]])
         del request.train_policy.batch_ids[:]
         return request
 
     async with asking(shared.service) as stub:
         await stub.SubmitJob(learning_from("sft"))
-        policy = await ended(stub, "given-sft")
+        policy = await ended(stub, "given sft")
         assert policy.state == trainer_pb2.JOB_STATE_SUCCEEDED, policy
-        assert policy.metrics["given_examples"] == len(sft) > 0
-        assert policy.metrics["training_examples"] <= len(sft)  # taught as they are
+        learned = policy.metrics["given_examples"]
+        assert 0 < learned < len(sft)  # some questions are held out
+        assert policy.metrics["training_examples"] == learned  # taught as they are
         await stub.SubmitJob(
             trainer_pb2.SubmitJobRequest(
-                job_id="given-pairs",
+                job_id="given pairs",
                 train_ppm=trainer_pb2.TrainPpmJob(
-                    data_keys=["datasets/given/pairs.json"],
+                    batch_ids=[BATCH],
+                    data_digests=[digests["pairs"]],
                     policy_version=policy.checkpoint_version,
                     training=trainer_pb2.TrainingSettings(max_steps=2),
                 ),
             )
         )
-        ppm = await ended(stub, "given-pairs")
+        ppm = await ended(stub, "given pairs")
         assert ppm.state == trainer_pb2.JOB_STATE_SUCCEEDED, ppm
-        assert ppm.metrics["given_groups"] > 0
-        for name, field in (("bad", "data_keys[0][1].response"), ("none", "data_keys[0]")):
+        assert 0 < ppm.metrics["given_groups"] < ppm.metrics["groups"]
+        for name, field in (
+            ("no step", "data_digests[0][1].response"),
+            ("no text", "data_digests[0]"),
+            ("deep", "data_digests[0]"),
+            ("none", "data_digests[0]"),
+            ("other", "data_digests[0]"),
+        ):
             await stub.SubmitJob(learning_from(name))
-            failed = await ended(stub, f"given-{name}")
+            failed = await ended(stub, f"given {name}")
             assert failed.state == trainer_pb2.JOB_STATE_FAILED
-            assert failed.failure.field == field
+            assert failed.failure.field == field, failed
 
 
 async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refused(

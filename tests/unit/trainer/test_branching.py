@@ -130,11 +130,19 @@ def test_a_round_that_was_not_searched_is_no_place_to_branch():
 
 def test_a_plan_leaves_out_what_is_taken_over():
     plan = [
-        evolution_pb2.PlannedRound(round=number, problems=10, search_seconds=60, training_seconds=5)
+        evolution_pb2.PlannedRound(
+            round=number,
+            problems=10,
+            search_seconds=60,
+            training_seconds=5,
+            search_tokens=7,
+            evaluation_tokens=8,
+        )
         for number in range(3)
     ]
     left = still_planned(plan, begun(1))
     assert [one.round for one in left] == [1, 2]
     assert (left[0].problems, left[0].search_seconds, left[0].training_seconds) == (0, 0, 5)
+    assert (left[0].search_tokens, left[0].evaluation_tokens) == (0, 8)
     assert left[1] == plan[2]
     assert still_planned(plan, evolution_pb2.Run()) == plan

@@ -10,7 +10,6 @@ from rstar_trainer.evolution.estimate import (
     LENGTH_SHARE,
     STEP_LENGTH_SHARE,
     TREE_GUESS,
-    leave_out_pause,
     phase_name,
     plan_rounds,
     progress,
@@ -196,24 +195,16 @@ def test_generated_tokens_take_time_beside_the_programs_and_random_programs_are_
         round_.search.strategy = types_pb2.STRATEGY_MAJORITY
     made.rounds[0].bootstrap = True
     random, own = plan_rounds(made, POOL, {})
-    assert (random.generated_tokens, random.search_seconds) == (0, random.sandbox_runs)
-    assert own.generated_tokens == STEP_LENGTH_SHARE * 100 * own.sandbox_runs
-    assert own.search_seconds == own.sandbox_runs + own.generated_tokens / 10
+    assert (random.search_tokens, random.search_seconds) == (0, random.sandbox_runs)
+    assert own.search_tokens == STEP_LENGTH_SHARE * 100 * own.sandbox_runs
+    assert own.search_seconds == own.sandbox_runs + own.search_tokens / 10
 
 
-def test_a_pause_is_no_time_of_the_phase_it_fell_into():
-    made = recipe()
-    run = run_in(made, PHASES.ROUND_PHASE_TRAINING_POLICY)
-    run.rounds[-1].phase_began.FromSeconds(1000)
-    run.paused_at.FromSeconds(4000)
-    leave_out_pause(run, now=10_000)
-    assert run.rounds[-1].phase_began.ToSeconds() == 7000
-    assert not run.HasField("paused_at")
-
-
-def test_a_run_that_stopped_before_its_first_round_has_no_phase_to_move():
-    run = evolution_pb2.Run(recipe=recipe())
-    run.paused_at.FromSeconds(4000)
-    leave_out_pause(run, now=10_000)
-    assert not run.HasField("paused_at")
-    assert not run.rounds
+def test_a_phase_in_which_the_system_stood_still_is_forgotten_after_two_more():
+    made = recipe(rounds=4)
+    run = evolution_pb2.Run(recipe=made)
+    for seconds in (300_000.0, 3000.0, 3000.0):
+        report = run.rounds.add(phase=PHASES.ROUND_PHASE_DONE)
+        report.seconds.update({"training policy": seconds, "training ppm": seconds / 3})
+    plan = plan_rounds(made, {}, {})
+    assert seconds_left(plan, run, 0.0, now=0) == pytest.approx(4000)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rstar.v1 import trainer_pb2
 from rstar_common.errors import InvalidInput
-from rstar_trainer.job import OptimizerKind
+from rstar_trainer.job import JobRecord, OptimizerKind
 from rstar_trainer.wire import spec_from
 
 
@@ -28,25 +30,43 @@ def test_an_optimizer_of_a_later_release_is_refused():
     assert failure.value.field == "train_policy.training.optimizer"
 
 
+SOME, OTHER = "0" * 64, "1" * 64
+
+
 def test_a_job_may_learn_from_files_of_others_alone():
-    spec = spec_from(
-        trainer_pb2.SubmitJobRequest(
-            train_policy=trainer_pb2.TrainPolicyJob(data_keys=["datasets/given/a.json"])
-        )
+    job = trainer_pb2.TrainPolicyJob(data_digests=[SOME])
+    spec = spec_from(trainer_pb2.SubmitJobRequest(train_policy=job))
+    assert (spec.batch_ids, spec.data_digests) == ((), (SOME,))
+
+
+@pytest.mark.parametrize(
+    "digests",
+    [[SOME, "../../x"], [SOME, SOME], [SOME, SOME.upper() + "A"], [f"{n:064}" for n in range(65)]],
+    ids=["path", "twice", "long", "many"],
+)
+def test_a_file_is_named_by_its_digest_once_and_they_are_few(digests: list[str]):
+    job = trainer_pb2.TrainPpmJob(data_digests=digests)
+    with pytest.raises(InvalidInput) as failure:
+        spec_from(trainer_pb2.SubmitJobRequest(train_ppm=job))
+    assert failure.value.field == f"train_ppm.data_digests[{len(digests) - 1}]"
+
+
+def test_pairs_are_for_the_pairwise_objective():
+    job = trainer_pb2.TrainPpmJob(
+        data_digests=[SOME, OTHER], objective=trainer_pb2.PPM_OBJECTIVE_OUTCOME
     )
-    assert (spec.batch_ids, spec.data_keys) == ((), ("datasets/given/a.json",))
-
-
-def test_files_lie_among_the_data_sets_and_pairs_are_for_the_pairwise_objective():
-    job = trainer_pb2.TrainPpmJob(data_keys=["datasets/given/a.json", "inbox/a.json"])
     with pytest.raises(InvalidInput) as failure:
         spec_from(trainer_pb2.SubmitJobRequest(train_ppm=job))
-    assert failure.value.field == "train_ppm.data_keys[1]"
-    del job.data_keys[1]
-    job.objective = trainer_pb2.PPM_OBJECTIVE_OUTCOME
-    with pytest.raises(InvalidInput) as failure:
-        spec_from(trainer_pb2.SubmitJobRequest(train_ppm=job))
-    assert failure.value.field == "train_ppm.data_keys"
+    assert failure.value.field == "train_ppm.data_digests"
+
+
+def test_a_job_without_files_is_stored_as_the_release_before_reads_it():
+    for digests in ([], [SOME]):
+        job = trainer_pb2.TrainPolicyJob(batch_ids=["b"], data_digests=digests)
+        spec = spec_from(trainer_pb2.SubmitJobRequest(train_policy=job))
+        record = JobRecord(job_id="j", spec=spec)
+        assert ("data_digests" in json.loads(record.to_json())["spec"]) == bool(digests)
+        assert JobRecord.model_validate_json(record.to_json()) == record
 
 
 def test_a_job_that_learns_from_nothing_is_refused():

@@ -56,7 +56,7 @@ FAULTS: list[tuple[str, Change]] = [
             setattr(r, "ppm_learn_from_rounds", 2),
         ),
     ),
-    ("policy.data_keys", lambda r: r.policy.data_keys.append("datasets/given/a.json")),
+    ("policy.data_digests", lambda r: r.policy.data_digests.append("0" * 64)),
     (
         "gates[0].max_drop",
         lambda r: r.gates.add(evaluation="greedy", max_drop=1.0),

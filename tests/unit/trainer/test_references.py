@@ -27,24 +27,25 @@ def recipe(**versions: str) -> evolution_pb2.Recipe:
 
 def test_a_round_of_another_run_stands_for_the_models_it_made():
     made = recipe(policy_version="mini:1", ppm_version="mini:0")
-    name_versions(made, run_of)
-    assert (made.rounds[1].policy_version, made.rounds[1].ppm_version) == ("policy-b", "ppm-a")
+    named = name_versions(made, run_of).rounds[1]
+    assert (named.policy_version, named.ppm_version) == ("policy-b", "ppm-a")
+    assert made.rounds[1].policy_version == "mini:1"
 
 
 def test_a_version_stays_what_it_is():
     made = recipe(policy_version="policy-c")
-    name_versions(made, run_of)
-    assert made.rounds[1].policy_version == "policy-c"
+    assert name_versions(made, run_of) == made
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
         ("other:0", "no run other"),
-        ("mini:2", "no round 2 yet"),
-        ("mini:", "no round"),
-        ("mini:-1", "no round -1"),
-        ("mini:1", "made no ppm"),
+        ("mini:2", "has not begun round 2"),
+        ("mini:", "expected RUN:ROUND"),
+        ("mini:-1", "expected RUN:ROUND"),
+        (f"mini:{'9' * 5000}", "expected RUN:ROUND"),
+        ("mini:1", "has made no ppm"),
     ],
 )
 def test_what_no_round_made_is_refused_by_its_field(given: str, why: str):

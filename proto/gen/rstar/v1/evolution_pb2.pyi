@@ -491,7 +491,6 @@ class Run(_message.Message):
     BRANCH_FIELD_NUMBER: _builtins.int
     POLICY_BEFORE_FIELD_NUMBER: _builtins.int
     WENT_FURTHER_AT_FIELD_NUMBER: _builtins.int
-    PAUSED_AT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -535,10 +534,6 @@ class Run(_message.Message):
     def branch(self) -> Global___Branch:
         """Unset where the run began with its own first round."""
 
-    @_builtins.property
-    def paused_at(self) -> _timestamp_pb2.Timestamp:
-        """When its trainer stopped in the middle; unset while it runs. What follows is no time of the phase."""
-
     def __init__(
         self,
         *,
@@ -561,11 +556,10 @@ class Run(_message.Message):
         branch: Global___Branch | None = ...,
         policy_before: _builtins.str = ...,
         went_further_at: _builtins.int = ...,
-        paused_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "paused_at", b"paused_at", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "paused_at", b"paused_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1107,7 +1101,8 @@ class PlannedRound(_message.Message):
     SEARCH_SECONDS_FIELD_NUMBER: _builtins.int
     TRAINING_SECONDS_FIELD_NUMBER: _builtins.int
     EVALUATION_SECONDS_FIELD_NUMBER: _builtins.int
-    GENERATED_TOKENS_FIELD_NUMBER: _builtins.int
+    SEARCH_TOKENS_FIELD_NUMBER: _builtins.int
+    EVALUATION_TOKENS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     problems: _builtins.int
     rollouts: _builtins.int
@@ -1118,8 +1113,9 @@ class PlannedRound(_message.Message):
     search_seconds: _builtins.float
     training_seconds: _builtins.float
     evaluation_seconds: _builtins.float
-    generated_tokens: _builtins.int
-    """Of the searches and the evaluations, guessed."""
+    search_tokens: _builtins.int
+    """Guesses."""
+    evaluation_tokens: _builtins.int
     def __init__(
         self,
         *,
@@ -1132,11 +1128,12 @@ class PlannedRound(_message.Message):
         search_seconds: _builtins.float = ...,
         training_seconds: _builtins.float = ...,
         evaluation_seconds: _builtins.float = ...,
-        generated_tokens: _builtins.int = ...,
+        search_tokens: _builtins.int = ...,
+        evaluation_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "generated_tokens", b"generated_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "training_seconds", b"training_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "evaluation_tokens", b"evaluation_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "search_tokens", b"search_tokens", "training_seconds", b"training_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

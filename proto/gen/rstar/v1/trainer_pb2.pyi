@@ -281,7 +281,7 @@ class TrainPolicyJob(_message.Message):
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     PROMPT_FORMAT_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
-    DATA_KEYS_FIELD_NUMBER: _builtins.int
+    DATA_DIGESTS_FIELD_NUMBER: _builtins.int
     base: _builtins.str
     """A checkpoint version to start from; empty means random weights of `shape`."""
     trajectories_per_problem: _builtins.int
@@ -299,9 +299,9 @@ class TrainPolicyJob(_message.Message):
     @_builtins.property
     def training(self) -> Global___TrainingSettings: ...
     @_builtins.property
-    def data_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Objects under `datasets/` with examples in the authors' form, which are learned too: see services/trainer. They
-        are not decontaminated, and a recipe has none.
+    def data_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256, in hexadecimal, of objects `datasets/given/SHA256.json` with examples in the authors' form, which are
+        learned as well: see services/trainer. Nobody compares them with evaluation sets, so a recipe has none.
         """
 
     def __init__(
@@ -315,11 +315,11 @@ class TrainPolicyJob(_message.Message):
         agreement_filter: _builtins.bool = ...,
         prompt_format: _builtins.str = ...,
         choice: Global___SftChoice.ValueType = ...,
-        data_keys: _abc.Iterable[_builtins.str] | None = ...,
+        data_digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shape", b"shape", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "choice", b"choice", "data_keys", b"data_keys", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "choice", b"choice", "data_digests", b"data_digests", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,7 +339,7 @@ class TrainPpmJob(_message.Message):
     AGREEMENT_FILTER_FIELD_NUMBER: _builtins.int
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
-    DATA_KEYS_FIELD_NUMBER: _builtins.int
+    DATA_DIGESTS_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
@@ -358,8 +358,8 @@ class TrainPpmJob(_message.Message):
     @_builtins.property
     def training(self) -> Global___TrainingSettings: ...
     @_builtins.property
-    def data_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Objects under `datasets/` with preference pairs in the authors' form, which are learned too."""
+    def data_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The same of preference pairs; for the pairwise objective."""
 
     def __init__(
         self,
@@ -372,11 +372,11 @@ class TrainPpmJob(_message.Message):
         agreement_filter: _builtins.bool = ...,
         objective: Global___PpmObjective.ValueType = ...,
         variants: _builtins.int = ...,
-        data_keys: _abc.Iterable[_builtins.str] | None = ...,
+        data_digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_keys", b"data_keys", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_margin: _TypeAlias = _typing.Literal["min_margin"]  # noqa: Y015
     _WhichOneofArgType__min_margin: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin"]  # noqa: Y015

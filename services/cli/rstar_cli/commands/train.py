@@ -44,6 +44,9 @@ class TrainingOptions:
     epochs: Annotated[float, typer.Option(min=0, help="0: the service's default.")] = 0.0
     max_steps: Annotated[int, typer.Option(min=0, help="Wins over --epochs.")] = 0
     batch_tokens: Annotated[int, typer.Option(min=0, help="0: the service's default.")] = 0
+    max_length: Annotated[
+        int, typer.Option(min=0, help="Tokens; longer examples are left out. 0: the default.")
+    ] = 0
     optimizer: Annotated[Optimizer, typer.Option(help="muon: copied to each process.")] = (
         Optimizer.ADAMW
     )
@@ -70,6 +73,7 @@ class TrainingOptions:
             epochs=self.epochs,
             max_steps=self.max_steps,
             batch_tokens=self.batch_tokens,
+            max_length=self.max_length,
             optimizer=self.optimizer.to_proto(),
             seed=self.seed,
             lora_rank=self.lora_rank,
@@ -111,7 +115,9 @@ class Objective(StrEnum):
 
 def app() -> typer.Typer:
     """The `train` group."""
-    group = typer.Typer(help="Train a model from finished searches.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Train a model from finished searches, or from files.", no_args_is_help=True
+    )
     group.command("policy")(train_policy)
     group.command("ppm")(train_ppm)
     return group
@@ -235,16 +241,17 @@ def _submit(
 
 
 async def _upload(files: Sequence[Path], store: ObjectStore) -> list[str]:
-    """Put files into the store; the same file has one key."""
-    from rstar_cli.recipe import digest
-    from rstar_common.artifacts import DATASETS
+    """Put files into the store; returns their digests."""
+    import hashlib
 
-    keys = []
+    from rstar_common.artifacts import given_key
+
+    digests = []
     for path in files:
         data = path.read_bytes()
-        keys.append(f"{DATASETS}given/{digest(data)}.json")
-        await store.put(keys[-1], data)
-    return keys
+        digests.append(hashlib.sha256(data).hexdigest())
+        await store.put(given_key(digests[-1]), data)
+    return digests
 
 
 async def _train(
@@ -264,8 +271,8 @@ async def _train(
 
     where = endpoints(home)
     if files:
-        learns = request.train_policy if request.HasField("train_policy") else request.train_ppm
-        learns.data_keys.extend(await _upload(files, ObjectStore(where.object_store)))
+        order = getattr(request, str(request.WhichOneof("job")))
+        order.data_digests.extend(await _upload(files, ObjectStore(where.object_store)))
     async with where.dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
         job = (await call(stub.SubmitJob(request, timeout=30))).job

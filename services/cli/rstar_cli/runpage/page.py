@@ -54,7 +54,7 @@ def report_of(run: evolution_pb2.Run, curves: Curves) -> Report:
     for table in found:
         markdown += [f"## {table.title}", "", *_markdown(table), ""]
     markdown += ["## Curves", "", *(f"![{name}]({name})" for name in charts), ""]
-    markdown += [unsolved, "", NOT_MEASURED_HERE, ""]
+    markdown += [*([unsolved, ""] if unsolved else []), NOT_MEASURED_HERE, ""]
     body = [f"<h1>{escape(head)}</h1>", *(f"<p>{escape(line)}</p>" for line in intro if line)]
     body += [f"<figure>{svg}</figure>" for svg in charts.values()]
     body += [_html(table) for table in found]
@@ -83,12 +83,11 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
 
 
 def _unsolved(run: evolution_pb2.Run) -> str:
-    never = never_solved(run)
-    lines = [
-        f"Never solved by the search of any round: {', '.join(never)}."
-        if never
-        else "Every module was solved by the search of some round."
-    ]
+    lines = []
+    if never := never_solved(run):
+        lines += [f"Never solved by the search of any round: {', '.join(never)}."]
+    elif any(report.solved_by_label for report in run.rounds):
+        lines += ["Every module was solved by the search of some round."]
     if missed := unreached(run):
         lines += [f"Out of reach of random programs: {', '.join(missed)}."]
     lines += [

@@ -13,10 +13,26 @@ from rstar_cli.output import console, one_line
 from rstar_cli.runpage.cells import title
 from rstar_cli.views.search import enum_name
 
-ROUND_COLUMNS = "round", "phase", "problems", "solved", "policy", "ppm", "evaluations", "decision"
+ROUND_COLUMNS = (
+    "round",
+    "phase",
+    "problems",
+    "solved",
+    "policy",
+    "ppm",
+    "evaluations",
+    "decision",
+)
 PLAN_COLUMNS = (
-    *("round", "problems", "rollouts ≤", "runs ≤", "evaluated"),
-    *("tokens", "search", "train", "evaluate"),
+    "round",
+    "problems",
+    "rollouts ≤",
+    "runs ≤",
+    "evaluated",
+    "tokens",
+    "search",
+    "train",
+    "evaluate",
 )
 
 
@@ -110,6 +126,11 @@ def rounds_table(run: evolution_pb2.Run) -> Table:
     return table
 
 
+def millions(*plan: evolution_pb2.PlannedRound) -> str:
+    """Tokens that rounds may generate: `2.4 M`."""
+    return f"{sum(one.search_tokens + one.evaluation_tokens for one in plan) / 1e6:,.1f} M"
+
+
 def plan_table(plan: Sequence[evolution_pb2.PlannedRound]) -> Table:
     """`rstar evolve --dry-run`."""
     table = Table(box=None, pad_edge=False)
@@ -122,12 +143,11 @@ def plan_table(plan: Sequence[evolution_pb2.PlannedRound]) -> Table:
             f"{one.rollouts:,}",
             f"{one.sandbox_runs:,}",
             f"{one.evaluation_problems:,}",
-            f"{one.generated_tokens / 1e6:,.1f} M",
+            millions(one),
             duration(one.search_seconds),
             duration(one.training_seconds),
             duration(one.evaluation_seconds),
         )
     total = sum(o.search_seconds + o.training_seconds + o.evaluation_seconds for o in plan)
-    tokens = sum(one.generated_tokens for one in plan)
-    table.add_row("all", "", "", "", "", f"{tokens / 1e6:,.1f} M", "", "", duration(total))
+    table.add_row("all", "", "", "", "", millions(*plan), "", "", duration(total))
     return table

@@ -105,7 +105,7 @@ def still_planned(
         copy = evolution_pb2.PlannedRound()
         copy.CopyFrom(planned)
         left.append(copy)
-    for field in ("problems", "rollouts", "sandbox_runs", "search_seconds"):
+    for field in ("problems", "rollouts", "sandbox_runs", "search_seconds", "search_tokens"):
         left[0].ClearField(field)
     return left
 

@@ -160,8 +160,8 @@ def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where:
     for name in ("batch_ids", "policy_version"):
         if getattr(job, name, None):
             raise InvalidInput("is set by the run", field=f"{where}.{name}")
-    if job.data_keys:
-        raise InvalidInput("is for single jobs: rstar train", field=f"{where}.data_keys")
+    if job.data_digests:
+        raise InvalidInput("is for single jobs: rstar train", field=f"{where}.data_digests")
     request = trainer_pb2.SubmitJobRequest(job_id="check")
     if isinstance(job, trainer_pb2.TrainPolicyJob):
         request.train_policy.CopyFrom(job)

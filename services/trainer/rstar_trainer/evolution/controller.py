@@ -19,12 +19,7 @@ from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.checks import check_run_name
-from rstar_trainer.evolution.estimate import (
-    leave_out_pause,
-    phase_name,
-    progress,
-    seconds_left,
-)
+from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.references import name_versions
@@ -69,15 +64,6 @@ class Evolution:
             starter.cancel()
             for driver in self._drivers.values():
                 driver.cancel()
-        await self._pause()
-
-    async def _pause(self) -> None:
-        """Write down when the runs under way stopped: a pause is no time of their phases."""
-        for run in self._runs.all():
-            if run.state not in ENDED:
-                run.paused_at.GetCurrentTime()
-                with contextlib.suppress(RstarError):
-                    await self._runs.save(run)
 
     async def prepare(
         self, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch, *, policy: str = ""
@@ -95,14 +81,14 @@ class Evolution:
     async def planned(
         self, run_id: str, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch
     ) -> tuple[evolution_pb2.Run, Prepared]:
-        """The record that a run would begin with; `recipe` then names versions, not rounds.
+        """The record that a run would begin with; its recipe names versions, not rounds.
 
         Raises:
             InvalidInput: the recipe cannot be carried out, or not from there.
             NotFound: there is no run to branch from.
         """
         check_run_name(run_id, field="run_id")
-        name_versions(recipe, self._runs.get)
+        recipe = name_versions(recipe, self._runs.get)
         prepared = await self.prepare(recipe, branch)
         run = evolution_pb2.Run(
             run_id=run_id,
@@ -219,9 +205,6 @@ class Evolution:
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
-        if run.HasField("paused_at"):
-            leave_out_pause(run, now=time.time())
-            await self._runs.save(run)
         prepared = await self.prepare(run.recipe, run.branch, policy=run.policy_version)
         async with self._tiers() as tiers:
 

@@ -1,4 +1,4 @@
-"""What a run will do and how long it may take: counts are ceilings, seconds are guesses."""
+"""What a run will do and how long it may take: ceilings of counts; tokens, seconds are guesses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
+from rstar_common.checkpoints import BOOTSTRAP
 from rstar_trainer.evolution.rules import second_settings
 from rstar_trainer.job import FEWEST_EPOCHS, PolicySpec, PpmSpec
 from rstar_trainer.wire import spec_from
@@ -38,6 +39,9 @@ EXAMPLES_A_TRAJECTORY = 25
 GROUPS_A_PROBLEM = 1
 """Preference pairs are learned in groups: 2,775 of 3,298 problems at mini scale."""
 
+LATEST = 2
+"""Phases of a kind that say how fast it goes."""
+
 DEFAULT_RUNS_PER_SECOND = 20.0
 DEFAULT_TOKENS_PER_SECOND = 5000.0
 DEFAULT_GENERATED_TOKENS_PER_SECOND = 1000.0
@@ -59,17 +63,18 @@ def plan_rounds(
         if round_.batch_ids:
             problems = 0
         searched.append(problems)
-        searches = [_Searches(problems, problems, round_.search, bootstrap=round_.bootstrap)]
+        random = round_.bootstrap
+        searches = [_Searches(problems, round_.search, random=random)]
         if round_.HasField("second_search"):
             second = second_settings(round_, recipe, number)
-            few = UNSOLVED_GUESS * problems
-            searches.append(_Searches(problems, few, second, bootstrap=round_.bootstrap))
+            searches.append(_Searches(problems, second, random=random, share=UNSOLVED_GUESS))
         sizes = [
             min(one.problems or set_sizes[one.set], set_sizes[one.set])
             for one in round_.evaluations
         ]
+        random = round_.policy_version == BOOTSTRAP or (random and not round_.HasField("policy"))
         evaluations = [
-            _Searches(size, size, one.search)
+            _Searches(size, one.search, random=random)
             for size, one in zip(sizes, round_.evaluations, strict=True)
         ]
         planned.append(
@@ -83,7 +88,8 @@ def plan_rounds(
                 search_seconds=_seconds(searches, recipe.resources),
                 training_seconds=sum(_training_tokens(recipe, searched, number)) / tokens,
                 evaluation_seconds=_seconds(evaluations, recipe.resources),
-                generated_tokens=round(sum(one.expected_tokens for one in searches + evaluations)),
+                search_tokens=round(sum(one.expected_tokens for one in searches)),
+                evaluation_tokens=round(sum(one.expected_tokens for one in evaluations)),
             )
         )
     return planned
@@ -111,16 +117,17 @@ def seconds_left(
     *,
     now: float,
 ) -> float:
-    """Planned seconds of what is not done, scaled by how the planned seconds held so far.
+    """Planned seconds of what is not done, scaled by how the planned seconds held lately.
 
     What trains and what runs programs are scaled apart: their plans err for other reasons. The
-    phase under way counts by its share, at the time `now` (of `time.time()`).
+    phase under way counts by its share, at the time `now` (of `time.time()`). Where the system
+    stood still, a phase took longer than it would again: the latest phases say most.
     """
     phases = _phases(plan, run, share_of_phase, now)
     left = 0.0
     for trains in (True, False):
         alike = [phase for phase in phases if phase.trains == trains]
-        told = [phase for phase in alike if phase.real and phase.done >= LEAST_SHARE]
+        told = [phase for phase in alike if phase.real and phase.done >= LEAST_SHARE][-LATEST:]
         planned, real = sum(one.planned * one.done for one in told), sum(one.real for one in told)
         scale = real / planned if planned else 1.0
         left += scale * sum(phase.planned * (1 - phase.done) for phase in alike)
@@ -167,15 +174,6 @@ def _phases(
     return phases
 
 
-def leave_out_pause(run: evolution_pb2.Run, *, now: float) -> None:
-    """Have the phase under way begin later by as long as its trainer was stopped."""
-    if run.rounds:
-        began = run.rounds[-1].phase_began
-        paused = now - run.paused_at.ToMicroseconds() / 1e6
-        began.FromMicroseconds(began.ToMicroseconds() + round(1e6 * max(0.0, paused)))
-    run.ClearField("paused_at")
-
-
 def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
     """A phase as it is told to people: `searching`."""
     name = evolution_pb2.RoundPhase.Name(phase)
@@ -197,27 +195,28 @@ def _runs(search: types_pb2.SearchSettings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Searches:
-    """Searches of one kind: how many at most, and how many may be expected."""
+    """Searches of one kind, by the policy or by random programs."""
 
     most: int
-    expected: float
     settings: types_pb2.SearchSettings
-    bootstrap: bool = False
+    random: bool
+    share: float = 1.0
+    """Of `most`, what may be expected."""
 
     @property
     def expected_runs(self) -> float:
         """Programs."""
         guess = TREE_GUESS if _grows_a_tree(self.settings) else 1.0
-        return self.expected * _runs(self.settings) * guess
+        return self.share * self.most * _runs(self.settings) * guess
 
     @property
     def expected_tokens(self) -> float:
         """Generated by the policy; random programs are no tokens."""
-        if self.bootstrap:
+        if self.random:
             return 0.0
         guess = TREE_TOKENS_GUESS if _grows_a_tree(self.settings) else 1.0
         step = STEP_LENGTH_SHARE * (self.settings.max_step_tokens or DEFAULT_STEP_TOKENS)
-        return self.expected * _runs(self.settings) * guess * step
+        return self.share * self.most * _runs(self.settings) * guess * step
 
 
 def _seconds(searches: Sequence[_Searches], resources: evolution_pb2.Resources) -> float:
