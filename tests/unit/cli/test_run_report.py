@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from xml.etree import ElementTree
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_cli.commands.report import write_report
 from rstar_cli.runpage.charts import line_chart
 from rstar_cli.runpage.page import report_of
-from rstar_cli.views.evolution import duration
+from rstar_cli.views.evolution import duration, rounds_table
 
 
 def run() -> evolution_pb2.Run:
@@ -56,6 +58,27 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "8 rollouts of 4 candidates | 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
     assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text
+
+
+def test_a_report_is_for_people_and_for_programs(tmp_path):
+    write_report(run(), {}, tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["rounds"][0]["solved"] == 4
+    assert {"README.md", "index.html", "accuracy.svg"} <= {one.name for one in tmp_path.iterdir()}
+
+
+def test_nothing_is_said_of_searches_that_were_not_made():
+    made = run()
+    for report in made.rounds:
+        report.ClearField("solved_by_label")
+    assert "was solved by the search" not in report_of(made, {}).markdown
+
+
+def test_no_share_is_shown_of_a_search_under_way():
+    made = run()
+    made.rounds[1].problems, made.rounds[1].phase = 8, evolution_pb2.ROUND_PHASE_SEARCHING
+    made.rounds[0].phase = evolution_pb2.ROUND_PHASE_DONE
+    columns = {column.header: list(column.cells) for column in rounds_table(made).columns}
+    assert columns["solved"] == ["40.0%", ""]
 
 
 def test_the_page_shows_texts_as_text_and_charts_inside():

@@ -27,20 +27,26 @@ def report(
 
     Example: rstar report smoke -o /tmp/smoke-report
     """
+    from rstar_cli.output import console, run
+
+    write_report(*run(_read(home, run_id)), output)
+    console().print(f"wrote README.md, index.html and run.json into {output}")
+
+
+def write_report(run: evolution_pb2.Run, curves: Curves, output: Path) -> None:
+    """A run's report as files of a directory."""
     import json
 
-    from rstar_cli.output import as_json, console, run
+    from rstar_cli.output import as_json
     from rstar_cli.runpage.page import report_of
 
-    found, curves = run(_read(home, run_id))
-    made = report_of(found, curves)
+    made = report_of(run, curves)
     output.mkdir(parents=True, exist_ok=True)
     (output / "README.md").write_text(made.markdown)
     (output / "index.html").write_text(made.html)
-    (output / "run.json").write_text(json.dumps(as_json(found), indent=1, sort_keys=True) + "\n")
+    (output / "run.json").write_text(json.dumps(as_json(run), indent=1, sort_keys=True) + "\n")
     for name, svg in made.charts.items():
         (output / name).write_text(svg)
-    console().print(f"wrote README.md, index.html and run.json into {output}")
 
 
 async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curves]:
