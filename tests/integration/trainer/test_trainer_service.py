@@ -155,8 +155,8 @@ async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
     for name, data in (
         ("sft", json.dumps(sft).encode()),
         ("pairs", json.dumps(pair_records(groups)).encode()),
-        ("no step", json.dumps(broken).encode()),
-        ("no text", b'[{"query": "\\ud800", "response": "x"}]'),
+        ("no-step", json.dumps(broken).encode()),
+        ("no-text", b'[{"query": "\\ud800", "response": "x"}]'),
         ("deep", b"[" * 100_000),
     ):
         digests[name] = hashlib.sha256(data).hexdigest()
@@ -165,20 +165,20 @@ async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
     await objects.put(given_key(digests["other"]), b"[]")
 
     def learning_from(name: str) -> trainer_pb2.SubmitJobRequest:
-        request = policy_job(f"given {name}", promote=False, data_digests=[digests[name]])
+        request = policy_job(f"given-{name}", promote=False, data_digests=[digests[name]])
         del request.train_policy.batch_ids[:]
         return request
 
     async with asking(shared.service) as stub:
         await stub.SubmitJob(learning_from("sft"))
-        policy = await ended(stub, "given sft")
+        policy = await ended(stub, "given-sft")
         assert policy.state == trainer_pb2.JOB_STATE_SUCCEEDED, policy
         learned = policy.metrics["given_examples"]
         assert 0 < learned < len(sft)  # some questions are held out
         assert policy.metrics["training_examples"] == learned  # taught as they are
         await stub.SubmitJob(
             trainer_pb2.SubmitJobRequest(
-                job_id="given pairs",
+                job_id="given-pairs",
                 train_ppm=trainer_pb2.TrainPpmJob(
                     batch_ids=[BATCH],
                     data_digests=[digests["pairs"]],
@@ -187,18 +187,18 @@ async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(
                 ),
             )
         )
-        ppm = await ended(stub, "given pairs")
+        ppm = await ended(stub, "given-pairs")
         assert ppm.state == trainer_pb2.JOB_STATE_SUCCEEDED, ppm
         assert 0 < ppm.metrics["given_groups"] < ppm.metrics["groups"]
         for name, field in (
-            ("no step", "data_digests[0][1].response"),
-            ("no text", "data_digests[0]"),
+            ("no-step", "data_digests[0][1].response"),
+            ("no-text", "data_digests[0]"),
             ("deep", "data_digests[0]"),
             ("none", "data_digests[0]"),
             ("other", "data_digests[0]"),
         ):
             await stub.SubmitJob(learning_from(name))
-            failed = await ended(stub, f"given {name}")
+            failed = await ended(stub, f"given-{name}")
             assert failed.state == trainer_pb2.JOB_STATE_FAILED
             assert failed.failure.field == field, failed
 
