@@ -75,6 +75,10 @@ def results(
         Path | None,
         typer.Option("--grade", help="Compare with the answers of this problem file."),
     ] = None,
+    agreed: Annotated[
+        int | None,
+        typer.Option(min=2, help="A problem file of those whose solutions agree so often."),
+    ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -83,11 +87,22 @@ def results(
     With --grade the sandbox compares each answer with the file's, now that the searches have
     ended, and a table with totals follows.
 
+    With --agreed the lines are problems with answers, of questions that had none: rStar-Math
+    keeps a synthetic problem if 3 of 10 solutions (--strategy majority --rollouts 10) agree.
+
     Example: rstar results demo-20260101-120000-ab12 -o out.jsonl --grade problems.jsonl
+
+    Example: rstar results written-by-a-model --agreed 3 -o synthetic.jsonl
     """
     from rstar_cli.output import run
+    from rstar_common.errors import InvalidInput
 
-    run(_results(home, batch_id, output, grade_file, json))
+    if agreed is None:
+        run(_results(home, batch_id, output, grade_file, json))
+    elif grade_file:
+        raise InvalidInput("problems are not graded: leave out --grade", field="--agreed")
+    else:
+        run(_agreed(home, batch_id, output, agreed, json))
 
 
 async def _results(
@@ -125,6 +140,31 @@ async def _results(
         out.print(grade_totals(grades))
     if output:
         out.print(f"wrote {len(found)} results to {output}")
+
+
+async def _agreed(
+    home: Path | None, batch_id: str, output: Path | None, least: int, json: bool
+) -> None:
+    import sys
+
+    from rstar.v1 import searcher_pb2_grpc
+    from rstar_cli import batch as batches
+    from rstar_cli.connection import endpoints
+    from rstar_cli.output import console, emit_json
+    from rstar_cli.synthetic import agreed_lines
+
+    async with endpoints(home).dial("searcher") as wire:
+        found = await batches.results(searcher_pb2_grpc.BatchServiceStub(wire), batch_id)
+        lines = await agreed_lines(searcher_pb2_grpc.SearcherServiceStub(wire), found, least)
+    if output:
+        await asyncio.to_thread(output.write_text, "".join(lines), encoding="utf-8")
+    elif not json:
+        sys.stdout.write("".join(lines))
+    if json:
+        emit_json({"batch_id": batch_id, "problems": len(found), "kept": len(lines)})
+    else:
+        told = f"{len(lines)} of {len(found)} problems: {least} solutions or more agree"
+        console(stderr=output is None).print(told)
 
 
 def batches(json: Json = False, home: Home = None) -> None:
