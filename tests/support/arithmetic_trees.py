@@ -63,6 +63,15 @@ class TreeMaker:
                 self._tree.nodes[above].value_sum += value * visits
         return node_id
 
+    def score(self, node_id: int, ppm_score: float) -> None:
+        """Let a node have begun with its PPM score, as in PPM-augmented search."""
+        self._tree.settings.strategy = types_pb2.STRATEGY_MCTS
+        self._tree.settings.mode = types_pb2.SEARCH_MODE_PPM_AUGMENTED
+        node = self._tree.nodes[node_id]
+        node.ppm_score = ppm_score
+        node.visits += 1
+        node.value_sum += ppm_score
+
     def build(self) -> tree_pb2.Tree:
         """The tree so far."""
         return self._tree

@@ -25,6 +25,12 @@ SYNTHETIC = "synthetic"
 SYNTHETIC_RIGHT_SHARE = 0.5
 """Of judged trajectories: below it the answer of a synthetic problem is wrong (section 3.4)."""
 
+_SCORES_FIRST = {
+    (types_pb2.STRATEGY_MCTS, types_pb2.SEARCH_MODE_PPM_AUGMENTED),
+    (types_pb2.STRATEGY_MCTS, types_pb2.SEARCH_MODE_TEST_TIME),
+}
+"""Searches in which a node begins with N = 1 and W = its PPM score (rStar-Math section 3.2)."""
+
 
 class Outcome(Enum):
     """What is known of an answer."""
@@ -57,6 +63,9 @@ class TreeNode:
 
     visits: int
     value_sum: float
+    prior: int = 0
+    """Visits that are the PPM's score of the step: no rollout, and not backed up."""
+
     outcome: Outcome | None = None
     """Set on nodes that state an answer."""
 
@@ -142,7 +151,7 @@ class SearchTree:
             return self
         nodes = list(self.nodes)
         for leaf in leaves:
-            visits = nodes[leaf].visits
+            visits = nodes[leaf].visits - nodes[leaf].prior
             path = self.path(leaf)
             for node in (nodes[path[0].parent], *path):
                 current = nodes[node.id]
@@ -166,6 +175,7 @@ def parse_tree(data: bytes) -> SearchTree:
         tree = tree_pb2.Tree.FromString(data)
     except DecodeError as error:
         raise InvalidInput("not a tree", field="tree") from error
+    scores_first = (tree.settings.strategy, tree.settings.mode) in _SCORES_FIRST
     nodes = []
     for index, node in enumerate(tree.nodes):
         # Of several trees in one, the roots come first; each is its own parent.
@@ -173,6 +183,7 @@ def parse_tree(data: bytes) -> SearchTree:
         if node.id != index or node.parent > index or (index == ROOT and not is_root):
             raise InvalidInput(f"{tree.search_id}: node {index} is out of order", field="tree")
         answered = node.terminal == tree_pb2.TERMINAL_ANSWER
+        seeded = scores_first and node.HasField("ppm_score")
         nodes.append(
             TreeNode(
                 id=index,
@@ -180,6 +191,7 @@ def parse_tree(data: bytes) -> SearchTree:
                 step=None if is_root else _step(node),
                 visits=node.visits,
                 value_sum=node.value_sum,
+                prior=1 if seeded else 0,
                 outcome=_OUTCOMES.get(node.verdict, Outcome.UNKNOWN) if answered else None,
             )
         )

@@ -56,15 +56,17 @@ def select_examples(
     for tree in trees:
         problems.add(tree.question)
         scores = agreement.scores(tree) if agreement else {}
-        for trajectory in tree.trajectories():
+        refused = {leaf for leaf, score in scores.items() if score < SHARE_OF_BEST}
+        answers = sum(one.outcome is Outcome.RIGHT for one in tree.trajectories())
+        right += answers
+        disowned += len(refused)
+        if answers:
+            solved.add(tree.question)
+        # What a refused answer had backed up counts for no other that shares steps with it.
+        for trajectory in tree.without(refused).trajectories():
             if trajectory.outcome is not Outcome.RIGHT:
                 continue
-            right += 1
-            solved.add(tree.question)
             agreed = scores.get(trajectory.leaf, 1.0)
-            if agreed < SHARE_OF_BEST:
-                disowned += 1
-                continue
             program = "\n".join(step.text for step in trajectory.steps)
             known = found[tree.question].get(program)
             if known is None or trajectory.mean_q > known.mean_q:

@@ -82,6 +82,29 @@ def test_a_right_answer_that_is_disowned_is_as_if_it_had_not_been_made():
     assert without.nodes[1].visits == 0
 
 
+def test_a_disowned_answer_takes_back_what_it_backed_up_and_no_first_score():
+    maker = TreeMaker("What is 1 plus 1?")
+    step = maker.step(0, "a")
+    visited = maker.answer(step, f"{END} # 1", "2\n", RIGHT)
+    never = maker.answer(step, f"{END} # 2", "2\n", RIGHT, visits=0)
+    for node in (step, visited, never):
+        maker.score(node, 0.25)
+    tree = parse_tree(maker.build().SerializeToString())
+    assert [(node.visits, node.value_sum) for node in tree.nodes] == [
+        (1, 1.0),
+        (2, 1.25),
+        (2, 1.25),
+        (1, 0.25),
+    ]
+    without = tree.without([visited, never])
+    assert [(node.visits, node.value_sum) for node in without.nodes] == [
+        (0, 0.0),
+        (1, 0.25),
+        (1, 0.25),
+        (1, 0.25),
+    ]
+
+
 def test_an_outcome_model_learns_whole_trajectories_whatever_their_q():
     [group] = outcome_groups(hand_made(), per_side=2)
     assert group.final
