@@ -160,8 +160,8 @@ class PpmSpec(_Frozen):
     training: Training = PPM_TRAINING
     min_margin: float = Field(default=0.5, ge=0, le=2)
     steps_per_side: int = Field(default=2, ge=1, le=16)
-    agreement_filter: bool = False
-    """On as well if the policy it starts from was trained so."""
+    agreement_filter: bool | None = None
+    """None: on if the policy it starts from was trained so."""
 
     objective: Objective = Objective.PAIRWISE
     variants: int = Field(default=0, ge=0, le=64)

@@ -113,13 +113,17 @@ def _origin(order: WorkOrder) -> str:
 
 
 def note_curve(directory: Path, metrics: Mapping[str, float]) -> None:
-    """Add a point to the curve. A step that is trained again after a death is told again."""
+    """Add a point to the curve; of a step that is trained again after a death the last counts."""
     if "loss" not in metrics or "step" not in metrics:
         return
     directory.mkdir(parents=True, exist_ok=True)
     point = {name: metrics[name] for name in CURVE_FIELDS if name in metrics}
-    with (directory / CURVE).open("a") as file:
-        file.write(json.dumps(point) + "\n")
+    path = directory / CURVE
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["step"] < point["step"]]
+    staging = path.with_suffix(".new")
+    staging.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(point)]))
+    staging.replace(path)
 
 
 def _steps(steps: Sequence[PromptStep]) -> list[dict[str, str]]:

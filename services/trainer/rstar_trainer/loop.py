@@ -8,6 +8,7 @@ with the same number of threads and processes).
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,19 +89,19 @@ class TrainingLoop:
             Cancelled: `should_stop` said so; the state is saved.
         """
         optimizers = optimizers_of(self.model, self.training)
-        start = self._restore(optimizers)
+        start, tokens, mean_loss = self._restore(optimizers)
         batches = self.batches(start)
         self.model.train()
         every = max(1, self.total_steps // CURVE_POINTS)
         began = saved = time.monotonic()
         pause = STATE_SECONDS
-        tokens, mean_loss = 0.0, float("nan")
+        before = tokens
         for step in range(start, self.total_steps):
             due = time.monotonic() - saved > pause
             stop, save = self.ranks.any(self.should_stop(), due)
             if stop or save:
                 saving = time.monotonic()
-                self._save(optimizers, step)
+                self._save(optimizers, step, tokens=tokens, mean_loss=mean_loss)
                 saved = time.monotonic()
                 pause = max(STATE_SECONDS, (saved - saving) / STATE_SHARE)
             if stop:
@@ -115,13 +116,13 @@ class TrainingLoop:
             if step % every == 0 or step + 1 == self.total_steps:
                 [whole] = self.ranks.sums(float(loss.detach()))
                 whole /= self.ranks.world
-                mean_loss = whole if mean_loss != mean_loss else 0.8 * mean_loss + 0.2 * whole
+                mean_loss = whole if math.isnan(mean_loss) else 0.8 * mean_loss + 0.2 * whole
                 metrics = {
                     "loss": mean_loss,
                     "step": float(step + 1),
                     "steps": float(self.total_steps),
                     "learning_rate": rate,
-                    "tokens_per_second": tokens / max(time.monotonic() - began, 1e-9),
+                    "tokens_per_second": (tokens - before) / max(time.monotonic() - began, 1e-9),
                 }
                 self.report((step + 1) / self.total_steps, metrics)
         self.model.eval()
@@ -167,19 +168,23 @@ class TrainingLoop:
         with torch.autocast(kind, self.autocast, enabled=self.autocast is not None):
             return self.step(examples)
 
-    def _save(self, optimizers: list[Optimizer], step: int) -> None:
+    def _save(
+        self, optimizers: list[Optimizer], step: int, *, tokens: float, mean_loss: float
+    ) -> None:
         if self.state_file is None:
             return
         model, state = get_state_dict(self.model, optimizers, options=_WHOLE)
         if not self.ranks.first:
             return
         staging = self.state_file.with_suffix(".new")
-        torch.save({"step": step, "model": model, "optimizer": state}, staging)
+        told = {"step": step, "tokens": tokens, "mean_loss": mean_loss}
+        torch.save({**told, "model": model, "optimizer": state}, staging)
         os.replace(staging, self.state_file)  # noqa: PTH105 -- atomic; Path.replace is the same call
 
-    def _restore(self, optimizers: list[Optimizer]) -> int:
+    def _restore(self, optimizers: list[Optimizer]) -> tuple[int, float, float]:
+        """Go on from the saved state; returns the step, the tokens and the mean loss so far."""
         if self.state_file is None or not self.state_file.exists():
-            return 0
+            return 0, 0.0, math.nan
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
         set_state_dict(
             self.model,
@@ -190,7 +195,8 @@ class TrainingLoop:
         )
         step = int(state["step"])
         logger.info("resumed", extra={"step": step})
-        return step
+        # The release before saved neither.
+        return step, float(state.get("tokens", 0.0)), float(state.get("mean_loss", math.nan))
 
 
 _WHOLE = StateDictOptions(

@@ -33,11 +33,11 @@ async def work_order(
     Raises:
         InvalidInput: there is nothing to start from.
     """
+    agreement_filter = spec.agreement_filter
     if isinstance(spec, PolicySpec):
-        version, agreement_filter = spec.base, spec.agreement_filter
+        version = spec.base
     else:
-        version, agreement_filter = spec.policy_version, spec.agreement_filter
-        version = version or await registry.promoted("policy")
+        version = spec.policy_version or await registry.promoted("policy")
     base = ""
     if version:
         try:
@@ -47,14 +47,14 @@ async def work_order(
         if manifest.prompt_format == BOOTSTRAP:
             raise InvalidInput("the bootstrap proposer has no weights", field="base")
         base = str(await checkpoints.fetch(registry.store, manifest, bases))
-        if not isinstance(spec, PolicySpec):
-            # A policy that was taught agreed programs only must not be judged by others.
-            agreement_filter |= bool(manifest.metrics.get("agreement_filter", 0.0))
+        if agreement_filter is None:
+            # A policy that was taught agreed programs only is not to be judged by others.
+            agreement_filter = bool(manifest.metrics.get("agreement_filter", 0.0))
     return WorkOrder(
         spec=spec,
         base=base,
         parents=(version,) if version else (),
-        agreement_filter=agreement_filter,
+        agreement_filter=bool(agreement_filter),
         threads=limits.threads,
         processes=limits.processes,
         device=limits.device,

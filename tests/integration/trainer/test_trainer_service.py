@@ -25,6 +25,7 @@ from rstar_common.streams import CHECKPOINT_PROMOTED, EVENTS, POINTERS, key_valu
 from rstar_trainer.authors import pair_records, sft_records
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.job import STATE_FILE
+from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.pairs import preference_groups
 from rstar_trainer.selection import select_examples
 from tests.support.arithmetic_trees import arithmetic_trees
@@ -36,6 +37,9 @@ TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
 )
 BATCH = "trainer-tests"
+
+TOLD = 99.0
+"""A loss that no training has."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -234,15 +238,18 @@ async def test_a_trainer_that_ended_goes_on_with_its_job(
             await running.process.wait()
         [directory] = (tmp_path / "work" / "jobs").iterdir()
         assert (directory / STATE_FILE).exists() == (end is signal.SIGTERM)
+        curve = directory / LESSONS / CURVE
+        told = [json.loads(line) for line in curve.read_text().splitlines()]
+        curve.write_text("".join(json.dumps(one | {"loss": TOLD}) + "\n" for one in told))
         async with started() as running, asking(running) as stub:
             job = await ended(stub, "long")
         assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
         assert job.metrics["steps"] == 400
-    curve = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/curve.jsonl")
-    steps = [json.loads(line)["step"] for line in curve.splitlines()]
-    assert sorted(set(steps)) == list(range(1, 401))
-    if end is signal.SIGTERM:  # what was killed begins anew
-        assert len(steps) == 400
+    data = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/{CURVE}")
+    points = [json.loads(line) for line in data.splitlines()]
+    assert [one["step"] for one in points] == list(range(1, 401))
+    # What was stopped goes on; what was killed before it saved anything begins anew.
+    assert (points[0]["loss"] == TOLD) == (end is signal.SIGTERM)
 
 
 async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(shared: Trainer):

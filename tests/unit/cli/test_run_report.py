@@ -19,6 +19,8 @@ def run() -> evolution_pb2.Run:
     made.recipe.rounds.add()
     made.recipe.rounds.add()
     first = made.rounds.add(round=0, problems=10, solved=4, search_policy="bootstrap")
+    first.phase = evolution_pb2.ROUND_PHASE_DONE
+    first.policy_version = "policy-a"
     first.search_cost.rollouts = 80
     first.solved_by_label.update({"adding": 0.8, "sorting": 0.0})
     first.evaluations.add(
@@ -35,6 +37,7 @@ def run() -> evolution_pb2.Run:
     [evaluation] = first.evaluations
     evaluation.cost.generated_tokens = 1000
     evaluation.holding = 3
+    evaluation.policy_version = "policy-a"
     evaluation.by_level["far"].CopyFrom(
         evolution_pb2.LevelReport(problems=2, right=1, accuracy=0.5, half_interval=0.4)
     )
@@ -52,10 +55,11 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "| adding | 0.80 | - | 1.00 |" in text
     assert "Never solved by the search of any round: sorting." in text
     assert "Out of reach of random programs: sorting." in text
-    assert "No right answer in the last greedy: dividing." in text
+    assert "No right answer in the last greedy (4 problems): dividing." in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
-    assert "8 rollouts of 4 candidates | 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
+    assert "| 0 | greedy | policy-a | - | mcts, 8 rollouts of 4 candidates | 2 | 250 | 0 |" in text
+    assert "| 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
     assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text
 
@@ -76,7 +80,7 @@ def test_nothing_is_said_of_searches_that_were_not_made():
 def test_no_share_is_shown_of_a_search_under_way():
     made = run()
     made.rounds[1].problems, made.rounds[1].phase = 8, evolution_pb2.ROUND_PHASE_SEARCHING
-    made.rounds[0].phase = evolution_pb2.ROUND_PHASE_DONE
+    assert "| 1 | given trees | 8 | - | - |" in report_of(made, {}).markdown
     columns = {column.header: list(column.cells) for column in rounds_table(made).columns}
     assert columns["solved"] == ["40.0%", ""]
 
@@ -87,6 +91,30 @@ def test_the_page_shows_texts_as_text_and_charts_inside():
     assert made.html.count("<svg") == len(made.charts) == 4
     for svg in made.charts.values():
         ElementTree.fromstring(svg)
+
+
+def test_arms_of_an_ablation_are_joined_by_no_line():
+    made = run()
+    assert "accuracy.svg" in report_of(made, {}).charts
+    made.recipe.rounds[0].trial = True
+    assert "accuracy.svg" not in report_of(made, {}).charts
+
+
+def test_the_lineage_names_what_a_round_was_given():
+    made = run()
+    arm = made.recipe.rounds[1]
+    arm.batch_ids.append("mini/r2/search")
+    arm.policy_version = "policy-b"
+    text = report_of(made, {}).markdown
+    assert "| 1 | mini/r2/search | - | - | - | policy-b (given) | - | - |" in text
+
+
+def test_training_problems_that_were_left_out_are_counted_by_pool_set_and_how():
+    made = run()
+    for number, how in enumerate(("text", "text", "ngram")):
+        made.contaminated.add(pool="train", problem_id=f"p{number}", evaluation_set="held", how=how)
+    text = report_of(made, {}).markdown
+    assert "1 of train like one of held (ngram), 2 of train like one of held (text)" in text
 
 
 def test_a_chart_without_points_is_nothing():

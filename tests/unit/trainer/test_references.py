@@ -14,7 +14,7 @@ def run_of(name: str) -> evolution_pb2.Run:
         raise NotFound(f"no run {name}")
     run = evolution_pb2.Run(run_id=name)
     run.rounds.add(policy_version="policy-a", ppm_version="ppm-a")
-    run.rounds.add(policy_version="policy-b")
+    run.rounds.add(policy_version="policy-b", problems_key="evolution/mini/1.txt", problems=7)
     return run
 
 
@@ -30,6 +30,19 @@ def test_a_round_of_another_run_stands_for_the_models_it_made():
     named = name_versions(made, run_of).rounds[1]
     assert (named.policy_version, named.ppm_version) == ("policy-b", "ppm-a")
     assert made.rounds[1].policy_version == "mini:1"
+
+
+def test_a_round_may_be_searched_by_models_of_another_run():
+    named = name_versions(recipe(search_policy="mini:1", search_ppm="mini:0"), run_of).rounds[1]
+    assert (named.search_policy, named.search_ppm) == ("policy-b", "ppm-a")
+
+
+def test_the_problems_of_another_round_are_the_object_that_it_wrote():
+    named = name_versions(recipe(problems_of="mini:1"), run_of).rounds[1]
+    assert (named.problems_of, named.problems) == ("evolution/mini/1.txt", 7)
+    with pytest.raises(InvalidInput, match="mini:0 has searched nothing") as refused:
+        name_versions(recipe(problems_of="mini:0"), run_of)
+    assert refused.value.field == "rounds[1].problems_of"
 
 
 def test_a_version_stays_what_it_is():

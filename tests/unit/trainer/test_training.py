@@ -113,8 +113,23 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
             state_file=state_file,
             should_stop=lambda: next(asked),
         )
-    resumed = trained(encoder, examples, training=training, state_file=state_file)
-    assert same(resumed, trained(encoder, examples, training=training))
+    told, told_at_once = [], []
+    resumed = trained(
+        encoder,
+        examples,
+        training=training,
+        state_file=state_file,
+        report=lambda share, metrics: told.append(metrics["loss"]),
+    )
+    at_once = trained(
+        encoder,
+        examples,
+        training=training,
+        report=lambda share, metrics: told_at_once.append(metrics["loss"]),
+    )
+    assert same(resumed, at_once)
+    assert 0 < len(told) < len(told_at_once)
+    assert told == told_at_once[-len(told) :]
 
 
 def test_muon_steps_the_layers_matrices_and_nothing_else(encoder):

@@ -263,6 +263,9 @@ class Round(_message.Message):
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     PPM_VERSION_FIELD_NUMBER: _builtins.int
     TRIAL_FIELD_NUMBER: _builtins.int
+    SEARCH_POLICY_FIELD_NUMBER: _builtins.int
+    SEARCH_PPM_FIELD_NUMBER: _builtins.int
+    PROBLEMS_OF_FIELD_NUMBER: _builtins.int
     problems: _builtins.int
     """Problems searched, taken at equal distances; 0 means all."""
     bootstrap: _builtins.bool
@@ -288,6 +291,11 @@ class Round(_message.Message):
     ppm_version: _builtins.str
     trial: _builtins.bool
     """The round's models are measured and never stay."""
+    search_policy: _builtins.str
+    """Versions that search, where it is not the best so far; as above."""
+    search_ppm: _builtins.str
+    problems_of: _builtins.str
+    """`RUN:ROUND`: search the problems which that round searched, to be compared with it. `problems` then says nothing."""
     @_builtins.property
     def pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of pools; all if empty."""
@@ -338,10 +346,13 @@ class Round(_message.Message):
         policy_version: _builtins.str = ...,
         ppm_version: _builtins.str = ...,
         trial: _builtins.bool = ...,
+        search_policy: _builtins.str = ...,
+        search_ppm: _builtins.str = ...,
+        problems_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search", "second_search", b"second_search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_learn_from_rounds", b"ppm_learn_from_rounds", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "search", b"search", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_learn_from_rounds", b"ppm_learn_from_rounds", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "problems_of", b"problems_of", "search", b"search", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

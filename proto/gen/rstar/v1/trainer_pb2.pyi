@@ -347,7 +347,9 @@ class TrainPpmJob(_message.Message):
     steps_per_side: _builtins.int
     """Preferred and rejected steps kept a prefix; the paper keeps 2 of each."""
     agreement_filter: _builtins.bool
-    """Leave out right trajectories whose program disagrees with other problems of the same question skeleton."""
+    """Leave out right trajectories whose program disagrees with other problems of the same question skeleton. Unset: as
+    the policy it starts from was taught.
+    """
     objective: Global___PpmObjective.ValueType
     variants: _builtins.int
     """Variants of all that is compared, with other names and digits: for small models whose policy began with
@@ -369,17 +371,22 @@ class TrainPpmJob(_message.Message):
         training: Global___TrainingSettings | None = ...,
         min_margin: _builtins.float | None = ...,
         steps_per_side: _builtins.int = ...,
-        agreement_filter: _builtins.bool = ...,
+        agreement_filter: _builtins.bool | None = ...,
         objective: Global___PpmObjective.ValueType = ...,
         variants: _builtins.int = ...,
         data_digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__agreement_filter: _TypeAlias = _typing.Literal["agreement_filter"]  # noqa: Y015
+    _WhichOneofArgType__agreement_filter: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter"]  # noqa: Y015
     _WhichOneofReturnType__min_margin: _TypeAlias = _typing.Literal["min_margin"]  # noqa: Y015
     _WhichOneofArgType__min_margin: _TypeAlias = _typing.Literal["_min_margin", b"_min_margin"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__agreement_filter) -> _WhichOneofReturnType__agreement_filter | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_margin) -> _WhichOneofReturnType__min_margin | None: ...
 
 Global___TrainPpmJob: _TypeAlias = TrainPpmJob  # noqa: Y015

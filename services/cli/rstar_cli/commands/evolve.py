@@ -156,12 +156,23 @@ def _start_stack(home: Path | None, file: RecipeFile) -> None:
     """`rstar up` without the bundled models, with the environment the recipe asks for."""
     import os
 
-    from rstar_cli.commands.stack import up
+    from rstar_cli.commands.stack import bring_up
+    from rstar_cli.local.checkout import resource
+    from rstar_cli.local.stack import START_SECONDS
+    from rstar_cli.local.state import NO_SEEDS, StackOptions, resolved_home
+    from rstar_cli.output import run
 
-    os.environ.update(file.recipe.resources.environment)
+    environment = dict(file.recipe.resources.environment)
     if file.recipe.sequential:
-        os.environ["RSTAR_SEARCHER_MAX_BATCH_SEARCHES"] = "1"
-    up(home=home, seed_models="")
+        environment["RSTAR_SEARCHER_MAX_BATCH_SEARCHES"] = "1"
+    os.environ.update(environment)
+    config = resource("infra/config")
+    options = StackOptions(
+        seed_models=NO_SEEDS,
+        config_dir=str(config.resolve()) if config else "",
+        environment=environment,
+    )
+    run(bring_up(resolved_home(home), options, START_SECONDS, json=False))
 
 
 async def _evolve(

@@ -72,7 +72,7 @@ def up(
         sandbox_slots=sandbox_slots,
         config_dir=_absolute(config),
     )
-    run(_up(resolved_home(home), options, wait, json))
+    run(bring_up(resolved_home(home), options, wait, json))
 
 
 def down(home: Home = None, json: Json = False) -> None:
@@ -108,7 +108,13 @@ def _absolute(path: Path | str | None) -> str:
     return str(Path(path).resolve()) if path else ""
 
 
-async def _up(home: Path, options: StackOptions, seconds: float, json: bool) -> None:
+async def bring_up(home: Path, options: StackOptions, seconds: float, json: bool) -> None:
+    """Start a stack, or find the one that runs, and wait until it is healthy.
+
+    Raises:
+        Conflict: one runs with other options.
+        Unavailable: a service does not come up.
+    """
     from rstar_cli.local.lock import holder
     from rstar_cli.local.stack import launch, stop_stack, wait_serving
     from rstar_cli.output import console, emit_json

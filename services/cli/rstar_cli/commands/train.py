@@ -81,11 +81,6 @@ class TrainingOptions:
         )
 
 
-AgreementFilter = Annotated[
-    bool, typer.Option("--agreement-filter", help="Prefer programs that agree across problems.")
-]
-
-
 class Choice(StrEnum):
     """Which right trajectories a policy learns."""
 
@@ -143,7 +138,10 @@ def train_policy(
     choice: Annotated[
         Choice, typer.Option(help="Those the search valued most, or any right ones.")
     ] = Choice.BEST_Q,
-    agreement_filter: AgreementFilter = False,
+    agreement_filter: Annotated[
+        bool,
+        typer.Option("--agreement-filter", help="Prefer programs that agree across problems."),
+    ] = False,
     prompt_format: Annotated[str, typer.Option(help="Empty: the default.")] = "",
     training: TrainingOptions,
     json: Json = False,
@@ -195,7 +193,14 @@ def train_ppm(
         int,
         typer.Option(min=0, help="Variants of each comparison; for models from random weights."),
     ] = 0,
-    agreement_filter: AgreementFilter = False,
+    agreement_filter: Annotated[
+        bool | None,
+        typer.Option(
+            "--agreement-filter/--no-agreement-filter",
+            help="Prefer programs that agree across problems.",
+            show_default="as its policy",
+        ),
+    ] = None,
     objective: Annotated[
         Objective, typer.Option(help="Pairs of steps, each step's Q, or whole trajectories.")
     ] = Objective.PAIRWISE,

@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +50,8 @@ class StackOptions:
     searchers: int = 1
     sandbox_slots: int = 0
     config_dir: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What a recipe sets for its services, beside the caller's own environment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

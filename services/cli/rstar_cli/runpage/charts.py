@@ -8,7 +8,12 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 280
 LEFT, RIGHT, TOP, BOTTOM = 52, 150, 28, 36
-COLOURS = ("#1f6feb", "#d1570a", "#2da44e", "#8250df", "#bf3989", "#57606a")
+COLOURS = (
+    *("#1f6feb", "#d1570a", "#2da44e", "#8250df", "#bf3989", "#57606a"),
+    *("#0b7285", "#9a6700", "#cf222e", "#4c2889"),
+)
+DASHED = "5 3"
+"""How lines are told apart that have to share a colour."""
 
 Point = tuple[float, float]
 
@@ -63,7 +68,9 @@ def line_chart(
         colour = COLOURS[number % len(COLOURS)]
         placed = [place(x, y) for x, y in line]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        dashes = f' stroke-dasharray="{DASHED}"' if number >= len(COLOURS) else ""
+        stroke = f'stroke="{colour}" stroke-width="2"{dashes}'
+        parts.append(f'<polyline points="{path}" fill="none" {stroke}/>')
         if len(placed) <= MOST_DOTS:
             parts += [
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,7 @@ from rstar.v1 import evolution_pb2
 from rstar_cli.runpage.charts import Point, line_chart
 from rstar_cli.runpage.tables import (
     PPM_METRICS,
+    SEARCHING,
     Table,
     evaluation_names,
     never_solved,
@@ -74,10 +76,15 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
         f"{len(run.recipe.rounds)} rounds."
     ]
     if run.contaminated:
+        found = Counter((one.pool, one.evaluation_set, one.how) for one in run.contaminated)
+        parts = [
+            f"{count} of {pool} like one of {name} ({how})"
+            for (pool, name, how), count in sorted(found.items())
+        ]
         lines += [
             "",
             f"{len(run.contaminated)} training problems resemble an evaluation problem and were "
-            "left out.",
+            f"left out: {', '.join(parts)}. run.json names them.",
         ]
     return lines
 
@@ -91,8 +98,8 @@ def _unsolved(run: evolution_pb2.Run) -> str:
     if missed := unreached(run):
         lines += [f"Out of reach of random programs: {', '.join(missed)}."]
     lines += [
-        f"No right answer in the last {name}: {', '.join(modules)}."
-        for name, modules in without_right_answer(run).items()
+        f"No right answer in the last {name} ({count} problems): {', '.join(modules)}."
+        for name, (count, modules) in without_right_answer(run).items()
         if modules
     ]
     return " ".join(lines)
@@ -106,7 +113,7 @@ def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:
     solved = [
         (float(report.round), report.solved / report.problems)
         for report in run.rounds
-        if report.problems and report.search_cost.rollouts
+        if report.problems and report.phase > SEARCHING
     ]
     pairs: dict[str, list[Point]] = {
         title: [
@@ -116,17 +123,22 @@ def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:
         ]
         for title, name in PPM_METRICS
     }
+    losses = {
+        model: {name: line for name, line in curves.items() if name.startswith(model)}
+        for model in ("policy", "ppm")
+    }
+    if any(run.recipe.rounds[report.round].trial for report in run.rounds):
+        by_name = {}  # arms beside each other are no line
     return {
-        "accuracy.svg": line_chart(
-            "Accuracy on held-out problems", by_name, x_label="round", share=True
-        ),
+        "accuracy.svg": line_chart("Accuracy, by round", by_name, x_label="round", share=True),
         "solved.svg": line_chart(
             "Training problems solved", {"solved": solved}, x_label="round", share=True
         ),
         "ppm.svg": line_chart(
             "PPM pair accuracy", {k: v for k, v in pairs.items() if v}, x_label="round", share=True
         ),
-        "loss.svg": line_chart("Training loss", curves, x_label="step", log_y=True),
+        "loss.svg": line_chart("Policy: loss", losses["policy"], x_label="step", log_y=True),
+        "ppm-loss.svg": line_chart("PPM: loss", losses["ppm"], x_label="step", log_y=True),
     }
 
 

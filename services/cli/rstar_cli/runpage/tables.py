@@ -54,6 +54,9 @@ def evaluation_names(run: evolution_pb2.Run) -> list[str]:
     return list(dict.fromkeys(one.name for report in run.rounds for one in report.evaluations))
 
 
+SEARCHING = evolution_pb2.ROUND_PHASE_SEARCHING
+
+
 def _rounds(run: evolution_pb2.Run) -> Table:
     return Table(
         "Rounds",
@@ -62,9 +65,12 @@ def _rounds(run: evolution_pb2.Run) -> Table:
             (
                 title(report),
                 report.search_policy or "given trees",
-                str(report.problems),
-                str(report.solved),
-                share(report.solved, report.problems),
+                str(report.problems or NOT_MEASURED),
+                *(
+                    (str(report.solved), share(report.solved, report.problems))
+                    if report.problems and report.phase > SEARCHING
+                    else (NOT_MEASURED, NOT_MEASURED)
+                ),
                 f"{report.second_solved} of {report.second_problems}"
                 if report.second_problems
                 else NOT_MEASURED,
@@ -128,7 +134,8 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
     return Table(
         "How it was measured",
         (
-            *("round", "evaluation", "search", "tokens a problem", "runs a problem"),
+            *("round", "evaluation", "policy", "PPM", "search"),
+            *("modules", "tokens a problem", "runs a problem"),
             *("chose a right answer", "held one", "undecided", "unanswered"),
             *("right before wrong", "of three steps and more"),
         ),
@@ -136,7 +143,10 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
             [
                 title(report),
                 one.name,
+                one.policy_version or NOT_MEASURED,
+                one.ppm_version or NOT_MEASURED,
                 searched_with(run.recipe.rounds[report.round], one.name),
+                str(len(one.by_label)),
                 each(one.cost.generated_tokens, one.problems),
                 each(one.cost.sandbox_runs, one.problems),
                 str(one.right),
@@ -149,11 +159,11 @@ def _evaluations(run: evolution_pb2.Run) -> Table:
             for report in run.rounds
             for one in report.evaluations
         ],
-        "Problems whose search chose a right answer, and that found one at all: what is between "
-        "them was lost by the choice. Right before wrong: of all pairs of a right and a wrong "
-        "trajectory of one problem, the "
-        "share that the PPM orders rightly; the last column where both have three code steps or "
-        "more.",
+        "Policy and PPM: the versions that answered. Modules: of how many the accuracy is the "
+        "mean. Problems whose search chose a right answer, and that found one at all: what is "
+        "between them was lost by the choice. Right before wrong: of all pairs of a right and a "
+        "wrong trajectory of one problem, the share that the PPM orders rightly; the last column "
+        "where both have three code steps or more. Pairs of one problem are not independent.",
     )
 
 
@@ -278,11 +288,11 @@ def never_solved(run: evolution_pb2.Run) -> list[str]:
     return sorted(label for label, most in shares.items() if label and most == 0.0)
 
 
-def without_right_answer(run: evolution_pb2.Run) -> dict[str, list[str]]:
-    """Modules of which nothing was answered rightly, by evaluation; of the last that was made."""
+def without_right_answer(run: evolution_pb2.Run) -> dict[str, tuple[int, list[str]]]:
+    """Of the last evaluation of each name: its problems, and its modules without a right answer."""
     last = {one.name: one for report in run.rounds for one in report.evaluations}
     return {
-        name: sorted(label for label, share in one.by_label.items() if share == 0.0)
+        name: (one.problems, sorted(key for key, share in one.by_label.items() if share == 0.0))
         for name, one in last.items()
     }
 
@@ -302,29 +312,41 @@ def _lineage(run: evolution_pb2.Run) -> Table:
         "Lineage",
         (
             "round",
-            "batch",
+            "batches",
             "searched by",
             "PPM",
             "policy job",
-            "policy made",
+            "policy",
             "PPM job",
-            "PPM made",
+            "PPM",
         ),
         [
             (
                 str(report.round),
-                report.batch_id,
-                report.search_policy,
+                ", ".join(_searched(run, report)) or NOT_MEASURED,
+                report.search_policy or NOT_MEASURED,
                 report.search_ppm or NOT_MEASURED,
-                report.policy_job,
-                report.policy_version,
-                report.ppm_job,
-                report.ppm_version,
+                report.policy_job or NOT_MEASURED,
+                report.policy_version or _given(run, report, "policy"),
+                report.ppm_job or NOT_MEASURED,
+                report.ppm_version or _given(run, report, "ppm"),
             )
             for report in run.rounds
         ],
         f"Recipe SHA-256 {run.recipe_digest}.{_branched(run)}",
     )
+
+
+def _searched(run: evolution_pb2.Run, report: evolution_pb2.RoundReport) -> list[str]:
+    """Batches of a round's own searches, or those whose trees it was given."""
+    own = [name for name in (report.batch_id, report.second_batch_id) if name]
+    return own or list(run.recipe.rounds[report.round].batch_ids)
+
+
+def _given(run: evolution_pb2.Run, report: evolution_pb2.RoundReport, model: str) -> str:
+    """The version a round was given where it trained none."""
+    given: str = getattr(run.recipe.rounds[report.round], f"{model}_version")
+    return f"{given} (given)" if given else NOT_MEASURED
 
 
 def _branched(run: evolution_pb2.Run) -> str:

@@ -10,7 +10,7 @@ import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import IO
 
@@ -28,7 +28,15 @@ _KEY_PREFIXES = ("trees/", "evolution/", DATASETS, PREFIX)
 
 
 async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
-    """Keys of every object of a run."""
+    """Keys of every object of a run, each once."""
+    told: set[str] = set()
+    async for key in _all_keys(store, run):
+        if key not in told:
+            told.add(key)
+            yield key
+
+
+async def _all_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
     for pool in run.recipe.pools:
         yield pool.problems_key
     for evaluation_set in run.recipe.evaluation_sets:
@@ -37,11 +45,17 @@ async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[
     for report in run.rounds:
         if report.problems_key and not report.problems_key.startswith(run_prefix(run.run_id)):
             yield report.problems_key  # of a run that this one branched from
-        given = run.recipe.rounds[report.round].batch_ids
-        batches = [report.batch_id, report.second_batch_id, *given]
+        round_ = run.recipe.rounds[report.round]
+        batches = [report.batch_id, report.second_batch_id, *round_.batch_ids]
         batches += [made.batch_id for made in report.evaluations]
         prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
-        for model, version in (("policy", report.policy_version), ("ppm", report.ppm_version)):
+        for model, version in (
+            *(("policy", report.policy_version), ("ppm", report.ppm_version)),
+            # Models that it used and others had made.
+            *(("policy", round_.policy_version), ("ppm", round_.ppm_version)),
+            *(("policy", report.search_policy), ("ppm", report.search_ppm)),
+            ("policy", round_.policy.base),
+        ):
             if version and version != BOOTSTRAP:
                 prefixes += [f"{PREFIX}{model}/{version}/", f"{DATASETS}{version}/"]
     for prefix in prefixes:
@@ -71,8 +85,12 @@ async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) 
             copy.unlink()
 
 
-async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
+async def read_archive(
+    store: ObjectStore, path: Path, *, welcome: Callable[[evolution_pb2.Run], None]
+) -> evolution_pb2.Run:
     """Put the objects of an archive into the store; returns the run. Doing it again is harmless.
+
+    `welcome` is told of the run before anything is written, and may refuse it.
 
     Raises:
         InvalidInput: it is no archive of a run that has ended.
@@ -86,6 +104,7 @@ async def read_archive(store: ObjectStore, path: Path) -> evolution_pb2.Run:
             run = evolution_pb2.Run.FromString(member.read() if member else b"")
             if run.state not in ENDED:
                 raise InvalidInput("not the archive of a run that has ended", field="archive")
+            welcome(run)
             for entry in archive:
                 if entry.name == RECORD:
                     continue

@@ -35,6 +35,9 @@ SEARCHES = (
     "too_easy_share",
     "prefer_new",
     "second_search",
+    "search_policy",
+    "search_ppm",
+    "problems_of",
 )
 """What decides the searches of a round."""
 

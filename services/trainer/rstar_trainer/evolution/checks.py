@@ -46,7 +46,8 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, taken_over: 
         where = f"rounds[{number}]"
         for index, pool in enumerate(round_.pools):
             _known(pool, pools, f"{where}.pools[{index}]", "pool")
-        if number >= taken_over and not (round_.batch_ids or round_.bootstrap or has_policy):
+        searched_by = round_.batch_ids or round_.bootstrap or round_.search_policy
+        if number >= taken_over and not (searched_by or has_policy):
             raise InvalidInput(
                 "must be true: no trained policy is promoted, and no round before trains one to "
                 "stay",
@@ -81,7 +82,9 @@ def _check_models(
     if round_.batch_ids:
         _check_searches_nothing(round_, where)
     else:
-        _check_search(round_, where, has_ppm=has_ppm)
+        _check_search(round_, where, has_ppm=has_ppm or bool(round_.search_ppm))
+    if round_.bootstrap and round_.search_policy:
+        raise InvalidInput("random programs search this round", field=f"{where}.search_policy")
     given = round_.policy_version
     starts = given != BOOTSTRAP if given else has_policy
     if round_.HasField("ppm") and not starts and not round_.HasField("policy"):
@@ -148,7 +151,10 @@ def _check_settings(search: types_pb2.SearchSettings, where: str) -> None:
 
 
 def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
-    for name in ("problems", "bootstrap", "pools", "prefer_new", "second_search"):
+    for name in (
+        *("problems", "problems_of", "bootstrap", "pools", "prefer_new", "second_search"),
+        *("search_policy", "search_ppm"),
+    ):
         if any(descriptor.name == name for descriptor, _ in round_.ListFields()):
             raise InvalidInput(
                 "a round that learns from given trees searches nothing", field=f"{where}.{name}"

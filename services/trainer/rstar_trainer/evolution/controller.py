@@ -1,4 +1,6 @@
-"""Drives every run that has not ended: one task a run, one phase after another.
+"""Drives every run that has not ended: one after another, and one phase of it after another.
+
+Runs take turns as wholes, for all of them search and measure with what the same pointers name.
 
 The record is written after each phase. A trainer that dies in a phase does the phase again
 when it is back, and finds the batch it published and the job it submitted.
@@ -15,7 +17,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 from rstar.v1 import evolution_pb2
-from rstar_common.errors import Conflict, RstarError, Unavailable
+from rstar_common.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Overloaded,
+    RstarError,
+    Unavailable,
+)
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.checks import check_run_name
@@ -25,7 +33,7 @@ from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.references import name_versions
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
-from rstar_trainer.evolution.store import ENDED, RunStore
+from rstar_trainer.evolution.store import ENDED, DrivenElsewhere, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
@@ -33,7 +41,7 @@ from rstar_trainer.promotion import Registry
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 3.0
-"""Pause before a phase is tried again whose store, queue or service is away."""
+"""Pause before a phase is tried again whose store, queue or service is away, slow or full."""
 
 
 class Evolution:
@@ -53,6 +61,7 @@ class Evolution:
         self._tiers = tiers
         self._cancel_job = cancel_job
         self._drivers: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -190,13 +199,25 @@ class Evolution:
             await self._wanted.wait()
 
     async def _drive(self, run_id: str) -> None:
+        if self._turn.locked():
+            run = self._runs.get(run_id)
+            self._runs.note(
+                run_id,
+                stage="waiting until another run has ended",
+                progress=run.progress,
+                seconds_left=0.0,
+            )
+        async with self._turn:
+            await self._drive_alone(run_id)
+
+    async def _drive_alone(self, run_id: str) -> None:
         while self._runs.get(run_id).state not in ENDED:
             try:
                 await self._carry_out(run_id)
-            except Conflict as error:
+            except DrivenElsewhere as error:
                 logger.warning("run %s: %s", run_id, error)
                 return
-            except Unavailable as error:
+            except (Unavailable, DeadlineExceeded, Overloaded) as error:
                 logger.warning("run %s waits: %s", run_id, error)
                 await asyncio.sleep(RETRY_SECONDS)
             except RstarError as error:

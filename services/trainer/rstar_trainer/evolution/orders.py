@@ -42,11 +42,11 @@ class Orders:
         self._tell = tell
 
     async def serve(self, model: Model, version: str) -> None:
-        """Put a version in place and wait until its service answers with it."""
+        """Put a version in place and wait until every replica answers with it."""
         await self._registry.place(await manifest_of(self._registry, model, version))
         while True:
             try:
-                if await self._tiers.served(model) == version:
+                if await self._tiers.served(model) == {version}:
                     return
             except Unavailable:
                 pass

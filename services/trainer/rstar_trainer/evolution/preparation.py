@@ -52,8 +52,6 @@ async def prepare(
             "of a policy and a PPM service that answer nobody else",
             field="candidates_apart",
         )
-    for number, round_ in enumerate(recipe.rounds):
-        await _check_given(store, round_, f"rounds[{number}]")
     problems: list[PoolProblem] = []
     pool_sizes: dict[str, int] = {}
     for index, pool in enumerate(recipe.pools):
@@ -83,8 +81,10 @@ async def prepare(
         )
     excluded = frozenset(match.problem_id for match in matches)
     _check_left(recipe, problems, excluded)
-    if excluded:
-        await _check_trees(store, recipe, excluded)
+    searchable = {one.id for one in problems} - excluded
+    for number, round_ in enumerate(recipe.rounds):
+        await _check_given(store, round_, searchable, f"rounds[{number}]")
+    await _check_trees(store, recipe, sets)
     return Prepared(
         material=Material(problems=problems, sets=sets, excluded=excluded),
         plan=plan_rounds(recipe, pool_sizes, {name: len(each) for name, each in sets.items()}),
@@ -101,8 +101,10 @@ async def prepare(
     )
 
 
-async def _check_given(store: ObjectStore, round_: evolution_pb2.Round, where: str) -> None:
-    """Refuse batches that have left no tree, and versions that are not in the store.
+async def _check_given(
+    store: ObjectStore, round_: evolution_pb2.Round, searchable: Collection[str], where: str
+) -> None:
+    """Refuse batches that have left no tree, and problems and versions that are not there.
 
     Raises:
         InvalidInput: naming the field.
@@ -114,9 +116,19 @@ async def _check_given(store: ObjectStore, round_: evolution_pb2.Round, where: s
             raise InvalidInput(
                 f"batch {batch_id} has no trees", field=f"{where}.batch_ids[{index}]"
             )
+    if round_.problems_of:
+        ids = (await store.get(round_.problems_of)).decode().splitlines()
+        if missing := sorted(set(ids) - set(searchable)):
+            raise InvalidInput(
+                f"{len(missing)} of its {len(ids)} problems are in no pool, or resemble evaluation "
+                f"problems; the first: {missing[0]}",
+                field=f"{where}.problems_of",
+            )
     versions: list[tuple[Model, str, str]] = [
         ("policy", round_.policy_version, "policy_version"),
         ("ppm", round_.ppm_version, "ppm_version"),
+        ("policy", round_.search_policy, "search_policy"),
+        ("ppm", round_.search_ppm, "search_ppm"),
         ("policy", round_.policy.base, "policy.base"),
     ]
     for model, version, name in versions:
@@ -176,9 +188,11 @@ def _check_left(
 
 
 async def _check_trees(
-    store: ObjectStore, recipe: evolution_pb2.Recipe, excluded: Collection[str]
+    store: ObjectStore,
+    recipe: evolution_pb2.Recipe,
+    sets: Mapping[str, Sequence[types_pb2.Problem]],
 ) -> None:
-    """Refuse given trees of problems that are never searched: they would be learned from.
+    """Refuse given trees whose questions resemble evaluation questions: they would be learned from.
 
     Raises:
         InvalidInput: naming the batch.
@@ -189,10 +203,20 @@ async def _check_trees(
             if batch_id in read:
                 continue
             read.add(batch_id)
-            ids = await each_tree(store, batch_id, lambda data: parse_tree(data).problem_id)
-            if found := set(ids).intersection(excluded):
+            asked = await each_tree(store, batch_id, _asked)
+            found = await asyncio.to_thread(
+                contaminated, asked, sets, ngram=recipe.decontamination.ngram
+            )
+            if found:
                 raise InvalidInput(
                     f"{len(found)} problems of batch {batch_id} resemble evaluation problems; the "
-                    f"first: {min(found)}",
+                    f"first: {found[0].problem_id} and {found[0].evaluation_problem_id}",
                     field=f"rounds[{number}].batch_ids[{index}]",
                 )
+
+
+def _asked(data: bytes) -> PoolProblem:
+    """What the tree of a search was asked, whatever pool it came from."""
+    tree = parse_tree(data)
+    problem = types_pb2.Problem(problem_id=tree.problem_id, question=tree.question)
+    return PoolProblem(pool="", problem=problem)

@@ -1,4 +1,4 @@
-"""Models named by where they come from: `mini:2` is what round 2 of run `mini` made."""
+"""Names by origin: `mini:2` is the model that round 2 of run `mini` made, or what it searched."""
 
 from __future__ import annotations
 
@@ -15,24 +15,36 @@ MOST_DIGITS = 4
 def name_versions(
     recipe: evolution_pb2.Recipe, run_of: Callable[[str], evolution_pb2.Run]
 ) -> evolution_pb2.Recipe:
-    """The recipe with versions in place of `RUN:ROUND` in `policy_version` and `ppm_version`.
+    """The recipe with versions and objects in place of each `RUN:ROUND`.
+
+    Of `problems_of` the round's own object of problem ids becomes the name, and `problems` their
+    number.
 
     Raises:
-        InvalidInput: there is no such run, or its round made no such model; names the field.
+        InvalidInput: there is no such run, or its round made no such model, or searched nothing;
+            names the field.
     """
     named = evolution_pb2.Recipe()
     named.CopyFrom(recipe)
     for number, round_ in enumerate(named.rounds):
         for model in MODELS:
-            field = f"{model}_version"
-            given = getattr(round_, field)
-            if ":" in given:
-                version = _made(given, model, run_of, f"rounds[{number}].{field}")
-                setattr(round_, field, version)
+            for field in (f"{model}_version", f"search_{model}"):
+                given = getattr(round_, field)
+                if ":" in given:
+                    version = _made(given, model, run_of, f"rounds[{number}].{field}")
+                    setattr(round_, field, version)
+        if round_.problems_of:
+            field = f"rounds[{number}].problems_of"
+            searched = _round(round_.problems_of, run_of, field)
+            if not searched.problems_key:
+                raise InvalidInput(f"{round_.problems_of} has searched nothing", field=field)
+            round_.problems_of, round_.problems = searched.problems_key, searched.problems
     return named
 
 
-def _made(given: str, model: str, run_of: Callable[[str], evolution_pb2.Run], field: str) -> str:
+def _round(
+    given: str, run_of: Callable[[str], evolution_pb2.Run], field: str
+) -> evolution_pb2.RoundReport:
     name, _, number = given.rpartition(":")
     if not (number.isascii() and number.isdecimal()) or len(number) > MOST_DIGITS:
         raise InvalidInput(f"expected RUN:ROUND, such as mini:0, not {given!r}", field=field)
@@ -42,7 +54,12 @@ def _made(given: str, model: str, run_of: Callable[[str], evolution_pb2.Run], fi
         raise InvalidInput(f"no run {name}", field=field) from error
     if int(number) >= len(rounds):
         raise InvalidInput(f"run {name} has not begun round {number}", field=field)
-    version: str = getattr(rounds[int(number)], f"{model}_version")
+    return rounds[int(number)]
+
+
+def _made(given: str, model: str, run_of: Callable[[str], evolution_pb2.Run], field: str) -> str:
+    version: str = getattr(_round(given, run_of, field), f"{model}_version")
     if not version:
+        name, _, number = given.rpartition(":")
         raise InvalidInput(f"round {number} of run {name} has made no {model}", field=field)
     return version

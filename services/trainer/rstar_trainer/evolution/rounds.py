@@ -109,8 +109,9 @@ class Rounds:
         if round_.batch_ids:
             return
         report = run.rounds[-1]
-        report.search_policy = BOOTSTRAP if round_.bootstrap else run.policy_version
-        report.search_ppm = run.ppm_version
+        best = round_.search_policy or run.policy_version
+        report.search_policy = BOOTSTRAP if round_.bootstrap else best
+        report.search_ppm = round_.search_ppm or run.ppm_version
         await self._searching.choose(run)
 
     async def _train_policy(

@@ -62,13 +62,16 @@ class Searching:
         for earlier in list(run.rounds)[:-1]:
             past |= await self._outcomes(run, earlier)
         round_ = run.recipe.rounds[report.round]
-        chosen = choose(round_, self._material.problems, past, self._material.excluded)
-        if not chosen:
+        if round_.problems_of:
+            ids = (await self._store.get(round_.problems_of)).decode().splitlines()
+        else:
+            chosen = choose(round_, self._material.problems, past, self._material.excluded)
+            ids = [one.id for one in chosen]
+        if not ids:
             raise InvalidInput("no problem is left to search", field=f"rounds[{report.round}]")
-        report.problems = len(chosen)
+        report.problems = len(ids)
         report.problems_key = f"{run_prefix(run.run_id)}round-{report.round}/problems.txt"
-        ids = "".join(f"{one.id}\n" for one in chosen).encode()
-        await self._store.put(report.problems_key, ids)
+        await self._store.put(report.problems_key, "".join(f"{one}\n" for one in ids).encode())
 
     async def search(self, run: evolution_pb2.Run) -> None:
         """Search the problems of the last round, as its recipe says, and count what came of it."""

@@ -118,6 +118,6 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
                 with path.open("wb") as file:
                     async for request in request_iterator:
                         file.write(request.chunk)
-                run = await read_archive(self._store, path)
+                run = await read_archive(self._store, path, welcome=self._runs.check_import)
             return evolution_pb2.ImportRunResponse(run=await self._runs.add(run))
         raise AssertionError("unreachable: abort raises")

@@ -29,6 +29,10 @@ ENDED = frozenset(
 )
 
 
+class DrivenElsewhere(Conflict):
+    """Another trainer wrote the record: it drives the run."""
+
+
 @dataclass(slots=True)
 class _Entry:
     run: evolution_pb2.Run
@@ -102,11 +106,23 @@ class RunStore:
             raise Conflict(f"run {run.run_id} is there already, and did not begin there")
         return self.get(run.run_id)
 
+    def check_import(self, run: evolution_pb2.Run) -> None:
+        """Refuse a run from elsewhere that has the name of another one here.
+
+        Its trees would be taken for those of the run that is here.
+
+        Raises:
+            Conflict: the records differ.
+        """
+        known = self._entries.get(run.run_id)
+        if known is not None and known.run != run:
+            raise Conflict(f"run {run.run_id} is there already, and is another one")
+
     async def save(self, run: evolution_pb2.Run) -> None:
         """Write a change.
 
         Raises:
-            Conflict: somebody else wrote the record: another trainer drives the run.
+            DrivenElsewhere: somebody else wrote the record.
             Unavailable: NATS did not take it.
         """
         entry = self._entries[run.run_id]
@@ -148,7 +164,7 @@ class RunStore:
         try:
             revision = await self._update(run.run_id, data, revision)
         except KeyWrongLastSequenceError as error:
-            raise Conflict(f"run {run.run_id} was changed by another trainer") from error
+            raise DrivenElsewhere(f"run {run.run_id} was changed by another trainer") from error
         except (nats.errors.Error, APIError) as error:
             # It may have been written all the same.
             self._unconfirmed.setdefault(run.run_id, set()).add(data)

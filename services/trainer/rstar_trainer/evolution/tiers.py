@@ -72,15 +72,15 @@ class Tiers:
         jetstream: JetStreamContext,
         *,
         batches: searcher_pb2_grpc.BatchServiceAsyncStub,
-        policy: policy_pb2_grpc.PolicyServiceAsyncStub,
-        ppm: ppm_pb2_grpc.PpmServiceAsyncStub | None,
+        policies: Sequence[policy_pb2_grpc.PolicyServiceAsyncStub],
+        ppms: Sequence[ppm_pb2_grpc.PpmServiceAsyncStub],
         sandbox: sandbox_pb2_grpc.SandboxServiceAsyncStub,
     ) -> None:
         self._store = store
         self._jetstream = jetstream
         self._batches = batches
-        self._policy = policy
-        self._ppm = ppm
+        self._policies = policies
+        self._ppms = ppms
         self._sandbox = sandbox
 
     async def publish(
@@ -147,17 +147,26 @@ class Tiers:
                 return sorted(found, key=lambda result: result.problem_id)
             page_token = page.next_page_token
 
-    async def served(self, model: Model) -> str:
-        """The version a service answers with now. Raises `Unavailable` if there is none."""
+    async def served(self, model: Model) -> set[str]:
+        """The versions that the replicas of a service answer with now.
+
+        Raises:
+            Unavailable: one does not answer, or serves nothing.
+        """
+        versions: set[str] = set()
         if model == "policy":
-            info = await call(
-                self._policy.GetPolicyInfo(policy_pb2.GetPolicyInfoRequest(), timeout=CALL_SECONDS)
-            )
-            return BOOTSTRAP if info.engine == BOOTSTRAP else info.policy_version
-        if self._ppm is None:
+            for policy in self._policies:
+                info = await call(
+                    policy.GetPolicyInfo(policy_pb2.GetPolicyInfoRequest(), timeout=CALL_SECONDS)
+                )
+                versions.add(BOOTSTRAP if info.engine == BOOTSTRAP else info.policy_version)
+            return versions
+        if not self._ppms:
             raise InvalidInput("is not set; this run needs it", field="ppm_address")
-        reply = await call(self._ppm.GetPpmInfo(ppm_pb2.GetPpmInfoRequest(), timeout=CALL_SECONDS))
-        return reply.ppm_version
+        for ppm in self._ppms:
+            reply = await call(ppm.GetPpmInfo(ppm_pb2.GetPpmInfoRequest(), timeout=CALL_SECONDS))
+            versions.add(reply.ppm_version)
+        return versions
 
     async def judge(
         self, pairs: Sequence[sandbox_pb2.AnswerPair]
@@ -182,20 +191,24 @@ async def open_tiers(
 ) -> AsyncGenerator[Tiers]:
     """Channels for the length of a run."""
     addresses.check()
-    first = {
-        name: getattr(addresses, name).split(",")[0].strip()
+    each = {
+        name: [one.strip() for one in getattr(addresses, name).split(",") if one.strip()]
         for name in ("searcher", "policy", "ppm", "sandbox")
     }
     async with AsyncExitStack() as stack:
 
-        async def wire(name: str) -> grpc.aio.Channel:
-            return await stack.enter_async_context(channel(first[name], peers))
+        async def wires(name: str) -> list[grpc.aio.Channel]:
+            return [
+                await stack.enter_async_context(channel(address, peers)) for address in each[name]
+            ]
 
+        # Any searcher tells of any batch, any sandbox judges; of models every replica counts.
+        [searcher, *_], [sandbox, *_] = await wires("searcher"), await wires("sandbox")
         yield Tiers(
             store,
             jetstream,
-            batches=searcher_pb2_grpc.BatchServiceStub(await wire("searcher")),
-            policy=policy_pb2_grpc.PolicyServiceStub(await wire("policy")),
-            ppm=ppm_pb2_grpc.PpmServiceStub(await wire("ppm")) if first["ppm"] else None,
-            sandbox=sandbox_pb2_grpc.SandboxServiceStub(await wire("sandbox")),
+            batches=searcher_pb2_grpc.BatchServiceStub(searcher),
+            policies=[policy_pb2_grpc.PolicyServiceStub(wire) for wire in await wires("policy")],
+            ppms=[ppm_pb2_grpc.PpmServiceStub(wire) for wire in await wires("ppm")],
+            sandbox=sandbox_pb2_grpc.SandboxServiceStub(sandbox),
         )
