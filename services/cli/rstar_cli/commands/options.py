@@ -82,6 +82,9 @@ class SearchOptions:
         float | None, typer.Option(min=0, max=2, help="Sampling temperature of the policy.")
     ] = None
     max_depth: Annotated[int | None, typer.Option(min=1, max=64, help="Deepest step.")] = None
+    max_step_tokens: Annotated[
+        int | None, typer.Option(min=1, max=8192, help="Tokens of a step, at most.")
+    ] = None
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search.")] = None
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds one search may take.")
@@ -100,6 +103,7 @@ class SearchOptions:
             seed=self.seed,
             temperature=self.temperature,
             max_depth=self.max_depth,
+            max_step_tokens=self.max_step_tokens,
             mode=types_pb2.SEARCH_MODE_TEST_TIME,
         )
         if self.strategy:
