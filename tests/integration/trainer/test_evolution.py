@@ -197,7 +197,7 @@ async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_se
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_a_run_that_is_cancelled_takes_its_training_and_its_models_along(
+async def test_a_run_waits_for_another_and_one_that_is_cancelled_takes_its_models_along(
     tmp_path, nats, store, object_store_settings
 ):
     endless = recipe(rounds=1)
@@ -209,14 +209,16 @@ async def test_a_run_that_is_cancelled_takes_its_training_and_its_models_along(
         began_with = (await world.pointers.current("policy")).version
         await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="a", recipe=endless))
         await running.until("a", lambda run: "training the policy" in run.stage)
-        await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="a"))
-        [job] = (await running.jobs.ListJobs(trainer_pb2.ListJobsRequest())).jobs
-        assert (job.job_id, job.state) == ("a-r0-policy", trainer_pb2.JOB_STATE_CANCELLED)
-
         world.never_ends = "/eval/"
         measured = recipe(rounds=1)
         measured.rounds[0].ClearField("ppm")
         await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="b", recipe=measured))
+        # What it put in place would search and answer for the first.
+        await running.until("b", lambda run: run.stage == "waiting until another run has ended")
+        assert not world.published["b/r0/search"]
+        await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="a"))
+        [job] = (await running.jobs.ListJobs(trainer_pb2.ListJobsRequest())).jobs
+        assert (job.job_id, job.state) == ("a-r0-policy", trainer_pb2.JOB_STATE_CANCELLED)
         await eventually(lambda: world.published["b/r0/eval/greedy"] == 1, seconds=240)
         assert (await world.pointers.current("policy")).version != began_with
         await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="b"))
