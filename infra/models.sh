@@ -6,7 +6,7 @@
 #   infra/models.sh OUT_DIR                                     policy, PPM and report, in OUT_DIR
 #   RECIPE=infra/recipes/smoke.toml infra/models.sh /tmp/m      minutes: teaches next to nothing
 #
-# The models in models/ are those of round 1 (ROUNDS=2); the recipe has had other numbers of problems since.
+# The models in models/ are those of round 4 (ROUNDS=5; docs/self-evolution.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?usage: infra/models.sh OUT_DIR}
