@@ -210,9 +210,10 @@ class JobRecord(_Frozen):
         return self.spec == other.spec and self.promote == other.promote
 
     def to_json(self) -> bytes:
-        """As stored; the release before refuses `data_digests`, which it does not know."""
-        unset = None if self.spec.data_digests else {"spec": {"data_digests"}}
-        return self.model_dump_json(exclude=unset).encode()
+        """As stored; the release before knows no `data_digests` and no filter that is neither."""
+        fields = ("data_digests", "agreement_filter")
+        unset = {name for name in fields if getattr(self.spec, name) in ((), None)}
+        return self.model_dump_json(exclude={"spec": unset}).encode()
 
     def changed(self, **changes: object) -> JobRecord:
         """A copy with some fields replaced."""

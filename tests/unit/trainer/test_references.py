@@ -14,7 +14,8 @@ def run_of(name: str) -> evolution_pb2.Run:
         raise NotFound(f"no run {name}")
     run = evolution_pb2.Run(run_id=name)
     run.rounds.add(policy_version="policy-a", ppm_version="ppm-a")
-    run.rounds.add(policy_version="policy-b", problems_key="evolution/mini/1.txt", problems=7)
+    key = "evolution/mini/round-1/problems.txt"
+    run.rounds.add(policy_version="policy-b", problems_key=key, problems=7)
     return run
 
 
@@ -39,7 +40,11 @@ def test_a_round_may_be_searched_by_models_of_another_run():
 
 def test_the_problems_of_another_round_are_the_object_that_it_wrote():
     named = name_versions(recipe(problems_of="mini:1"), run_of).rounds[1]
-    assert (named.problems_of, named.problems) == ("evolution/mini/1.txt", 7)
+    assert (named.problems_of, named.problems) == ("evolution/mini/round-1/problems.txt", 7)
+    again = recipe(problems_of=named.problems_of)  # of a run that goes on
+    assert name_versions(again, run_of) == again
+    with pytest.raises(InvalidInput, match="expected RUN:ROUND"):
+        name_versions(recipe(problems_of="checkpoints/current.json"), run_of)
     with pytest.raises(InvalidInput, match="mini:0 has searched nothing") as refused:
         name_versions(recipe(problems_of="mini:0"), run_of)
     assert refused.value.field == "rounds[1].problems_of"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import InvalidInput, NotFound
+from rstar_trainer.evolution.problems import PREFIX
 from rstar_trainer.promotion import MODELS
+
+_PROBLEMS = re.compile(rf"{PREFIX}[^/]+/round-\d+/problems\.txt")
+"""What `problems_of` has become in the recipe of a run that goes on."""
 
 MOST_DIGITS = 4
 """Of a round's number."""
@@ -33,7 +38,7 @@ def name_versions(
                 if ":" in given:
                     version = _made(given, model, run_of, f"rounds[{number}].{field}")
                     setattr(round_, field, version)
-        if round_.problems_of:
+        if round_.problems_of and not _PROBLEMS.fullmatch(round_.problems_of):
             field = f"rounds[{number}].problems_of"
             searched = _round(round_.problems_of, run_of, field)
             if not searched.problems_key:
