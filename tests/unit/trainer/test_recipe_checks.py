@@ -93,3 +93,23 @@ def test_a_recipe_goes_further_that_has_the_same_rounds_and_more() -> None:
     other = recipe(2)
     other.seed = 4
     assert not goes_further(recipe(3), other)
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"problems_of": "mini:2", "prefer_new": True}, "rounds[1].prefer_new"),
+        ({"problems_of": "mini:2", "max_unsolved_share": 0.3}, "rounds[1].max_unsolved_share"),
+        ({"bootstrap": True, "search_policy": "mini:1"}, "rounds[1].search_policy"),
+        ({"batch_ids": ["b"], "search_ppm": "mini:1"}, "rounds[1].search_ppm"),
+    ],
+)
+def test_what_a_round_that_is_compared_would_not_do_is_refused(given, field):
+    made = evolution_pb2.Recipe(name="r")
+    made.pools.add(name="train")
+    for _ in range(2):
+        made.rounds.add().search.mode = types_pb2.SEARCH_MODE_TERMINAL_GUIDED
+    made.rounds[1].MergeFrom(evolution_pb2.Round(**given))
+    with pytest.raises(InvalidInput) as refused:
+        check_recipe(made, has_policy=True)
+    assert refused.value.field == field

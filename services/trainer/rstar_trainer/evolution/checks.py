@@ -83,6 +83,9 @@ def _check_models(
         _check_searches_nothing(round_, where)
     else:
         _check_search(round_, where, has_ppm=has_ppm or bool(round_.search_ppm))
+    for name in ("pools", "prefer_new", "max_unsolved_share", "too_easy_share"):
+        if round_.problems_of and getattr(round_, name):
+            raise InvalidInput("another round's problems are searched", field=f"{where}.{name}")
     if round_.bootstrap and round_.search_policy:
         raise InvalidInput("random programs search this round", field=f"{where}.search_policy")
     given = round_.policy_version
