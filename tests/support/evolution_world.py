@@ -60,6 +60,9 @@ class EvolutionWorld(
     cancelled: set[str] = field(default_factory=set)
     """Batches that somebody cancels."""
 
+    slow_answers: list[grpc.StatusCode] = field(default_factory=list)
+    """What the policy says, before it says anything else."""
+
     never_ends: str = "nothing"
     """Batches whose name has it in it are taken and not searched."""
 
@@ -147,6 +150,8 @@ class EvolutionWorld(
         return searcher_pb2.CancelBatchResponse()
 
     async def GetPolicyInfo(self, request, context):
+        if self.slow_answers:
+            await context.abort(self.slow_answers.pop(), "not now")
         version = await self._version("policy")
         return policy_pb2.GetPolicyInfoResponse(
             policy_version=version, engine=BOOTSTRAP if version == BOOTSTRAP else "sglang"

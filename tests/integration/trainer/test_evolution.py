@@ -162,11 +162,14 @@ async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_se
     channel = {"RSTAR_TRAINER_CHANNEL": "candidates"}
     async with evolution_world(nats, store, trees, channel="candidates") as (world, address):
         world.cancelled.add("again/r0/search")
+        codes = grpc.StatusCode
+        world.slow_answers = [codes.RESOURCE_EXHAUSTED, codes.DEADLINE_EXCEEDED, codes.UNAVAILABLE]
         async with trainer(tmp_path, nats, object_store_settings, address, **channel) as running:
             await running.runs.StartRun(start)
             run = await running.until("again", lambda run: False)
             assert run.state == evolution_pb2.RUN_STATE_FAILED
             assert "was cancelled" in run.failure.message
+            assert not world.slow_answers
             await running.runs.StartRun(start)
             run = await running.until("again", lambda run: False)
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure

@@ -90,7 +90,7 @@ async def read_archive(
 ) -> evolution_pb2.Run:
     """Put the objects of an archive into the store; returns the run. Doing it again is harmless.
 
-    `welcome` is told of the run before anything is written, and may refuse it.
+    All names are looked at before anything is written; `welcome` is told of the run, may refuse.
 
     Raises:
         InvalidInput: it is no archive of a run that has ended.
@@ -105,11 +105,11 @@ async def read_archive(
             if run.state not in ENDED:
                 raise InvalidInput("not the archive of a run that has ended", field="archive")
             welcome(run)
-            for entry in archive:
-                if entry.name == RECORD:
-                    continue
+            entries = [entry for entry in archive.getmembers() if entry.name != RECORD]
+            for entry in entries:
                 if not entry.isfile() or not entry.name.startswith(_KEY_PREFIXES):
                     raise InvalidInput(f"holds {entry.name}", field="archive")
+            for entry in entries:
                 content = archive.extractfile(entry)
                 assert content is not None, "a file has content"
                 if await _exists(store, entry.name):  # nothing that is there is replaced
