@@ -118,8 +118,10 @@ class SearchSettings:
         """The rule for the final answer: the one asked for, or the strategy's own."""
         if self.answer_selection:
             return self.answer_selection
-        if self.strategy is Strategy.MAJORITY:
+        if self.strategy is Strategy.MAJORITY or not self.uses_ppm:
             return AnswerSelection.MAJORITY
+        if self.strategy is Strategy.MCTS:
+            return AnswerSelection.WEIGHTED_MAJORITY  # docs/adr/0009
         return AnswerSelection.BEST_PPM
 
     @property

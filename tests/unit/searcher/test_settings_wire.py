@@ -6,7 +6,7 @@ import pytest
 
 from rstar.v1 import types_pb2
 from rstar_common.errors import InvalidInput
-from rstar_searcher.settings import SearchSettings
+from rstar_searcher.settings import AnswerSelection, Mode, SearchSettings, Strategy
 from rstar_searcher.settings_wire import settings_from, settings_to
 
 
@@ -37,3 +37,20 @@ def test_how_many_candidates_are_enough_is_a_tree_searchs_to_say():
     with pytest.raises(InvalidInput) as error:
         settings_from(wire, SearchSettings())
     assert error.value.field == "settings.enough_candidates"
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        (SearchSettings(), AnswerSelection.WEIGHTED_MAJORITY),
+        (SearchSettings(ppm=False), AnswerSelection.MAJORITY),
+        (SearchSettings(mode=Mode.TERMINAL_GUIDED), AnswerSelection.MAJORITY),
+        (SearchSettings(strategy=Strategy.BEST_OF_N), AnswerSelection.BEST_PPM),
+        (SearchSettings(strategy=Strategy.STEP_BEAM), AnswerSelection.BEST_PPM),
+        (SearchSettings(strategy=Strategy.MAJORITY), AnswerSelection.MAJORITY),
+        (SearchSettings(answer_selection=AnswerSelection.MAJORITY), AnswerSelection.MAJORITY),
+    ],
+)
+def test_a_rule_that_nobody_named_is_the_strategys_own_and_echoed(settings, rule):
+    echoed = settings_to(settings).answer_selection
+    assert types_pb2.AnswerSelection.Name(echoed) == f"ANSWER_SELECTION_{rule.name}"

@@ -223,7 +223,7 @@ class _AnswerSelection:
 class _AnswerSelectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerSelection.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ANSWER_SELECTION_UNSPECIFIED: _AnswerSelection.ValueType  # 0
-    """Server default: BEST_PPM where a PPM is used, else MAJORITY."""
+    """Server default: with a PPM, WEIGHTED_MAJORITY for MCTS and BEST_PPM for other strategies; without, MAJORITY."""
     ANSWER_SELECTION_BEST_PPM: _AnswerSelection.ValueType  # 1
     """The trajectory with the best PPM score."""
     ANSWER_SELECTION_MAJORITY: _AnswerSelection.ValueType  # 2
@@ -235,7 +235,7 @@ class AnswerSelection(_AnswerSelection, metaclass=_AnswerSelectionEnumTypeWrappe
     """How the final answer is chosen among finished trajectories."""
 
 ANSWER_SELECTION_UNSPECIFIED: AnswerSelection.ValueType  # 0
-"""Server default: BEST_PPM where a PPM is used, else MAJORITY."""
+"""Server default: with a PPM, WEIGHTED_MAJORITY for MCTS and BEST_PPM for other strategies; without, MAJORITY."""
 ANSWER_SELECTION_BEST_PPM: AnswerSelection.ValueType  # 1
 """The trajectory with the best PPM score."""
 ANSWER_SELECTION_MAJORITY: AnswerSelection.ValueType  # 2
