@@ -156,6 +156,11 @@ def test_up_again_only_waits_and_other_options_are_refused(rstar):
     options = ("--policy", "bootstrap", "--no-ppm", "--sandbox-slots", "2")
     assert rstar.json("up", *options)["searcher1"].startswith("127.0.0.1:")
     rstar("up", "--policy", "bootstrap", "--searchers", "2", expect=1)
+    # A recipe's environment is an option of its stack.
+    with rstar.begin("evolve", "infra/recipes/smoke.toml", "--up") as evolving:
+        said, _ = evolving.communicate(timeout=60)
+    assert evolving.returncode == 1
+    assert "a stack with other options runs in" in said
 
 
 async def test_what_a_killed_supervisor_leaves_is_gone_after_down(tmp_path):
