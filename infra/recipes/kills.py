@@ -2,11 +2,12 @@
 
     python infra/recipes/kills.py infra/recipes/kills.toml --work /tmp/kills
 
-The second run's trainer and searchers are killed in every phase of every round, at a moment drawn
-by `--seed` from how long the phase took the first time; in a short one as soon as it is seen, if it
-is. Both runs must give the same trees, node for node, the same checkpoints and the same figures,
-and each problem one tree a batch. Prints one JSON line; the exit status is 1 if they differ, or if
-nothing was killed in a phase that was long enough.
+The second run's trainer and its searcher are killed in every phase of every round, each alone, at
+moments drawn by `--seed` from how long the phase took the first time; in a short one both as soon
+as it is seen, if it is. Both runs must give the same trees, node for node, the same checkpoints and
+the same figures; each problem one tree and one result a batch, each job one end, and no dead
+letter. Prints one JSON line; the exit status is 1 if anything differs, or if nothing was killed in
+a phase that was long enough.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ POLL_SECONDS = 0.5
 LONG_SECONDS = 5.0
 """A phase of this length is seen more than once, the start of a command included."""
 
+KILLED = ("trainer", "searcher")
 RSTAR = str(Path(sys.executable).with_name("rstar"))
 COMPARED = (
     "problems",
@@ -59,14 +61,12 @@ def phase_of(run: dict[str, Any]) -> str:
     return f"{last.get('round', 0)} {last['phase'].removeprefix('ROUND_PHASE_')}"
 
 
-def kill(home: Path) -> list[str]:
-    """Kill -9 the trainer and the searchers of a stack; the supervisor starts them again."""
+def kill(home: Path, *victims: str) -> None:
+    """Kill -9 services of a stack; the supervisor starts them again."""
     units = json.loads((home / "supervisor.json").read_text())["units"]
-    victims = [name for name in units if name.startswith(("trainer", "searcher"))]
-    for name in victims:
-        if pid := units[name]["pid"]:
-            os.kill(pid, signal.SIGKILL)
-    return victims
+    for name, unit in units.items():
+        if name.startswith(victims) and unit["pid"]:
+            os.kill(unit["pid"], signal.SIGKILL)
 
 
 def trees_of(archive: Path) -> dict[str, list[str]]:
@@ -96,19 +96,47 @@ def lengths(run: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def moments(took: dict[str, float], rng: Random) -> dict[str, float]:
-    """When to strike, in seconds since a phase was first seen."""
+def moments(took: dict[str, float], rng: Random) -> dict[str, dict[str, float]]:
+    """When to strike whom, in seconds since a phase was first seen."""
     return {
-        phase: 0.8 * seconds * rng.random() if seconds >= LONG_SECONDS else 0.0
+        phase: {name: 0.8 * seconds * rng.random() for name in KILLED}
+        if seconds >= LONG_SECONDS
+        else dict.fromkeys(KILLED, 0.0)
         for phase, seconds in took.items()
     }
 
 
+def left_behind(home: Path, run: dict[str, Any]) -> dict[str, Any]:
+    """Jobs and their ends, results of each batch and problem, dead letters."""
+    batches = [
+        name
+        for one in run["rounds"]
+        for name in (
+            one.get("batch_id"),
+            one.get("second_batch_id"),
+            *(each.get("batch_id") for each in one.get("evaluations", [])),
+        )
+        if name
+    ]
+    jobs = json.loads(rstar(home, "jobs", "--json"))
+    results = {
+        name: sorted(
+            json.loads(line)["problem_id"] for line in rstar(home, "results", name).splitlines()
+        )
+        for name in batches
+    }
+    return {
+        "jobs": sorted((one["job_id"], one["state"]) for one in jobs),
+        "results": results,
+        "dead_letters": json.loads(rstar(home, "dead-letters", "--json")),
+    }
+
+
 def carried_out(
-    recipe: Path, home: Path, kills: dict[str, float]
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """The run, whose archive is left in `home`, and when in which phase something was killed."""
-    struck: dict[str, float] = {}
+    recipe: Path, home: Path, kills: dict[str, dict[str, float]]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, float]]]:
+    """The run with its archive in `home`, what it left in the queue, who was killed when."""
+    struck: dict[str, dict[str, float]] = {}
     seen: dict[str, float] = {}
     try:
         rstar(home, "evolve", str(recipe), "--sequential", "--up", "--detach")
@@ -120,12 +148,13 @@ def carried_out(
                 continue
             if run["state"] != "RUN_STATE_RUNNING":
                 rstar(home, "evolve", "export", recipe.stem, "-o", str(home / ARCHIVE))
-                return run, struck
+                return run, left_behind(home, run), struck
             phase = phase_of(run)
             into = time.monotonic() - seen.setdefault(phase, time.monotonic())
-            if phase in kills and phase not in struck and into >= kills[phase]:
-                kill(home)
-                struck[phase] = round(into, 1)
+            done = struck.get(phase, {})
+            if due := [k for k, at in kills.get(phase, {}).items() if k not in done and into >= at]:
+                kill(home, *due)
+                struck[phase] = done | dict.fromkeys(due, round(into, 1))
     finally:
         rstar(home, "down")
 
@@ -149,16 +178,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     options = parser.parse_args()
     began = time.monotonic()
-    quiet, _ = carried_out(options.recipe, options.work / "quiet", {})
+    quiet, left, _ = carried_out(options.recipe, options.work / "quiet", {})
     took = lengths(quiet)
     kills = moments(took, Random(options.seed))
-    killed, struck = carried_out(options.recipe, options.work / "killed", kills)
-    missed = [phase for phase in took if phase not in struck]
+    killed, left_by_killed, struck = carried_out(options.recipe, options.work / "killed", kills)
+    missed = [phase for phase in took if len(struck.get(phase, {})) < len(KILLED)]
     spared = [phase for phase in missed if took[phase] >= LONG_SECONDS]
     first, second = compared(quiet), compared(killed)
     trees = [trees_of(options.work / name / ARCHIVE) for name in ("quiet", "killed")]
-    equal = first == second and trees[0] == trees[1]
-    once = all(len(each) == 1 for found in trees for each in found.values())
+    equal = first == second and trees[0] == trees[1] and left == left_by_killed
+    once = all(len(each) == 1 for found in trees for each in found.values()) and all(
+        len(set(each)) == len(each) for each in left_by_killed["results"].values()
+    )
+    ended = {state for _, state in left_by_killed["jobs"]} == {"JOB_STATE_SUCCEEDED"}
     line = {
         "benchmark": "evolution under kills",
         "states": [quiet["state"], killed["state"]],
@@ -167,12 +199,16 @@ def main() -> int:
         "spared": spared,
         "equal": equal,
         "trees": len(trees[0]),
-        "one_tree_a_problem": once,
+        "one_tree_and_one_result_a_problem": once,
+        "results": sum(map(len, left_by_killed["results"].values())),
+        "jobs": len(left_by_killed["jobs"]),
+        "all_jobs_succeeded": ended,
+        "dead_letters": len(left_by_killed["dead_letters"]),
         "rounds": first if first == second else [first, second],
         "seconds": round(time.monotonic() - began, 1),
     }
     sys.stdout.write(json.dumps(line) + "\n")
-    return 0 if equal and once and not spared else 1
+    return 0 if equal and once and ended and not spared else 1
 
 
 if __name__ == "__main__":
