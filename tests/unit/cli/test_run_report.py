@@ -34,6 +34,7 @@ def run() -> evolution_pb2.Run:
     search = made.recipe.rounds[0].evaluations.add(name="greedy", set="held").search
     search.strategy = types_pb2.STRATEGY_MCTS
     search.rollouts, search.candidates = 8, 4
+    search.answer_selection = types_pb2.ANSWER_SELECTION_BEST_PPM
     [evaluation] = first.evaluations
     evaluation.cost.generated_tokens = 1000
     evaluation.holding = 3
@@ -58,7 +59,8 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "No right answer in the last greedy (4 problems): dividing." in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
-    assert "| 0 | greedy | policy-a | - | mcts, 8 rollouts of 4 candidates | 2 | 250 | 0 |" in text
+    search = "mcts, 8 rollouts of 4 candidates, by best ppm"
+    assert f"| 0 | greedy | policy-a | - | {search} | 2 | 250 | 0 |" in text
     assert "| 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
     assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text

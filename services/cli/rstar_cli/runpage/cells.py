@@ -22,7 +22,7 @@ def measured(one: evolution_pb2.EvaluationReport | evolution_pb2.LevelReport | N
 
 
 def searched_with(round_: evolution_pb2.Round, name: str) -> str:
-    """The settings of an evaluation in a few words: `mcts, 8 rollouts of 4 candidates`."""
+    """The settings of an evaluation in a few words: `mcts, 8 rollouts, by majority`."""
     asked = next((one.search for one in round_.evaluations if one.name == name), None)
     if asked is None:
         return NOT_MEASURED
@@ -35,6 +35,9 @@ def searched_with(round_: evolution_pb2.Round, name: str) -> str:
             words.append(f"{asked.rollouts} rollouts")
         if asked.candidates:
             words[-1] += f" of {asked.candidates} candidates"
+        if asked.answer_selection:
+            rule = types_pb2.AnswerSelection.Name(asked.answer_selection)
+            words.append(f"by {rule.removeprefix('ANSWER_SELECTION_').lower().replace('_', ' ')}")
     return ", ".join(words)
 
 
