@@ -7,11 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from rstar.v1 import searcher_pb2
+from rstar.v1 import searcher_pb2, tree_pb2
 from rstar_cli.headline import headline
 from rstar_cli.output import one_line, plain
 from rstar_cli.views.batch import Rate, duration, total_cost
-from rstar_cli.views.search import SearchView, solution, tree_lines
+from rstar_cli.views.search import SearchView, solution, tree_lines, what_speaks_for
 from tests.support.trees import HOSTILE, grown_tree
 
 
@@ -44,6 +44,20 @@ def test_the_live_view_counts_visits_along_the_path():
     screen = Console(file=io.StringIO(), width=100)
     screen.print(view)
     assert "N 2 Q +0.00" in screen.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("BEST_PPM", "PPM score +0.75"),
+        ("MAJORITY", "75% of votes"),
+        ("WEIGHTED_MAJORITY", "75% of votes, weighted by PPM score"),
+    ],
+)
+def test_the_answers_score_is_called_what_it_is(rule, said):
+    result = tree_pb2.SearchResult(answer_score=0.75)
+    result.settings.answer_selection = f"ANSWER_SELECTION_{rule}"
+    assert what_speaks_for(result) == said
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from rstar_cli.treepage.drawing import drawing
 from rstar_cli.treepage.html import Html, join, tag
 from rstar_cli.treepage.outline import Outline, outline
 from rstar_cli.treepage.rows import VERDICT_MARKS, facts_list, rows, solution
-from rstar_cli.views.search import enum_name
+from rstar_cli.views.search import enum_name, what_speaks_for
 
 
 def render(tree: tree_pb2.Tree) -> str:
@@ -101,7 +101,7 @@ def _answer(tree: tree_pb2.Tree) -> Html:
     against = None
     if tree.problem.HasField("reference"):
         against = tag("span", f"{mark} reference {tree.problem.reference}", class_=kind)
-    score = tag("span", f"score {result.answer_score:+.3f}")
+    score = tag("span", what_speaks_for(result))
     return tag("p", tag("strong", result.answer), " ", score, " ", against, class_="answer")
 
 

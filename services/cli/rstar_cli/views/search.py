@@ -126,7 +126,7 @@ class SearchView:
         best = Text("best so far  ", style="dim")
         if self._best:
             best.append(one_line(self._best), style="bold green")
-            best.append(f"  ({self._best_score:+.2f})", style="dim")
+            best.append(f"  ({self._best_score:.2f})", style="dim")
         else:
             best.append("none yet", style="dim")
         bar = Table.grid(padding=(0, 1))
@@ -184,7 +184,7 @@ def _totals(result: tree_pb2.SearchResult) -> Iterator[RenderableType]:
     if result.status == tree_pb2.SEARCH_STATUS_ANSWERED:
         answer = Text("answer  ", style="dim")
         answer.append(plain(result.answer), style="bold green")
-        answer.append(f"  (score {result.answer_score:+.2f})", style="dim")
+        answer.append(f"  ({what_speaks_for(result)})", style="dim")
         yield answer
     else:
         why = f": {plain(result.failure.message)}" if result.failure.message else ""
@@ -193,6 +193,18 @@ def _totals(result: tree_pb2.SearchResult) -> Iterator[RenderableType]:
     versions = result.versions
     made_with = [part for part in (versions.policy, versions.ppm) if part]
     yield Text(f"made with {', '.join(made_with)}; search {result.search_id}", style="dim")
+
+
+def what_speaks_for(result: tree_pb2.SearchResult) -> str:
+    """Of the selected answer: its PPM score, or its share of the votes."""
+    rule = result.settings.answer_selection
+    if rule == types_pb2.ANSWER_SELECTION_BEST_PPM:
+        return f"PPM score {result.answer_score:+.2f}"
+    if rule == types_pb2.ANSWER_SELECTION_MAJORITY:
+        return f"{result.answer_score:.0%} of votes"
+    if rule == types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY:
+        return f"{result.answer_score:.0%} of votes, weighted by PPM score"
+    return f"score {result.answer_score:+.2f}"  # a tree of an earlier release
 
 
 def enum_name(name: str, prefix: str) -> str:
