@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -69,6 +70,14 @@ def test_merged_samples_count_as_often_as_they_were_drawn():
     assert record.ppm_best == "7"
     assert record.finished_tries == 6
     assert Record.from_json(record.to_json()) == record
+
+
+def test_of_equal_votes_the_ppm_decides_as_in_the_searcher_and_not_the_samples_of_the_last_step():
+    tries = (
+        Try(answer="liked", count=2, score=0.9, votes=0.5),
+        Try(answer="often", count=4, score=0.1, votes=0.5),
+    )
+    assert replace(dead_record("p", {}), tries=tries).majority == "liked"
 
 
 def test_figures_of_an_arm_are_counted_by_hand():

@@ -64,7 +64,9 @@ class Record:
         """The answer with the most votes; among equals the one the PPM likes best."""
         if not self.tries:
             return ""
-        return max(self.tries, key=lambda one: (one.votes, one.count)).answer
+        if any(one.votes for one in self.tries):
+            return max(self.tries, key=lambda one: one.votes).answer
+        return max(self.tries, key=lambda one: one.count).answer
 
     @property
     def ppm_best(self) -> str:
