@@ -61,12 +61,16 @@ def phase_of(run: dict[str, Any]) -> str:
     return f"{last.get('round', 0)} {last['phase'].removeprefix('ROUND_PHASE_')}"
 
 
-def kill(home: Path, *victims: str) -> None:
-    """Kill -9 services of a stack; the supervisor starts them again."""
+def kill(home: Path, victim: str) -> bool:
+    """Kill -9 a service of a stack, which is started again. False if it does not run just now."""
     units = json.loads((home / "supervisor.json").read_text())["units"]
-    for name, unit in units.items():
-        if name.startswith(victims) and unit["pid"]:
-            os.kill(unit["pid"], signal.SIGKILL)
+    pids = [unit["pid"] for name, unit in units.items() if name.startswith(victim)]
+    try:
+        for pid in filter(None, pids):
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return any(pids)
 
 
 def trees_of(archive: Path) -> dict[str, list[str]]:
@@ -152,9 +156,9 @@ def carried_out(
             phase = phase_of(run)
             into = time.monotonic() - seen.setdefault(phase, time.monotonic())
             done = struck.get(phase, {})
-            if due := [k for k, at in kills.get(phase, {}).items() if k not in done and into >= at]:
-                kill(home, *due)
-                struck[phase] = done | dict.fromkeys(due, round(into, 1))
+            due = [k for k, at in kills.get(phase, {}).items() if k not in done and into >= at]
+            if hit := [victim for victim in due if kill(home, victim)]:
+                struck[phase] = done | dict.fromkeys(hit, round(into, 1))
     finally:
         rstar(home, "down")
 
@@ -187,20 +191,25 @@ def main() -> int:
     first, second = compared(quiet), compared(killed)
     trees = [trees_of(options.work / name / ARCHIVE) for name in ("quiet", "killed")]
     equal = first == second and trees[0] == trees[1] and left == left_by_killed
-    once = all(len(each) == 1 for found in trees for each in found.values()) and all(
-        len(set(each)) == len(each) for each in left_by_killed["results"].values()
+    results = [each for found in left_by_killed["results"].values() for each in found]
+    once = (
+        all(len(each) == 1 for found in trees for each in found.values())
+        and all(len(set(each)) == len(each) for each in left_by_killed["results"].values())
+        and len(results) == len(trees[1]) > 0
     )
+    states = [quiet["state"], killed["state"]]
     ended = {state for _, state in left_by_killed["jobs"]} == {"JOB_STATE_SUCCEEDED"}
+    well = set(states) == {"RUN_STATE_SUCCEEDED"} and ended and not left_by_killed["dead_letters"]
     line = {
         "benchmark": "evolution under kills",
-        "states": [quiet["state"], killed["state"]],
+        "states": states,
         "killed_in": struck,
         "too_short_to_be_seen": [phase for phase in missed if phase not in spared],
         "spared": spared,
         "equal": equal,
         "trees": len(trees[0]),
         "one_tree_and_one_result_a_problem": once,
-        "results": sum(map(len, left_by_killed["results"].values())),
+        "results": len(results),
         "jobs": len(left_by_killed["jobs"]),
         "all_jobs_succeeded": ended,
         "dead_letters": len(left_by_killed["dead_letters"]),
@@ -208,7 +217,7 @@ def main() -> int:
         "seconds": round(time.monotonic() - began, 1),
     }
     sys.stdout.write(json.dumps(line) + "\n")
-    return 0 if equal and once and ended and not spared else 1
+    return 0 if equal and once and well and not spared else 1
 
 
 if __name__ == "__main__":

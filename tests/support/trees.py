@@ -106,6 +106,7 @@ def _finish(tree: tree_pb2.Tree, rng: Random) -> None:
     result.versions.CopyFrom(VERSIONS)
     result.settings.rollouts, result.settings.candidates = 16, 8
     result.settings.strategy = types_pb2.STRATEGY_MCTS
+    result.settings.answer_selection = types_pb2.ANSWER_SELECTION_BEST_PPM
     result.settings.seed = rng.getrandbits(16)
 
 

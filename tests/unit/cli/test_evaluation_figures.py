@@ -182,6 +182,7 @@ def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
         "best-of-n": 0,
         "step-beam": 1,
         "mcts, majority": 1,
+        "mcts, best PPM": 1,
         "mcts": 1,
     }
     rows = {row["strategy"]: row for row in table["rows"]}

@@ -47,15 +47,18 @@ def test_the_live_view_counts_visits_along_the_path():
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
+    ("rule", "scored", "said"),
     [
-        ("BEST_PPM", "PPM score +0.75"),
-        ("MAJORITY", "75% of votes"),
-        ("WEIGHTED_MAJORITY", "75% of votes, weighted by PPM score"),
+        ("BEST_PPM", True, "PPM score +0.75"),
+        ("BEST_PPM", False, "75% of votes"),
+        ("MAJORITY", True, "75% of votes"),
+        ("WEIGHTED_MAJORITY", True, "75% of votes, weighted by PPM score"),
+        ("WEIGHTED_MAJORITY", False, "75% of votes"),
     ],
 )
-def test_the_answers_score_is_called_what_it_is(rule, said):
+def test_the_answers_score_is_called_what_it_is(rule, scored, said):
     result = tree_pb2.SearchResult(answer_score=0.75)
+    result.trajectories.add(ppm_score=0.75 if scored else None)
     result.settings.answer_selection = f"ANSWER_SELECTION_{rule}"
     assert what_speaks_for(result) == said
 

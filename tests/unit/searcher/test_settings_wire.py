@@ -47,6 +47,7 @@ def test_how_many_candidates_are_enough_is_a_tree_searchs_to_say():
         (SearchSettings(mode=Mode.TERMINAL_GUIDED), AnswerSelection.MAJORITY),
         (SearchSettings(strategy=Strategy.BEST_OF_N), AnswerSelection.BEST_PPM),
         (SearchSettings(strategy=Strategy.STEP_BEAM), AnswerSelection.BEST_PPM),
+        (SearchSettings(strategy=Strategy.GREEDY), AnswerSelection.MAJORITY),
         (SearchSettings(strategy=Strategy.MAJORITY), AnswerSelection.MAJORITY),
         (SearchSettings(answer_selection=AnswerSelection.MAJORITY), AnswerSelection.MAJORITY),
     ],

@@ -223,7 +223,9 @@ class _AnswerSelection:
 class _AnswerSelectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerSelection.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ANSWER_SELECTION_UNSPECIFIED: _AnswerSelection.ValueType  # 0
-    """Server default: with a PPM, WEIGHTED_MAJORITY for MCTS and BEST_PPM for other strategies; without, MAJORITY."""
+    """Server default: where the PPM scores the search, WEIGHTED_MAJORITY for MCTS and BEST_PPM for BEST_OF_N and
+    STEP_BEAM; else MAJORITY.
+    """
     ANSWER_SELECTION_BEST_PPM: _AnswerSelection.ValueType  # 1
     """The trajectory with the best PPM score."""
     ANSWER_SELECTION_MAJORITY: _AnswerSelection.ValueType  # 2
@@ -235,7 +237,9 @@ class AnswerSelection(_AnswerSelection, metaclass=_AnswerSelectionEnumTypeWrappe
     """How the final answer is chosen among finished trajectories."""
 
 ANSWER_SELECTION_UNSPECIFIED: AnswerSelection.ValueType  # 0
-"""Server default: with a PPM, WEIGHTED_MAJORITY for MCTS and BEST_PPM for other strategies; without, MAJORITY."""
+"""Server default: where the PPM scores the search, WEIGHTED_MAJORITY for MCTS and BEST_PPM for BEST_OF_N and
+STEP_BEAM; else MAJORITY.
+"""
 ANSWER_SELECTION_BEST_PPM: AnswerSelection.ValueType  # 1
 """The trajectory with the best PPM score."""
 ANSWER_SELECTION_MAJORITY: AnswerSelection.ValueType  # 2

@@ -77,7 +77,13 @@ class SearchOptions:
         ),
     ] = None
     strategy: Annotated[Strategy | None, typer.Option(help="How the tree is searched.")] = None
-    selection: Annotated[Selection | None, typer.Option(help="How the answer is chosen.")] = None
+    selection: Annotated[
+        Selection | None,
+        typer.Option(
+            help="How the answer is chosen; by default mcts votes weighted by PPM score, best-of-n "
+            "and step-beam take the best PPM score."
+        ),
+    ] = None
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, help="Sampling temperature of the policy.")
     ] = None

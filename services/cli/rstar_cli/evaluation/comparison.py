@@ -19,7 +19,7 @@ _READINGS: Mapping[str, Sequence[tuple[str, str]]] = {
     "greedy": (("greedy", "selected"),),
     "best-of-n": (("majority", "majority"), ("best-of-n", "ppm_best")),
     "step-beam": (("step-beam", "selected"),),
-    "mcts": (("mcts, majority", "majority"), ("mcts", "selected")),
+    "mcts": (("mcts, majority", "majority"), ("mcts, best PPM", "ppm_best"), ("mcts", "selected")),
 }
 """Rows an arm makes: their names, and the rule that chooses the answer. Samples are drawn once
 and read twice; a tree's trajectories are not independent, but may vote all the same."""

@@ -196,15 +196,16 @@ def _totals(result: tree_pb2.SearchResult) -> Iterator[RenderableType]:
 
 
 def what_speaks_for(result: tree_pb2.SearchResult) -> str:
-    """Of the selected answer: its PPM score, or its share of the votes."""
+    """Of the selected answer: its PPM score, or its share of the votes.
+
+    Where the PPM scored nothing, every rule is a vote.
+    """
     rule = result.settings.answer_selection
-    if rule == types_pb2.ANSWER_SELECTION_BEST_PPM:
+    scored = any(found.HasField("ppm_score") for found in result.trajectories)
+    if scored and rule == types_pb2.ANSWER_SELECTION_BEST_PPM:
         return f"PPM score {result.answer_score:+.2f}"
-    if rule == types_pb2.ANSWER_SELECTION_MAJORITY:
-        return f"{result.answer_score:.0%} of votes"
-    if rule == types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY:
-        return f"{result.answer_score:.0%} of votes, weighted by PPM score"
-    return f"score {result.answer_score:+.2f}"  # a tree of an earlier release
+    weighted = scored and rule == types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY
+    return f"{result.answer_score:.0%} of votes{', weighted by PPM score' if weighted else ''}"
 
 
 def enum_name(name: str, prefix: str) -> str:
