@@ -19,6 +19,7 @@ from rstar_sandbox.bundle import GuestOptions, write_bundle
 from rstar_sandbox.guest import frames
 from rstar_sandbox.rootfs import Rootfs
 from rstar_sandbox.runsc import CGROUP_PARENT, Runsc
+from rstar_sandbox.usage import cpu_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,9 @@ FAREWELL_SECONDS = 3.0
 """How long a sandbox may take to end once its input is closed."""
 
 PING_SECONDS = 5.0
-PING_TIMEOUT_SECONDS = 30.0
-"""The zygote answers between two forks, so a healthy one needs milliseconds."""
+PING_WAIT_SECONDS, PING_WAITS = 1.0, 30
+"""The zygote answers between two forks, so a healthy one needs milliseconds. Waits are counted
+rather than seconds, so that a machine that stood still for a minute has used up one of them."""
 
 _READ_BYTES = 2**18
 
@@ -105,13 +107,34 @@ class Container:
         """Ask for a sign of life now and then; end the sandbox when there is none."""
         while self.alive:
             await asyncio.sleep(PING_SECONDS)
-            try:
-                await self.ask({"op": "ping"}, timeout_seconds=PING_TIMEOUT_SECONDS)
-            except TimeoutError:
-                logger.warning("a sandbox gives no sign of life", extra={"sandbox": self.id})
-                self.end()
-            except SandboxDied:
-                return
+            with suppress(SandboxDied):
+                await self._ping()
+
+    async def _ping(self) -> None:
+        """Ask once, wait patiently, end it.
+
+        Raises:
+            SandboxDied: it ended meanwhile.
+        """
+        ping = asyncio.create_task(self.ask({"op": "ping"}, timeout_seconds=None))
+        used = 0.0
+        try:
+            for wait in range(PING_WAITS):
+                await asyncio.wait([ping], timeout=PING_WAIT_SECONDS)
+                if ping.done():
+                    ping.result()
+                    return
+                if not wait:
+                    used = await asyncio.to_thread(cpu_seconds, self.pid)
+        finally:
+            ping.cancel()
+        used = await asyncio.to_thread(cpu_seconds, self.pid) - used
+        # One that computes is starved by what runs in it; one that does not is stuck.
+        logger.warning(
+            "a sandbox gives no sign of life",
+            extra={"sandbox": self.id, "cpu_seconds": round(used, 2)},
+        )
+        self.end()
 
     async def serve(self) -> None:
         """Deliver answers until the sandbox ends."""
