@@ -30,6 +30,11 @@ VERDICTS = {
 }
 
 
+def rule_name(rule: types_pb2.AnswerSelection.ValueType) -> str:
+    """Of a way to choose the answer: `best_ppm`, `majority`, `weighted_majority`."""
+    return types_pb2.AnswerSelection.Name(rule).removeprefix("ANSWER_SELECTION_").lower()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
     """One graded result."""

@@ -9,8 +9,8 @@ from rstar_searcher.driver import EndedBy
 from rstar_searcher.meter import Meter
 from rstar_searcher.selection import Selected, Trajectory, select_answer, trajectories
 from rstar_searcher.services import Problem
-from rstar_searcher.settings import SearchSettings, Strategy
-from rstar_searcher.settings_wire import settings_to
+from rstar_searcher.settings import AnswerSelection, SearchSettings, Strategy
+from rstar_searcher.settings_wire import SELECTIONS, settings_to
 from rstar_searcher.tree import NodeId, Tree
 
 
@@ -35,13 +35,15 @@ def result_of(
     ended: EndedBy,
 ) -> tree_pb2.SearchResult:
     """What the search found, what it cost, and what it was made with."""
-    selected = best_so_far(tree, settings)
+    found = found_in(tree, settings)
+    selected = select_answer(found, settings.selection, top_k=settings.top_k)
     result = tree_pb2.SearchResult(
         search_id=search_id,
         problem_id=problem.problem_id,
         status=tree_pb2.SEARCH_STATUS_NO_ANSWER,
         ended_by=wire.ENDINGS[ended],
-        trajectories=[_trajectory_to(tree, found) for found in found_in(tree, settings)],
+        trajectories=[_trajectory_to(tree, one) for one in found],
+        choices=_choices(found, settings),
         cost=wire.cost_to(meter),
         versions=versions_of(tree),
         settings=settings_to(settings),
@@ -99,6 +101,20 @@ def versions_of(tree: Tree) -> types_pb2.Versions:
         if step is not None:
             versions.MergeFrom(wire.versions_to(step))
     return versions
+
+
+def _choices(found: list[Trajectory], settings: SearchSettings) -> list[tree_pb2.Choice]:
+    """What each rule chooses of `found`, which is sorted best first."""
+    if not found or settings.strategy is Strategy.GREEDY:
+        return []
+    rules = [AnswerSelection.MAJORITY] if found[0].score is None else list(AnswerSelection)
+    return [
+        tree_pb2.Choice(
+            rule=SELECTIONS[rule], answer=selected.trajectory.answer, score=selected.score
+        )
+        for rule in rules
+        if (selected := select_answer(found, rule, top_k=settings.top_k))
+    ]
 
 
 def _trajectory_to(tree: Tree, found: Trajectory) -> tree_pb2.Trajectory:

@@ -30,7 +30,7 @@ _RULES = {
     UnvisitedRule.FIRST: types_pb2.UNVISITED_RULE_FIRST,
     UnvisitedRule.ZERO: types_pb2.UNVISITED_RULE_ZERO,
 }
-_SELECTIONS = {
+SELECTIONS = {
     AnswerSelection.BEST_PPM: types_pb2.ANSWER_SELECTION_BEST_PPM,
     AnswerSelection.MAJORITY: types_pb2.ANSWER_SELECTION_MAJORITY,
     AnswerSelection.WEIGHTED_MAJORITY: types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY,
@@ -68,7 +68,7 @@ def settings_from(wire: types_pb2.SearchSettings, defaults: SearchSettings) -> S
         ("strategy", _STRATEGIES),
         ("mode", _MODES),
         ("unvisited_rule", _RULES),
-        ("answer_selection", _SELECTIONS),
+        ("answer_selection", SELECTIONS),
     ):
         value = getattr(wire, name)
         if value:
@@ -98,7 +98,7 @@ def settings_to(settings: SearchSettings) -> types_pb2.SearchSettings:
         strategy=_STRATEGIES[settings.strategy],
         mode=_MODES[settings.mode],
         unvisited_rule=_RULES[settings.unvisited_rule],
-        answer_selection=_SELECTIONS[settings.selection],
+        answer_selection=SELECTIONS[settings.selection],
         extra_rollouts=settings.extra_rollouts,
         budget=types_pb2.Budget(
             max_generated_tokens=settings.max_generated_tokens,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -52,7 +51,7 @@ def test_the_mean_of_equal_values_is_certain():
     assert mean([0.5] * 9).low == mean([0.5] * 9).high == 0.5
 
 
-def test_merged_samples_count_as_often_as_they_were_drawn():
+def test_merged_samples_count_as_often_as_they_were_drawn_and_rules_choose_as_the_searcher_says():
     tree = tree_pb2.Tree()
     for node_id, copies in ((1, 3), (2, 1), (3, 2)):
         tree.nodes.add(id=node_id, multiplicity=copies)
@@ -61,29 +60,21 @@ def test_merged_samples_count_as_often_as_they_were_drawn():
     item = searcher_pb2.BatchResult(problem_id="p", labels={"level": "2"})
     item.result.status = tree_pb2.SEARCH_STATUS_ANSWERED
     item.result.answer = "7"
+    item.result.choices.add(rule=types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY, answer="5")
     record = record_of(item, tree)
     assert [(one.answer, one.count, one.score) for one in record.tries] == [
         ("7", 3, pytest.approx(0.9)),
         ("5", 3, pytest.approx(0.4)),
     ]
-    assert record.majority == "7"  # a draw, and the PPM likes it better
-    assert record.ppm_best == "7"
+    assert record.choices == {"weighted_majority": "5"}
     assert record.finished_tries == 6
     assert Record.from_json(record.to_json()) == record
-
-
-def test_of_equal_votes_the_ppm_decides_as_in_the_searcher_and_not_the_samples_of_the_last_step():
-    tries = (
-        Try(answer="liked", count=2, score=0.9, votes=0.5),
-        Try(answer="often", count=4, score=0.1, votes=0.5),
-    )
-    assert replace(dead_record("p", {}), tries=tries).majority == "liked"
 
 
 def test_figures_of_an_arm_are_counted_by_hand():
     arm = arm_of(types_pb2.SearchSettings(strategy=types_pb2.STRATEGY_BEST_OF_N), 4)
     records = [
-        record("a", answer="1", tries=[("1", 1, 0.9), ("2", 2, 0.1)], level="easy"),
+        record("a", answer="1", majority="2", tries=[("1", 1, 0.9), ("2", 2, 0.1)], level="easy"),
         record("b", answer="3", tries=[("3", 4, 0.5)], level="easy"),
         record("c", answer="9", tries=[("9", 2, 0.5)], level="hard"),
         dead_record("d", {"level": "hard"}),
@@ -99,7 +90,7 @@ def test_figures_of_an_arm_are_counted_by_hand():
     accuracy = summary["accuracy"]
     assert accuracy["selected"]["right"] == 2
     assert accuracy["majority"]["right"] == 1
-    assert accuracy["ppm_best"]["right"] == 2
+    assert accuracy["best_ppm"]["right"] == 2
     # 1 of 4 samples of a was right, and a fourth one came to nothing; all 4 of b.
     assert summary["pass_at"]["1"]["value"] == pytest.approx((0.25 + 1 + 0 + 0) / 4)
     assert summary["pass_at"]["4"]["value"] == pytest.approx(0.5)
@@ -171,7 +162,10 @@ def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
     found = [
         (tree, [record("a", answer="1", tries=[("1", 1, 0.9)]), wrong]),
         (greedy, [record("a", answer="2", tries=[("2", 1, None)]), wrong]),
-        (samples, [record("a", answer="2", tries=[("2", 1, 0.9), ("1", 2, 0.1)]), wrong]),
+        (
+            samples,
+            [record("a", answer="2", majority="1", tries=[("2", 1, 0.9), ("1", 2, 0.1)]), wrong],
+        ),
         (beam, [record("a", answer="1", tries=[("1", 1, 0.9)]), wrong]),
     ]
     [table] = compared(found, {("a", "1"): "equal"})
@@ -214,18 +208,21 @@ def test_report_and_figure_show_hostile_names_as_text():
     assert "&lt;script>\\|x" in text
     assert "<script>" not in text
     drawn = points([summary])
-    assert {point.series for point in drawn} == {"mcts, selected", "mcts, majority"}
+    assert {point.series for point in drawn} == {
+        f"mcts, {rule}" for rule in ("selected", "majority", "best ppm")
+    }
     root = ElementTree.fromstring(svg("<run> & co", drawn))
     assert root.findtext("{http://www.w3.org/2000/svg}title") == "<run> & co"
     assert not math.isnan(float(root.find(".//{*}circle").get("cx")))
 
 
-def record(problem_id, *, answer, tries, **labels):
+def record(problem_id, *, answer, tries, majority="", **labels):
     return Record(
         problem_id=problem_id,
         status="ANSWERED",
         ended_by="ROLLOUTS",
         answer=answer,
+        choices={"majority": majority or answer, "best_ppm": answer},
         tries=tuple(Try(answer=a, count=n, score=s) for a, n, s in tries),
         labels=labels,
         cost={"generated_tokens": 100.0},

@@ -42,6 +42,13 @@ def run() -> evolution_pb2.Run:
     evaluation.by_level["far"].CopyFrom(
         evolution_pb2.LevelReport(problems=2, right=1, accuracy=0.5, half_interval=0.4)
     )
+    read = evaluation.by_rule.add(rule=types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY)
+    read.all.CopyFrom(
+        evolution_pb2.LevelReport(problems=4, right=2, accuracy=0.5, half_interval=0.3)
+    )
+    read.by_level["far"].CopyFrom(
+        evolution_pb2.LevelReport(problems=2, right=0, accuracy=0.0, half_interval=0.2)
+    )
     evaluation.ranking.CopyFrom(evolution_pb2.Ranking(pairs=8, ordered_rightly=6))
     first.policy_metrics.update({"right_trajectories": 40, "disowned_trajectories": 10})
     made.rounds.add(round=1)
@@ -59,6 +66,8 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "No right answer in the last greedy (4 problems): dividing." in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
+    read = "0.500 ± 0.300 (n = 4) | 0.000 ± 0.200 (n = 2)"
+    assert f"| 0 | greedy | weighted majority | 2 | {read} |" in text
     search = "mcts, 8 rollouts of 4 candidates, by best ppm"
     assert f"| 0 | greedy | policy-a | - | {search} | 2 | 250 | 0 |" in text
     assert "| 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text

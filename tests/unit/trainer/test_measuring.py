@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from rstar.v1 import tree_pb2, types_pb2
-from rstar_trainer.evolution.measuring import mean_of_shares
+from rstar.v1 import sandbox_pb2, searcher_pb2, tree_pb2, types_pb2
+from rstar_common.errors import NotFound
+from rstar_trainer.evolution.measuring import mean_of_shares, measure
 from rstar_trainer.evolution.ranking import Finished, finished_trajectories, holding, ranking
 
 RIGHT, WRONG = types_pb2.VERDICT_EQUAL, types_pb2.VERDICT_UNEQUAL
@@ -82,3 +83,67 @@ def test_answers_of_a_tree_come_with_score_and_code_steps():
         Finished(answer="7", score=0.25, code_steps=2),
         Finished(answer="8", score=None, code_steps=2),
     ]
+
+
+class Shelf:
+    """Trees by key, and a judge that asks for equal text."""
+
+    def __init__(self, trees: dict[str, tree_pb2.Tree]) -> None:
+        self._trees = trees
+        self.judged: list[str] = []
+
+    async def tree(self, key: str) -> bytes:
+        if key not in self._trees:
+            raise NotFound(key)
+        return self._trees[key].SerializeToString()
+
+    async def judge(self, pairs: list[sandbox_pb2.AnswerPair]) -> list[types_pb2.Verdict.ValueType]:
+        self.judged += [pair.answer for pair in pairs]
+        return [RIGHT if pair.answer == pair.reference else WRONG for pair in pairs]
+
+
+def searched(name: str, answer: str, **choices: str) -> searcher_pb2.BatchResult:
+    """A result that chose `answer`, and would have chosen others by other rules."""
+    made = searcher_pb2.BatchResult(problem_id=name)
+    made.result.status = tree_pb2.SEARCH_STATUS_ANSWERED
+    made.result.answer, made.result.tree_key = answer, name
+    for rule, other in choices.items():
+        made.result.choices.add(
+            rule=types_pb2.AnswerSelection.Value(f"ANSWER_SELECTION_{rule}"), answer=other
+        )
+    return made
+
+
+def holds(*answers: str) -> tree_pb2.Tree:
+    tree = tree_pb2.Tree()
+    tree.nodes.add(id=0, parent=0)
+    for answer in answers:
+        tree.nodes.add(
+            id=len(tree.nodes), parent=0, terminal=tree_pb2.TERMINAL_ANSWER, answer=answer
+        )
+    return tree
+
+
+async def test_one_search_is_read_with_every_rule_and_every_answer_judged_once():
+    problems = [
+        types_pb2.Problem(problem_id=name, reference="7", labels={"module": m, "level": level})
+        for name, m, level in (("p", "a", "near"), ("q", "a", "near"), ("r", "b", "far"))
+    ]
+    shelf = Shelf({"p": holds("7", "8"), "q": holds("9")})
+    results = [
+        searched("p", "8", MAJORITY="8", BEST_PPM="7"),
+        searched("q", "9", MAJORITY="9"),  # nothing of it was scored
+        searched("r", "7", MAJORITY="7", BEST_PPM="6"),  # its tree is gone
+    ]
+    report = await measure(shelf, problems, results)
+    assert (report.right, report.holding, report.unanswered) == (1, 1, 0)
+    assert report.accuracy == pytest.approx(0.5)
+    assert [(one.rule, one.all.right, one.all.problems) for one in report.by_rule] == [
+        (types_pb2.ANSWER_SELECTION_BEST_PPM, 1, 3),
+        (types_pb2.ANSWER_SELECTION_MAJORITY, 1, 3),
+    ]
+    best, _ = report.by_rule
+    assert best.all.accuracy == pytest.approx(0.25)  # half of one module, none of the other
+    assert best.by_level["near"].accuracy == pytest.approx(0.5)
+    assert best.by_level["far"].right == 0
+    assert sorted(shelf.judged) == ["7", "7", "8", "9"]

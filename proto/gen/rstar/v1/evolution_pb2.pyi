@@ -917,6 +917,7 @@ class EvaluationReport(_message.Message):
     BY_LEVEL_FIELD_NUMBER: _builtins.int
     RANKING_FIELD_NUMBER: _builtins.int
     HOLDING_FIELD_NUMBER: _builtins.int
+    BY_RULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     batch_id: _builtins.str
     problems: _builtins.int
@@ -944,6 +945,10 @@ class EvaluationReport(_message.Message):
 
     @_builtins.property
     def ranking(self) -> Global___Ranking: ...
+    @_builtins.property
+    def by_rule(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleReport]:
+        """The same searches, with the answer that each rule chooses (`SearchResult.choices`)."""
+
     def __init__(
         self,
         *,
@@ -963,10 +968,11 @@ class EvaluationReport(_message.Message):
         by_level: _abc.Mapping[_builtins.str, Global___LevelReport] | None = ...,
         ranking: Global___Ranking | None = ...,
         holding: _builtins.int | None = ...,
+        by_rule: _abc.Iterable[Global___RuleReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_holding", b"_holding", "cost", b"cost", "holding", b"holding", "ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holding", b"_holding", "accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "cost", b"cost", "half_interval", b"half_interval", "holding", b"holding", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_holding", b"_holding", "accuracy", b"accuracy", "batch_id", b"batch_id", "by_label", b"by_label", "by_level", b"by_level", "by_rule", b"by_rule", "cost", b"cost", "half_interval", b"half_interval", "holding", b"holding", "name", b"name", "policy_version", b"policy_version", "ppm_version", b"ppm_version", "problems", b"problems", "ranking", b"ranking", "right", b"right", "seconds", b"seconds", "unanswered", b"unanswered", "undecided", b"undecided"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__holding: _TypeAlias = _typing.Literal["holding"]  # noqa: Y015
     _WhichOneofArgType__holding: _TypeAlias = _typing.Literal["_holding", b"_holding"]  # noqa: Y015
@@ -975,8 +981,58 @@ class EvaluationReport(_message.Message):
 Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
 
 @_typing.final
+class RuleReport(_message.Message):
+    """A measurement whose answers were chosen by another rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ByLevelEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___LevelReport: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___LevelReport | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    RULE_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    BY_LEVEL_FIELD_NUMBER: _builtins.int
+    rule: _types_pb2.AnswerSelection.ValueType
+    @_builtins.property
+    def all(self) -> Global___LevelReport: ...
+    @_builtins.property
+    def by_level(self) -> _containers.MessageMap[_builtins.str, Global___LevelReport]: ...
+    def __init__(
+        self,
+        *,
+        rule: _types_pb2.AnswerSelection.ValueType = ...,
+        all: Global___LevelReport | None = ...,
+        by_level: _abc.Mapping[_builtins.str, Global___LevelReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "by_level", b"by_level", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RuleReport: _TypeAlias = RuleReport  # noqa: Y015
+
+@_typing.final
 class LevelReport(_message.Message):
-    """The part of a measurement whose problems have one label `level`."""
+    """A measurement in brief, or its part whose problems have one label `level`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

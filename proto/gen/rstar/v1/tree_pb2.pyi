@@ -266,6 +266,34 @@ class Trajectory(_message.Message):
 Global___Trajectory: _TypeAlias = Trajectory  # noqa: Y015
 
 @_typing.final
+class Choice(_message.Message):
+    """What a rule would choose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    rule: _types_pb2.AnswerSelection.ValueType
+    answer: _builtins.str
+    score: _builtins.float
+    """PPM score, or share of votes."""
+    def __init__(
+        self,
+        *,
+        rule: _types_pb2.AnswerSelection.ValueType = ...,
+        answer: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "rule", b"rule", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Choice: _TypeAlias = Choice  # noqa: Y015
+
+@_typing.final
 class Tree(_message.Message):
     """A finished (or abandoned) search, as it lies in the object store."""
 
@@ -334,6 +362,7 @@ class SearchResult(_message.Message):
     SETTINGS_FIELD_NUMBER: _builtins.int
     TREE_KEY_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     search_id: _builtins.str
     problem_id: _builtins.str
     status: Global___SearchStatus.ValueType
@@ -366,6 +395,12 @@ class SearchResult(_message.Message):
 
     @_builtins.property
     def failure(self) -> _types_pb2.Failure: ...
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Choice]:
+        """What each rule chooses of the same trajectories: those by PPM score only where one scored them, none where a
+        single one was decoded.
+        """
+
     def __init__(
         self,
         *,
@@ -383,10 +418,11 @@ class SearchResult(_message.Message):
         settings: _types_pb2.SearchSettings | None = ...,
         tree_key: _builtins.str = ...,
         failure: _types_pb2.Failure | None = ...,
+        choices: _abc.Iterable[Global___Choice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "failure", b"failure", "settings", b"settings", "versions", b"versions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_score", b"answer_score", "cost", b"cost", "ended_by", b"ended_by", "failure", b"failure", "problem_id", b"problem_id", "search_id", b"search_id", "settings", b"settings", "solution", b"solution", "status", b"status", "trajectories", b"trajectories", "tree_key", b"tree_key", "verdict", b"verdict", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_score", b"answer_score", "choices", b"choices", "cost", b"cost", "ended_by", b"ended_by", "failure", b"failure", "problem_id", b"problem_id", "search_id", b"search_id", "settings", b"settings", "solution", b"solution", "status", b"status", "trajectories", b"trajectories", "tree_key", b"tree_key", "verdict", b"verdict", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

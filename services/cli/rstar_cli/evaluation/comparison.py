@@ -17,9 +17,9 @@ from rstar_cli.evaluation.summary import RULES, Rule, Verdicts, is_right
 
 _READINGS: Mapping[str, Sequence[tuple[str, str]]] = {
     "greedy": (("greedy", "selected"),),
-    "best-of-n": (("majority", "majority"), ("best-of-n", "ppm_best")),
+    "best-of-n": (("majority", "majority"), ("best-of-n", "best_ppm")),
     "step-beam": (("step-beam", "selected"),),
-    "mcts": (("mcts, majority", "majority"), ("mcts, best PPM", "ppm_best"), ("mcts", "selected")),
+    "mcts": (("mcts, majority", "majority"), ("mcts, best PPM", "best_ppm"), ("mcts", "selected")),
 }
 """Rows an arm makes: their names, and the rule that chooses the answer. Samples are drawn once
 and read twice; a tree's trajectories are not independent, but may vote all the same."""

@@ -20,6 +20,7 @@ from rstar_cli.evaluation.comparison import compared
 from rstar_cli.evaluation.judging import judge
 from rstar_cli.evaluation.plot import points, svg
 from rstar_cli.evaluation.problem_sets import ProblemSet
+from rstar_cli.evaluation.record import RECORD_FORMAT
 from rstar_cli.evaluation.report import markdown
 from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.evaluation.searching import search_arm
@@ -44,6 +45,7 @@ class Plan:
         """What makes two runs the same one; a change of it needs another name."""
         problems = hashlib.sha256(self.problem_set.path.read_bytes()).hexdigest()
         return {
+            "format": RECORD_FORMAT,
             "set": self.problem_set.name,
             "problems_sha256": problems,
             "answer_kind": self.problem_set.answer_kind,

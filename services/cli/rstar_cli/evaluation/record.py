@@ -13,6 +13,10 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
+from rstar_cli.grading import rule_name
+
+RECORD_FORMAT = 2
+"""Of the files of an evaluation: one that was begun in another is not gone on with."""
 
 DEAD = "DEAD"
 """Status of a problem that was refused or given up."""
@@ -29,9 +33,6 @@ class Try:
     score: float | None
     """The best PPM score of a trajectory with it."""
 
-    votes: float = 0.0
-    """Of these trajectories together; 0 in records that were kept before there were any."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -42,6 +43,9 @@ class Record:
     ended_by: str
     answer: str
     """Selected by the searcher; empty if there was none."""
+
+    choices: Mapping[str, str]
+    """What each rule chooses of the tries: `majority`, `weighted_majority`, `best_ppm`."""
 
     tries: Sequence[Try]
     """Distinct answers, the most liked first."""
@@ -58,21 +62,6 @@ class Record:
     def finished_tries(self) -> int:
         """How many samples stated an answer."""
         return sum(one.count for one in self.tries)
-
-    @property
-    def majority(self) -> str:
-        """The answer with the most votes; among equals the one the PPM likes best."""
-        if not self.tries:
-            return ""
-        if any(one.votes for one in self.tries):
-            return max(self.tries, key=lambda one: one.votes).answer
-        return max(self.tries, key=lambda one: one.count).answer
-
-    @property
-    def ppm_best(self) -> str:
-        """The answer of the trajectory with the best PPM score; empty without a PPM."""
-        scored = [one for one in self.tries if one.score is not None]
-        return max(scored, key=lambda one: one.score or 0.0).answer if scored else ""
 
     @property
     def answers(self) -> list[str]:
@@ -99,14 +88,13 @@ def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
         count = counts.get(found.node_ids[-1], 1) if found.node_ids else 1
         score = found.ppm_score if found.HasField("ppm_score") else None
         best = tries.get(found.answer, Try(answer=found.answer, count=0, score=score))
-        tries[found.answer] = replace(
-            best, count=best.count + count, votes=best.votes + found.votes
-        )
+        tries[found.answer] = replace(best, count=best.count + count)
     return Record(
         problem_id=item.problem_id,
         status=tree_pb2.SearchStatus.Name(result.status).removeprefix("SEARCH_STATUS_"),
         ended_by=tree_pb2.EndedBy.Name(result.ended_by).removeprefix("ENDED_BY_"),
         answer=result.answer if result.status == tree_pb2.SEARCH_STATUS_ANSWERED else "",
+        choices={rule_name(choice.rule): choice.answer for choice in result.choices},
         tries=tuple(tries.values()),
         labels=dict(item.labels),
         cost=cost_of(result.cost),
@@ -124,6 +112,7 @@ def dead_record(problem_id: str, labels: Mapping[str, str]) -> Record:
         status=DEAD,
         ended_by="",
         answer="",
+        choices={},
         tries=(),
         labels=dict(labels),
         cost={},

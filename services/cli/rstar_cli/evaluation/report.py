@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_RULES = {"selected": "selected", "majority": "majority", "ppm_best": "best PPM"}
+_RULES = {
+    "selected": "selected",
+    "majority": "majority",
+    "weighted_majority": "weighted majority",
+    "best_ppm": "best PPM",
+}
 
 
 def markdown(name: str, question: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:

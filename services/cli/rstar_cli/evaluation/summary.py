@@ -23,10 +23,11 @@ Rule = Callable[[Record], str]
 
 RULES: Mapping[str, Rule] = {
     "selected": lambda record: record.answer,
-    "majority": lambda record: record.majority,
-    "ppm_best": lambda record: record.ppm_best,
+    "majority": lambda record: record.choices.get("majority", ""),
+    "weighted_majority": lambda record: record.choices.get("weighted_majority", ""),
+    "best_ppm": lambda record: record.choices.get("best_ppm", ""),
 }
-"""Ways to choose one answer of a search: the searcher's own, and two read from its tries."""
+"""Ways to choose one answer of a search: the one that was asked for, and every other one."""
 
 
 def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[str, Any]:

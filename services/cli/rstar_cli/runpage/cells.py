@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_cli.grading import rule_name
 
 NOT_MEASURED = "-"
 
@@ -36,9 +37,13 @@ def searched_with(round_: evolution_pb2.Round, name: str) -> str:
         if asked.candidates:
             words[-1] += f" of {asked.candidates} candidates"
         if asked.answer_selection:
-            rule = types_pb2.AnswerSelection.Name(asked.answer_selection)
-            words.append(f"by {rule.removeprefix('ANSWER_SELECTION_').lower().replace('_', ' ')}")
+            words.append(f"by {spoken(asked.answer_selection)}")
     return ", ".join(words)
+
+
+def spoken(rule: types_pb2.AnswerSelection.ValueType) -> str:
+    """A rule of choosing the answer: `weighted majority`."""
+    return rule_name(rule).replace("_", " ")
 
 
 def each(total: int, count: int) -> str:

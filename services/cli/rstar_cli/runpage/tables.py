@@ -17,6 +17,7 @@ from rstar_cli.runpage.cells import (
     of_pairs,
     searched_with,
     share,
+    spoken,
     title,
     with_count,
 )
@@ -39,6 +40,7 @@ def tables(run: evolution_pb2.Run) -> list[Table]:
         _solved_by_level(run),
         _accuracy(run),
         _accuracy_by_level(run),
+        _accuracy_by_rule(run),
         _evaluations(run),
         _ppm(run),
         _data(run),
@@ -127,6 +129,30 @@ def _accuracy_by_level(run: evolution_pb2.Run) -> Table:
             if one.by_level
         ],
         "Mean over the modules that have problems of the level.",
+    )
+
+
+def _accuracy_by_rule(run: evolution_pb2.Run) -> Table:
+    measurements = [(report, one) for report in run.rounds for one in report.evaluations]
+    levels = sorted({level for _, one in measurements for level in one.by_level})
+    return Table(
+        "Accuracy by the rule that chooses the answer",
+        ("round", "evaluation", "answer by", "right", "accuracy", *levels),
+        [
+            [
+                title(report),
+                one.name,
+                spoken(read.rule),
+                str(read.all.right),
+                measured(read.all),
+                *(measured(read.by_level.get(level)) for level in levels),
+            ]
+            for report, one in measurements
+            for read in one.by_rule
+        ],
+        "The same searches, whichever rule was asked for, read with each. Best PPM: of the "
+        "trajectory with the best score. Majority: as many votes as independent samples would "
+        "have given. Weighted majority: these votes times PPM score.",
     )
 
 

@@ -9,18 +9,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from rstar.v1 import evolution_pb2, sandbox_pb2, searcher_pb2, tree_pb2, types_pb2
 from rstar_common.errors import NotFound, RstarError, first_leaf
 from rstar_trainer.evolution.problems import label_of, level_of
-from rstar_trainer.evolution.ranking import (
-    Finished,
-    Graded,
-    finished_trajectories,
-    holding,
-    ranking,
-)
+from rstar_trainer.evolution.ranking import Finished, finished_trajectories, holding, ranking
 from rstar_trainer.evolution.tiers import Tiers
 
 Z_95 = 1.96
@@ -30,6 +24,9 @@ PRIOR = 2.0
 label are all right or all wrong by chance, and would claim to have no variance."""
 
 CONCURRENCY = 32
+
+Verdicts = Mapping[str, Mapping[str, types_pb2.Verdict.ValueType]]
+"""Of every answer that searches found, by problem."""
 
 
 def total_cost(results: Sequence[searcher_pb2.BatchResult]) -> types_pb2.Cost:
@@ -69,55 +66,90 @@ async def measure(
     results: Sequence[searcher_pb2.BatchResult],
 ) -> evolution_pb2.EvaluationReport:
     """Grade the results of a batch; a problem without one counts as unanswered."""
-    by_id = {result.problem_id: result for result in results}
-    asked = [
-        problem
-        for problem in problems
-        if problem.problem_id in by_id
-        and by_id[problem.problem_id].result.status == tree_pb2.SEARCH_STATUS_ANSWERED
-    ]
-    verdicts = await tiers.judge(
-        [
-            sandbox_pb2.AnswerPair(
-                answer=by_id[problem.problem_id].result.answer,
-                reference=problem.reference,
-                kind=problem.answer_kind,
-                question=problem.question,
-            )
-            for problem in asked
-        ]
-    )
-    verdict_of = {
-        problem.problem_id: verdict for problem, verdict in zip(asked, verdicts, strict=True)
+    found = await _found(tiers, results)
+    selected = {
+        one.problem_id: one.result.answer
+        for one in results
+        if one.result.status == tree_pb2.SEARCH_STATUS_ANSWERED
     }
-    outcomes: dict[str, list[bool]] = defaultdict(list)
-    levels: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for problem in problems:
-        right = verdict_of.get(problem.problem_id) == types_pb2.VERDICT_EQUAL
-        outcomes[label_of(problem.labels)].append(right)
-        levels[level_of(problem.labels)][label_of(problem.labels)].append(right)
+    verdicts = await _verdicts(tiers, problems, found, selected)
+    right = _right(selected, verdicts)
+    outcomes = _outcomes(problems, right)
     by_label = shares(outcomes)
     accuracy, half = mean_of_shares(outcomes)
     versions = [result.result.versions for result in results]
-    found = await _found(tiers, problems, results)
+    graded = [(trajectories, verdicts[name]) for name, trajectories in found.items()]
     return evolution_pb2.EvaluationReport(
         problems=len(problems),
-        right=sum(sum(each) for each in outcomes.values()),
-        undecided=sum(verdict == types_pb2.VERDICT_UNDECIDED for verdict in verdicts),
-        unanswered=len(problems) - len(asked),
+        right=len(right),
+        undecided=sum(
+            verdicts[name][answer] == types_pb2.VERDICT_UNDECIDED
+            for name, answer in selected.items()
+        ),
+        unanswered=len(problems) - len(selected),
         accuracy=accuracy,
         by_label=by_label if set(by_label) != {""} else {},
         cost=total_cost(results),
         policy_version=" ".join(sorted({one.policy for one in versions if one.policy})),
         ppm_version=" ".join(sorted({one.ppm for one in versions if one.ppm})),
         half_interval=half,
-        by_level={level: _level_report(each) for level, each in sorted(levels.items()) if level},
-        ranking=ranking(found),
-        holding=holding(found),
+        by_level=_by_level(problems, right),
+        ranking=ranking(graded),
+        holding=holding(graded),
+        by_rule=_by_rule(problems, results, verdicts),
     )
 
 
-def _level_report(outcomes: Mapping[str, Sequence[bool]]) -> evolution_pb2.LevelReport:
+def _by_rule(
+    problems: Sequence[types_pb2.Problem],
+    results: Sequence[searcher_pb2.BatchResult],
+    verdicts: Verdicts,
+) -> list[evolution_pb2.RuleReport]:
+    chosen: dict[types_pb2.AnswerSelection.ValueType, dict[str, str]] = defaultdict(dict)
+    for one in results:
+        for choice in one.result.choices:
+            chosen[choice.rule][one.problem_id] = choice.answer
+    reports = []
+    for rule, answers in sorted(chosen.items()):
+        right = _right(answers, verdicts)
+        reports.append(
+            evolution_pb2.RuleReport(
+                rule=rule,
+                all=_in_brief(_outcomes(problems, right)),
+                by_level=_by_level(problems, right),
+            )
+        )
+    return reports
+
+
+def _right(answers: Mapping[str, str], verdicts: Verdicts) -> set[str]:
+    """The problems that are answered rightly."""
+    return {
+        name
+        for name, answer in answers.items()
+        if verdicts.get(name, {}).get(answer) == types_pb2.VERDICT_EQUAL
+    }
+
+
+def _outcomes(problems: Sequence[types_pb2.Problem], right: Set[str]) -> dict[str, list[bool]]:
+    """Of each label, whether its problems were answered rightly."""
+    outcomes: dict[str, list[bool]] = defaultdict(list)
+    for problem in problems:
+        outcomes[label_of(problem.labels)].append(problem.problem_id in right)
+    return outcomes
+
+
+def _by_level(
+    problems: Sequence[types_pb2.Problem], right: Set[str]
+) -> dict[str, evolution_pb2.LevelReport]:
+    levels: dict[str, list[types_pb2.Problem]] = defaultdict(list)
+    for problem in problems:
+        if level := level_of(problem.labels):
+            levels[level].append(problem)
+    return {level: _in_brief(_outcomes(its, right)) for level, its in sorted(levels.items())}
+
+
+def _in_brief(outcomes: Mapping[str, Sequence[bool]]) -> evolution_pb2.LevelReport:
     accuracy, half = mean_of_shares(outcomes)
     return evolution_pb2.LevelReport(
         problems=sum(len(each) for each in outcomes.values()),
@@ -128,11 +160,9 @@ def _level_report(outcomes: Mapping[str, Sequence[bool]]) -> evolution_pb2.Level
 
 
 async def _found(
-    tiers: Tiers,
-    problems: Sequence[types_pb2.Problem],
-    results: Sequence[searcher_pb2.BatchResult],
-) -> list[Graded]:
-    """Every answer of these searches, chosen or not, with its verdict."""
+    tiers: Tiers, results: Sequence[searcher_pb2.BatchResult]
+) -> dict[str, list[Finished]]:
+    """Every finished trajectory of these searches, chosen or not, by problem."""
     slots = asyncio.Semaphore(CONCURRENCY)
 
     async def read(result: searcher_pb2.BatchResult) -> list[Finished]:
@@ -152,14 +182,22 @@ async def _found(
     except* RstarError as failures:
         # One cause is enough; callers branch on the class.
         raise first_leaf(failures) from failures
+    return {result.problem_id: task.result() for result, task in zip(kept, reading, strict=True)}
+
+
+async def _verdicts(
+    tiers: Tiers,
+    problems: Sequence[types_pb2.Problem],
+    found: Mapping[str, Sequence[Finished]],
+    selected: Mapping[str, str],
+) -> Verdicts:
+    """Judge every answer once: those that were selected, and those that were not."""
+    answers = {name: {one.answer for one in trajectories} for name, trajectories in found.items()}
+    for name, answer in selected.items():
+        answers.setdefault(name, set()).add(answer)
     problem_of = {problem.problem_id: problem for problem in problems}
-    found = {result.problem_id: task.result() for result, task in zip(kept, reading, strict=True)}
-    asked = [
-        (name, answer)
-        for name, trajectories in found.items()
-        for answer in sorted({one.answer for one in trajectories})
-    ]
-    verdicts = await tiers.judge(
+    asked = [(name, answer) for name in answers for answer in sorted(answers[name])]
+    judged = await tiers.judge(
         [
             sandbox_pb2.AnswerPair(
                 answer=answer,
@@ -170,7 +208,7 @@ async def _found(
             for name, answer in asked
         ]
     )
-    judged: dict[str, dict[str, types_pb2.Verdict.ValueType]] = defaultdict(dict)
-    for (name, answer), verdict in zip(asked, verdicts, strict=True):
-        judged[name][answer] = verdict
-    return [(trajectories, judged[name]) for name, trajectories in found.items()]
+    verdicts: dict[str, dict[str, types_pb2.Verdict.ValueType]] = {name: {} for name in answers}
+    for (name, answer), verdict in zip(asked, judged, strict=True):
+        verdicts[name][answer] = verdict
+    return verdicts
