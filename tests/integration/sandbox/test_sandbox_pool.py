@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from rstar.v1 import sandbox_pb2
+from rstar.v1 import sandbox_pb2, types_pb2
 from rstar_common.errors import Overloaded
 from rstar_common.rpc import call
+from rstar_sandbox.usage import cpu_seconds, descendants
 from tests.support.sandbox import SandboxClient, sandbox_client
 from tests.support.servers import Service, service
 
@@ -68,6 +69,33 @@ async def test_a_killed_sandbox_is_replaced_and_what_was_in_flight_is_run_again(
     lone.process.send_signal(signal.SIGTERM)
     assert await lone.process.wait() == 0
     assert not leftovers(lone.process.pid)
+
+
+async def test_a_process_that_cannot_be_ended_costs_its_own_step_alone(lone: Service):
+    """gVisor's systrap loses an interrupt now and then; a stopped stub never takes one."""
+    async with sandbox_client(lone.address) as sandbox:
+        await sandbox.printed("x = 1")
+        [kernel] = sandbox_pids(lone)
+        endless = "import threading\nthreading.Thread(target=print).start()\nwhile True: pass"
+        running = asyncio.create_task(sandbox.run(endless, wall=6, cpu=6))
+        stub = await busy_stub(kernel)
+        os.kill(stub, signal.SIGSTOP)
+        try:
+            assert (await running).limit == types_pb2.LIMIT_KIND_WALL
+            assert await sandbox.printed("print(2)") == "2\n"
+            assert sandbox_pids(lone) == [kernel]
+        finally:
+            os.kill(stub, signal.SIGCONT)
+
+
+async def busy_stub(kernel: int) -> int:
+    """The process in which gVisor runs the one program that computes."""
+    while True:
+        before = {pid: cpu_seconds(pid) for pid in descendants(kernel) - {kernel}}
+        await asyncio.sleep(0.5)
+        for pid, used in before.items():
+            if cpu_seconds(pid) - used > 0.1:
+                return pid
 
 
 @pytest.mark.usefixtures("_runsc")

@@ -175,7 +175,7 @@ class Jobs:
             outcome = await course.run(interpreter, step, index, job.limits)
             if not outcome.valid:
                 break
-        status = self._nursery.end(interpreter)
+        status = await self._nursery.end(interpreter)
         kernel.kill_user(uid, self._nursery.reap)
         if outcome.vanished:
             outcome = _explain(outcome, status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -16,6 +17,13 @@ from rstar_sandbox.guest.process import FORK_SECONDS, Interpreter
 if TYPE_CHECKING:
     from rstar_sandbox.guest.loop import Loop
     from rstar_sandbox.guest.plain import Screen
+
+
+DEATH_SECONDS = 2.0
+"""One that was killed and does not die by then is left behind: gVisor can lose the interrupt that
+takes a task out of running code (google/gvisor issue 14405), and nobody must wait for it."""
+
+DEATH_CHECK_SECONDS = 0.0005
 
 
 class Nursery:
@@ -48,15 +56,21 @@ class Nursery:
             self._watched[interpreter.pid] = None
         return interpreter
 
-    def end(self, interpreter: Interpreter) -> int:
+    async def end(self, interpreter: Interpreter) -> int:
         """End a watched interpreter if it has not ended by itself; its exit status, or -signal."""
         pid = interpreter.pid
-        status = self._watched.pop(pid)
-        if status is None:
+        if self._watched[pid] is None:
             kernel.kill(pid)
-            _, status = os.waitpid(pid, 0)
+            deadline = time.monotonic() + DEATH_SECONDS
+            while not self._has_ended(pid) and time.monotonic() < deadline:
+                await self._loop.readable([], time.monotonic() + DEATH_CHECK_SECONDS)
+        status = self._watched.pop(pid)
         interpreter.close()
-        return os.waitstatus_to_exitcode(status)
+        return -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
+
+    def _has_ended(self, pid: int) -> bool:
+        self.reap()
+        return self._watched[pid] is not None
 
     def reap(self) -> None:
         """Collect what died: our own children, and the orphans of those that died before them."""
