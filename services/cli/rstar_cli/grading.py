@@ -32,6 +32,8 @@ VERDICTS = {
 
 def rule_name(rule: types_pb2.AnswerSelection.ValueType) -> str:
     """Of a way to choose the answer: `best_ppm`, `majority`, `weighted_majority`."""
+    if rule not in types_pb2.AnswerSelection.values():
+        return f"rule_{rule}"  # of a later release
     return types_pb2.AnswerSelection.Name(rule).removeprefix("ANSWER_SELECTION_").lower()
 
 

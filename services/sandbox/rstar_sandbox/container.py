@@ -129,7 +129,8 @@ class Container:
         finally:
             ping.cancel()
         used = await asyncio.to_thread(cpu_seconds, self.pid) - used
-        # One that computes is starved by what runs in it; one that does not is stuck.
+        # One that computes is starved by what runs in it; one that does not is stuck, or the host
+        # has no time for it.
         logger.warning(
             "a sandbox gives no sign of life",
             extra={"sandbox": self.id, "cpu_seconds": round(used, 2)},

@@ -53,13 +53,14 @@ async def test_a_set_is_searched_judged_and_reported_and_no_search_is_told_an_an
     answers = [record.answer for record in run.records("mcts-1").values()]
     assert one["accuracy"]["selected"]["right"] == sum(int(a or 1) % 2 == 0 for a in answers)
     assert one["by"]["level"].keys() == {"0", "1"}
+    assert one["accuracy"].keys() >= {"selected", "majority"}
     for name in ("sampling-for-mcts-1", "sampling-for-mcts-2"):
         assert 0.8 <= arms[name]["token_ratio"] <= 1.25
     assert [table["of"] for table in summary["equal_tokens"]] == ["mcts-1", "mcts-2"]
     for table in summary["equal_tokens"]:
         assert [row["strategy"] for row in table["rows"]] == [
-            *("greedy", "majority", "best-of-n", "step-beam"),
-            *("mcts, majority", "mcts, best PPM", "mcts"),
+            *("greedy", "majority", "weighted majority", "best-of-n", "step-beam"),
+            *("mcts, majority", "mcts, weighted majority", "mcts, best PPM", "mcts"),
         ]
     files = {path.name for path in run.path.iterdir()}
     assert {"summary.json", "report.md", "accuracy.svg", "run.json"} <= files

@@ -69,6 +69,8 @@ async def assert_undisturbed(question: str, tree: tree_pb2.Tree) -> None:
         want.ended_by,
     )
     assert list(got.trajectories) == list(want.trajectories)
+    assert got.choices
+    assert list(got.choices) == list(want.choices)
     for counted in ("generated_tokens", "policy_calls", "sandbox_runs", "expansions", "rollouts"):
         assert getattr(got.cost, counted) == getattr(want.cost, counted), counted
 

@@ -19,7 +19,7 @@ from rstar_cli.evaluation.plot import points, svg
 from rstar_cli.evaluation.record import Record, Try, dead_record, record_of
 from rstar_cli.evaluation.report import markdown
 from rstar_cli.evaluation.summary import summary_of
-from rstar_common.errors import InvalidInput
+from rstar_common.errors import InvalidInput, Unavailable
 
 
 def test_wilson_is_the_textbook_interval():
@@ -69,6 +69,22 @@ def test_merged_samples_count_as_often_as_they_were_drawn_and_rules_choose_as_th
     assert record.choices == {"weighted_majority": "5"}
     assert record.finished_tries == 6
     assert Record.from_json(record.to_json()) == record
+
+
+def test_a_searcher_that_does_not_say_what_rules_choose_is_not_taken_for_wrong():
+    item = searcher_pb2.BatchResult(problem_id="p")
+    item.result.status, item.result.answer = tree_pb2.SEARCH_STATUS_ANSWERED, "7"
+    with pytest.raises(Unavailable, match="older release"):
+        record_of(item, tree_pb2.Tree())
+    item.result.settings.strategy = types_pb2.STRATEGY_GREEDY  # of which there is one answer
+    assert record_of(item, tree_pb2.Tree()).answer == "7"
+
+
+def test_a_rule_of_a_later_release_has_a_name_of_its_own():
+    item = searcher_pb2.BatchResult(problem_id="p")
+    item.result.status, item.result.answer = tree_pb2.SEARCH_STATUS_ANSWERED, "7"
+    item.result.choices.add(rule=9, answer="8")
+    assert record_of(item, tree_pb2.Tree()).choices == {"rule_9": "8"}
 
 
 def test_figures_of_an_arm_are_counted_by_hand():
@@ -173,9 +189,11 @@ def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
     assert right == {
         "greedy": 0,
         "majority": 1,
+        "weighted majority": 0,
         "best-of-n": 0,
         "step-beam": 1,
         "mcts, majority": 1,
+        "mcts, weighted majority": 1,
         "mcts, best PPM": 1,
         "mcts": 1,
     }
@@ -209,7 +227,7 @@ def test_report_and_figure_show_hostile_names_as_text():
     assert "<script>" not in text
     drawn = points([summary])
     assert {point.series for point in drawn} == {
-        f"mcts, {rule}" for rule in ("selected", "majority", "best ppm")
+        f"mcts, {rule}" for rule in ("selected", "majority", "weighted majority", "best ppm")
     }
     root = ElementTree.fromstring(svg("<run> & co", drawn))
     assert root.findtext("{http://www.w3.org/2000/svg}title") == "<run> & co"
@@ -222,7 +240,11 @@ def record(problem_id, *, answer, tries, majority="", **labels):
         status="ANSWERED",
         ended_by="ROLLOUTS",
         answer=answer,
-        choices={"majority": majority or answer, "best_ppm": answer},
+        choices={
+            "majority": majority or answer,
+            "weighted_majority": answer,
+            "best_ppm": answer,
+        },
         tries=tuple(Try(answer=a, count=n, score=s) for a, n, s in tries),
         labels=labels,
         cost={"generated_tokens": 100.0},

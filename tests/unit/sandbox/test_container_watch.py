@@ -46,14 +46,16 @@ def boxed(pipe: Pipe) -> Container:
 
 
 async def test_a_silent_sandbox_is_ended_and_the_log_says_whether_it_computed(
-    pipe: Pipe, caplog: pytest.LogCaptureFixture
+    pipe: Pipe, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
+    used = iter((1.0, 4.0))
+    monkeypatch.setattr(container, "cpu_seconds", lambda _: next(used))
     box = boxed(pipe)
     await box.watch()
     assert not box.alive
     [record] = caplog.records
     assert record.message == "a sandbox gives no sign of life"
-    assert vars(record)["cpu_seconds"] >= 0
+    assert vars(record)["cpu_seconds"] == 3.0
 
 
 async def test_a_machine_that_stood_still_costs_a_sandbox_one_wait(

@@ -133,17 +133,36 @@ async def test_one_search_is_read_with_every_rule_and_every_answer_judged_once()
     results = [
         searched("p", "8", MAJORITY="8", BEST_PPM="7"),
         searched("q", "9", MAJORITY="9"),  # nothing of it was scored
-        searched("r", "7", MAJORITY="7", BEST_PPM="6"),  # its tree is gone
+        searched("r", "6", MAJORITY="6", BEST_PPM="7"),  # its tree is gone
     ]
     report = await measure(shelf, problems, results)
-    assert (report.right, report.holding, report.unanswered) == (1, 1, 0)
-    assert report.accuracy == pytest.approx(0.5)
+    assert (report.right, report.holding, report.unanswered) == (0, 1, 0)
     assert [(one.rule, one.all.right, one.all.problems) for one in report.by_rule] == [
-        (types_pb2.ANSWER_SELECTION_BEST_PPM, 1, 3),
-        (types_pb2.ANSWER_SELECTION_MAJORITY, 1, 3),
+        (types_pb2.ANSWER_SELECTION_BEST_PPM, 2, 3),
+        (types_pb2.ANSWER_SELECTION_MAJORITY, 0, 3),
     ]
-    best, _ = report.by_rule
-    assert best.all.accuracy == pytest.approx(0.25)  # half of one module, none of the other
+    best, majority = report.by_rule
+    assert best.all.accuracy == pytest.approx(0.75)  # half of one module, all of the other
     assert best.by_level["near"].accuracy == pytest.approx(0.5)
-    assert best.by_level["far"].right == 0
-    assert sorted(shelf.judged) == ["7", "7", "8", "9"]
+    assert best.by_level["far"].right == 1
+    assert majority.all.right == report.right  # the rule that was asked for
+    assert sorted(shelf.judged) == ["6", "7", "7", "8", "9"]
+
+
+async def test_a_cancelled_search_is_right_by_no_rule():
+    cancelled = searched("p", "7", MAJORITY="7")
+    cancelled.result.status = tree_pb2.SEARCH_STATUS_CANCELLED
+    problems = [types_pb2.Problem(problem_id=name, reference="7") for name in "pq"]
+    report = await measure(
+        Shelf({"p": holds("7")}), problems, [cancelled, searched("q", "7", MAJORITY="7")]
+    )
+    assert (report.right, report.unanswered) == (1, 1)
+    assert [one.all.right for one in report.by_rule] == [1]
+
+
+async def test_nothing_is_said_by_rule_where_a_searcher_did_not_say_what_they_choose():
+    problems = [types_pb2.Problem(problem_id=name, reference="7") for name in "pq"]
+    results = [searched("p", "7", MAJORITY="7"), searched("q", "7")]  # q: of the release before
+    report = await measure(Shelf({}), problems, results)
+    assert report.right == 2
+    assert not report.by_rule

@@ -982,7 +982,7 @@ Global___EvaluationReport: _TypeAlias = EvaluationReport  # noqa: Y015
 
 @_typing.final
 class RuleReport(_message.Message):
-    """A measurement whose answers were chosen by another rule."""
+    """A measurement with the answers that one rule chooses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -105,8 +105,7 @@ def greedy_arm(settings: types_pb2.SearchSettings) -> Arm:
 def sampling_arm(arm: Arm, trajectories: int, *, pilot: bool = False) -> Arm:
     """Independent samples in the place of `arm`, with its temperature, limits and seed.
 
-    The samples are drawn once and read twice, by majority and by best PPM score: at equal
-    tokens both, to the token.
+    The samples are drawn once and read by every rule: at equal tokens all, to the token.
     """
     return _in_the_place_of(
         arm, "sampling", types_pb2.STRATEGY_BEST_OF_N, ("candidates",), trajectories, pilot=pilot

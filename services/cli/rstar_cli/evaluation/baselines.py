@@ -1,6 +1,6 @@
 """What else the same tokens would have bought: the equal-compute baselines of a tree search.
 
-Greedy decoding, independent samples (read by majority and by best PPM score) and a step
+Greedy decoding, independent samples (read by every rule of choosing) and a step
 beam. How many samples, or how wide a beam, cost what the tree did is measured by a pilot on
 a few problems, against what the tree spent on those same problems.
 """

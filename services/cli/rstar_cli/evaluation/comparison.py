@@ -17,12 +17,21 @@ from rstar_cli.evaluation.summary import RULES, Rule, Verdicts, is_right
 
 _READINGS: Mapping[str, Sequence[tuple[str, str]]] = {
     "greedy": (("greedy", "selected"),),
-    "best-of-n": (("majority", "majority"), ("best-of-n", "best_ppm")),
+    "best-of-n": (
+        ("majority", "majority"),
+        ("weighted majority", "weighted_majority"),
+        ("best-of-n", "best_ppm"),
+    ),
     "step-beam": (("step-beam", "selected"),),
-    "mcts": (("mcts, majority", "majority"), ("mcts, best PPM", "best_ppm"), ("mcts", "selected")),
+    "mcts": (
+        ("mcts, majority", "majority"),
+        ("mcts, weighted majority", "weighted_majority"),
+        ("mcts, best PPM", "best_ppm"),
+        ("mcts", "selected"),
+    ),
 }
 """Rows an arm makes: their names, and the rule that chooses the answer. Samples are drawn once
-and read twice; a tree's trajectories are not independent, but may vote all the same."""
+and read by every rule; a tree's trajectories are not independent, but may vote all the same."""
 
 
 def compared(

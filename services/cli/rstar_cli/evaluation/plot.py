@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-WIDTH, HEIGHT = 720, 440
-LEFT, RIGHT, TOP, BOTTOM = 60, 200, 20, 50
+WIDTH, HEIGHT = 760, 440
+LEFT, RIGHT, TOP, BOTTOM = 60, 240, 20, 50
 _COLOURS = ("#1b6ca8", "#c0392b", "#27864a", "#8e44ad", "#b9770e", "#34495e")
 
 
@@ -59,9 +59,10 @@ def svg(title: str, measured: Sequence[Point]) -> str:
         series.setdefault(point.series, []).append(point)
     for index, (name, members) in enumerate(series.items()):
         colour = _COLOURS[index % len(_COLOURS)]
+        dashes = f' stroke-dasharray="{4 * (index // len(_COLOURS))} 3"' * (index >= len(_COLOURS))
         members = sorted(members, key=lambda point: point.tokens)
         path = " ".join(f"{x(point.tokens):.1f},{y(point.value):.1f}" for point in members)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"{dashes}/>')
         for point in members:
             at = f"{x(point.tokens):.1f}"
             parts.append(

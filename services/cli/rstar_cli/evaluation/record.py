@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
 from rstar_cli.grading import rule_name
+from rstar_common.errors import Unavailable
 
 RECORD_FORMAT = 2
 """Of the files of an evaluation: one that was begun in another is not gone on with."""
@@ -80,8 +81,16 @@ class Record:
 
 
 def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
-    """What is kept of a result and its tree."""
+    """What is kept of a result and its tree.
+
+    Raises:
+        Unavailable: the searcher is of an older release, which does not say what rules choose.
+    """
     result = item.result
+    answered = result.status == tree_pb2.SEARCH_STATUS_ANSWERED
+    greedy = result.settings.strategy == types_pb2.STRATEGY_GREEDY
+    if answered and not greedy and not result.choices:
+        raise Unavailable(f"search {result.search_id}: its searcher is of an older release")
     counts = {node.id: max(1, node.multiplicity) for node in tree.nodes}
     tries: dict[str, Try] = {}
     for found in tree.result.trajectories:  # best first, and a dict keeps that order
@@ -93,8 +102,8 @@ def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
         problem_id=item.problem_id,
         status=tree_pb2.SearchStatus.Name(result.status).removeprefix("SEARCH_STATUS_"),
         ended_by=tree_pb2.EndedBy.Name(result.ended_by).removeprefix("ENDED_BY_"),
-        answer=result.answer if result.status == tree_pb2.SEARCH_STATUS_ANSWERED else "",
-        choices={rule_name(choice.rule): choice.answer for choice in result.choices},
+        answer=result.answer if answered else "",
+        choices={rule_name(choice.rule): choice.answer for choice in result.choices if answered},
         tries=tuple(tries.values()),
         labels=dict(item.labels),
         cost=cost_of(result.cost),

@@ -45,7 +45,8 @@ class RunDirectory:
             raise InvalidInput(f"cannot write: {error}", field=str(path)) from error
         if asked.read_text(encoding="utf-8") != text:
             raise Conflict(
-                f"{path} holds another evaluation (see run.json); choose another --name, "
+                f"{path} holds another evaluation, or one begun by an older release (see "
+                "run.json); choose another --name, "
                 "or remove the directory"
             )
 

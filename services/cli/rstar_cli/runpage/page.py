@@ -25,8 +25,8 @@ Curves = Mapping[str, Sequence[Point]]
 
 NOT_MEASURED_HERE = """\
 Not measured by a run: how many right answers come from wrong programs (a person must read them; \
-the share disowned by the agreement filter estimates it). Majority vote and best-of-N are in the \
-tables where the recipe asks for them; `rstar eval` compares them at equal tokens."""
+the share disowned by the agreement filter estimates it). `rstar eval` compares \
+strategies at equal tokens."""
 
 _STYLE = """\
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}

@@ -152,7 +152,8 @@ def _accuracy_by_rule(run: evolution_pb2.Run) -> Table:
         ],
         "The same searches, whichever rule was asked for, read with each. Best PPM: of the "
         "trajectory with the best score. Majority: as many votes as independent samples would "
-        "have given. Weighted majority: these votes times PPM score.",
+        "have given. Weighted majority: these votes, each times (1 + PPM score) / 2, among the "
+        "`top_k` best-scored trajectories (8 unless asked otherwise).",
     )
 
 

@@ -67,12 +67,13 @@ async def measure(
 ) -> evolution_pb2.EvaluationReport:
     """Grade the results of a batch; a problem without one counts as unanswered."""
     found = await _found(tiers, results)
-    selected = {
-        one.problem_id: one.result.answer
+    answered = {
+        one.problem_id: one.result
         for one in results
         if one.result.status == tree_pb2.SEARCH_STATUS_ANSWERED
     }
-    verdicts = await _verdicts(tiers, problems, found, selected)
+    selected = {name: result.answer for name, result in answered.items()}
+    verdicts = await _verdicts(tiers, problems, found, answered)
     right = _right(selected, verdicts)
     outcomes = _outcomes(problems, right)
     by_label = shares(outcomes)
@@ -96,19 +97,22 @@ async def measure(
         by_level=_by_level(problems, right),
         ranking=ranking(graded),
         holding=holding(graded),
-        by_rule=_by_rule(problems, results, verdicts),
+        by_rule=_by_rule(problems, answered, verdicts),
     )
 
 
 def _by_rule(
     problems: Sequence[types_pb2.Problem],
-    results: Sequence[searcher_pb2.BatchResult],
+    answered: Mapping[str, tree_pb2.SearchResult],
     verdicts: Verdicts,
 ) -> list[evolution_pb2.RuleReport]:
+    """Empty where a result does not say what rules choose: greedy ones, and of older searchers."""
+    if not all(result.choices for result in answered.values()):
+        return []
     chosen: dict[types_pb2.AnswerSelection.ValueType, dict[str, str]] = defaultdict(dict)
-    for one in results:
-        for choice in one.result.choices:
-            chosen[choice.rule][one.problem_id] = choice.answer
+    for name, result in answered.items():
+        for choice in result.choices:
+            chosen[choice.rule][name] = choice.answer
     reports = []
     for rule, answers in sorted(chosen.items()):
         right = _right(answers, verdicts)
@@ -127,7 +131,7 @@ def _right(answers: Mapping[str, str], verdicts: Verdicts) -> set[str]:
     return {
         name
         for name, answer in answers.items()
-        if verdicts.get(name, {}).get(answer) == types_pb2.VERDICT_EQUAL
+        if verdicts[name][answer] == types_pb2.VERDICT_EQUAL
     }
 
 
@@ -189,12 +193,13 @@ async def _verdicts(
     tiers: Tiers,
     problems: Sequence[types_pb2.Problem],
     found: Mapping[str, Sequence[Finished]],
-    selected: Mapping[str, str],
+    answered: Mapping[str, tree_pb2.SearchResult],
 ) -> Verdicts:
-    """Judge every answer once: those that were selected, and those that were not."""
+    """Judge every answer once: those that some rule chooses, and those that none does."""
     answers = {name: {one.answer for one in trajectories} for name, trajectories in found.items()}
-    for name, answer in selected.items():
-        answers.setdefault(name, set()).add(answer)
+    for name, result in answered.items():
+        by_rules = {choice.answer for choice in result.choices}
+        answers.setdefault(name, set()).update(by_rules, {result.answer})
     problem_of = {problem.problem_id: problem for problem in problems}
     asked = [(name, answer) for name in answers for answer in sorted(answers[name])]
     judged = await tiers.judge(
