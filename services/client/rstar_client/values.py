@@ -111,6 +111,10 @@ class Result:
     trajectories: Sequence[Trajectory]
     """Every finished one, best first; empty in the results of a batch."""
 
+    choices: Mapping[str, str]
+    """The answer that each rule chooses of them, by `SelectionName`; empty for `greedy`, and only
+    that of `majority` without a PPM."""
+
     cost: Cost
     versions: Mapping[str, str]
     """Of `policy`, `ppm` and `sandbox`."""

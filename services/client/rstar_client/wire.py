@@ -97,6 +97,11 @@ def result_from(message: tree_pb2.SearchResult) -> Result:
             )
             for found in message.trajectories
         ),
+        choices={
+            _name(types_pb2.AnswerSelection.Name(choice.rule), "ANSWER_SELECTION_"): choice.answer
+            for choice in message.choices
+            if choice.rule in types_pb2.AnswerSelection.values()
+        },
         cost=cost_from(message.cost),
         versions={
             "policy": message.versions.policy,

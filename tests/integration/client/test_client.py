@@ -36,6 +36,7 @@ async def test_a_problem_is_solved(nats_settings, object_store_settings):
     assert result.cost.rollouts == 6
     assert result.solution[-1].output.strip() == result.answer
     assert result.versions["policy"] == "policy-toy"
+    assert "majority" in result.choices
 
 
 async def test_events_are_typed_ordered_and_end_with_the_result(

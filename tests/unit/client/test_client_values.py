@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 import rstar_client
-from rstar.v1 import types_pb2
+from rstar.v1 import tree_pb2, types_pb2
 from rstar_client import errors, wire
 from rstar_client.batches import SUBJECT
 from rstar_client.retry import RetryPolicy
@@ -31,6 +31,13 @@ def test_settings_are_sent_by_their_names():
     assert sent.answer_selection == types_pb2.ANSWER_SELECTION_BEST_PPM
     assert sent.rollouts == 4
     assert sent.budget.max_wall_time.ToMilliseconds() == 1500
+
+
+def test_a_result_says_what_other_rules_choose_as_far_as_their_names_are_known():
+    found = tree_pb2.SearchResult(status=tree_pb2.SEARCH_STATUS_ANSWERED, answer="7")
+    found.choices.add(rule=types_pb2.ANSWER_SELECTION_WEIGHTED_MAJORITY, answer="8")
+    found.choices.add(rule=99, answer="9")  # of a later release
+    assert wire.result_from(found).choices == {"weighted_majority": "8"}
 
 
 def test_a_name_the_protos_do_not_know_is_refused_by_its_field():
