@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -78,7 +79,7 @@ async def test_a_process_that_cannot_be_ended_costs_its_own_step_alone(lone: Ser
         [kernel] = sandbox_pids(lone)
         endless = "import threading\nthreading.Thread(target=print).start()\nwhile True: pass"
         running = asyncio.create_task(sandbox.run(endless, wall=6, cpu=6))
-        stub = await busy_stub(kernel)
+        stub = await busy_stub(kernel, running)
         os.kill(stub, signal.SIGSTOP)
         try:
             assert (await running).limit == types_pb2.LIMIT_KIND_WALL
@@ -88,14 +89,15 @@ async def test_a_process_that_cannot_be_ended_costs_its_own_step_alone(lone: Ser
             os.kill(stub, signal.SIGCONT)
 
 
-async def busy_stub(kernel: int) -> int:
+async def busy_stub(kernel: int, running: asyncio.Task[Any]) -> int:
     """The process in which gVisor runs the one program that computes."""
-    while True:
+    while not running.done():
         before = {pid: cpu_seconds(pid) for pid in descendants(kernel) - {kernel}}
         await asyncio.sleep(0.5)
         for pid, used in before.items():
             if cpu_seconds(pid) - used > 0.1:
                 return pid
+    raise AssertionError("it ended before it was found")
 
 
 @pytest.mark.usefixtures("_runsc")
