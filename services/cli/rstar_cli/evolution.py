@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -12,10 +14,12 @@ import grpc
 from rstar.v1 import evolution_pb2, evolution_pb2_grpc
 from rstar_cli.connection import endpoints
 from rstar_cli.local.checkout import resource
-from rstar_cli.problem_forms import read_form
+from rstar_cli.problem_forms import ProblemLines, read_form
 from rstar_cli.recipe import RecipeFile, digest
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import InvalidInput
+from rstar_common.questions import check_apart
+from rstar_common.recipe_checks import check_recipe
 
 
 async def runs_as_they_change(
@@ -53,34 +57,86 @@ def parse_branch(text: str) -> evolution_pb2.Branch:
     return evolution_pb2.Branch(run_id=run_id, round=int(number))
 
 
-async def upload(file: RecipeFile, store: ObjectStore) -> list[str]:
-    """Put the problem sets of a recipe into the store; returns what was left out, for people."""
-    left_out: list[str] = []
-    sets: list[tuple[str, evolution_pb2.ProblemPool | evolution_pb2.EvaluationSet]] = [
-        *((f"pools[{i}]", pool) for i, pool in enumerate(file.recipe.pools)),
-        *((f"evaluation_sets[{i}]", one) for i, one in enumerate(file.recipe.evaluation_sets)),
-    ]
-    for where, one in sets:
-        path = find(one.path, beside=file.path)
-        if path is None:
-            raise InvalidInput(f"no file {one.path!r}", field=f"{where}.path")
-        try:
-            found = read_form(path, form=one.form, kind=one.answer_kind, name=one.name)
-        except InvalidInput as error:
-            if error.field in ("form", "answer_kind"):
-                message = str(error).removeprefix(f"{error.field}: ")
-                raise InvalidInput(message, field=f"{where}.{error.field}") from error
-            raise
-        one.problems_key = f"evolution/problems/{digest(found.data)}.jsonl"
-        await store.put(one.problems_key, found.data)
-        if found.left_out:
-            left_out.append(
-                f"{one.name}: {found.left_out} problems without an answer that can be told are "
-                "left out"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemSet:
+    """A problem set of a recipe, read and not yet stored."""
+
+    name: str
+    key: str
+    lines: ProblemLines
+
+    def questions(self) -> list[str]:
+        """What it asks."""
+        return [json.loads(line)["question"] for line in self.lines.data.splitlines()]
+
+
+def read_sets(file: RecipeFile) -> list[ProblemSet]:
+    """Check a recipe and read its problem sets; from then on it says where each will be stored.
+
+    All are read before the first is stored: a recipe with one faulty file leaves nothing behind.
+
+    Raises:
+        InvalidInput: naming the line of the recipe.
+        Unavailable: a file is Parquet, and pyarrow is not installed.
+    """
+    recipe = file.recipe
+    try:
+        check_recipe(recipe, has_policy=True)  # if none is promoted, the trainer says so
+        pools = [
+            _read(pool, file.path, f"pools[{index}]") for index, pool in enumerate(recipe.pools)
+        ]
+        sets = [
+            _read(one, file.path, f"evaluation_sets[{index}]")
+            for index, one in enumerate(recipe.evaluation_sets)
+        ]
+        check_apart(
+            recipe,
+            {one.name: one.questions() for one in pools},
+            {one.name: one.questions() for one in sets},
+        )
+    except InvalidInput as error:
+        raise file.located(error) from error
+    return [*pools, *sets]
+
+
+def _read(
+    one: evolution_pb2.ProblemPool | evolution_pb2.EvaluationSet, recipe: Path, where: str
+) -> ProblemSet:
+    try:
+        path = find(one.path, beside=recipe)
+    except OSError as error:
+        raise InvalidInput(f"cannot read: {error.strerror}", field=f"{where}.path") from error
+    if path is None:
+        raise InvalidInput(f"no file {one.path!r}", field=f"{where}.path")
+    try:
+        lines = read_form(path, form=one.form, kind=one.answer_kind, name=one.name)
+    except InvalidInput as error:
+        if error.field in ("form", "answer_kind"):
+            message = str(error).removeprefix(f"{error.field}: ")
+            raise InvalidInput(message, field=f"{where}.{error.field}") from error
+        raise InvalidInput(str(error), field=f"{where}.path") from error
+    one.problems_key = f"evolution/problems/{digest(lines.data)}.jsonl"
+    return ProblemSet(name=one.name, key=one.problems_key, lines=lines)
+
+
+async def upload(sets: Sequence[ProblemSet], store: ObjectStore) -> None:
+    """Put the problem sets of a recipe into the store."""
+    for one in sets:
+        await store.put(one.key, one.lines.data)
+
+
+def left_out(sets: Sequence[ProblemSet]) -> list[str]:
+    """What the files hold and the problem sets do not, for people."""
+    told: list[str] = []
+    for one in sets:
+        if one.lines.left_out:
+            told.append(
+                f"{one.name}: {one.lines.left_out} problems without an answer that can be told "
+                "are left out"
             )
-        if found.repeated:
-            left_out.append(f"{one.name}: {found.repeated} repeated questions are taken once")
-    return left_out
+        if one.lines.repeated:
+            told.append(f"{one.name}: {one.lines.repeated} repeated questions are taken once")
+    return told
 
 
 def find(name: str, *, beside: Path) -> Path | None:

@@ -8,6 +8,7 @@ durations as seconds. `[defaults.round]` is laid under every round.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -49,11 +50,11 @@ def read_recipe(path: Path) -> RecipeFile:
         InvalidInput: naming the file and, where it can be told, the line.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         tree = tomllib.loads(text)
     except OSError as error:
         raise InvalidInput(f"cannot read: {error.strerror}", field=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(str(error), field=str(path)) from error
     faulty = RecipeFile(path, text, evolution_pb2.Recipe())
     try:
@@ -74,7 +75,7 @@ def line_of(text: str, field: str) -> int:
     """
     wanted = [part for part in re.split(r"[.\[\]]+", field) if part]
     best, depth = _deepest(text, wanted)
-    if wanted[0] == "rounds" and len(wanted) > 2 and depth < len(wanted):
+    if wanted[:1] == ["rounds"] and len(wanted) > 2 and depth < len(wanted):
         below, depth_below = _deepest(text, [DEFAULTS, "round", *wanted[2:]])
         if depth_below == len(wanted):  # what the round does not say, the defaults do
             return below
@@ -129,9 +130,13 @@ def _with_defaults(tree: Mapping[str, Any]) -> dict[str, Any]:
     """The tree without `defaults`, whose `round` lies under every round."""
     rest = {key: value for key, value in tree.items() if key != DEFAULTS}
     defaults = tree.get(DEFAULTS, {})
+    if not isinstance(defaults, dict):
+        raise InvalidInput("must be a table", field=DEFAULTS)
     for key in defaults:
         if key != "round":
-            raise InvalidInput("unknown key", field=f"{DEFAULTS}.{key}")
+            raise InvalidInput("unknown key; there is: round", field=f"{DEFAULTS}.{key}")
+        if not isinstance(defaults[key], dict):
+            raise InvalidInput("must be a table", field=f"{DEFAULTS}.{key}")
     rounds = rest.get("rounds", [])
     if defaults and isinstance(rounds, list):
         rest["rounds"] = [
@@ -157,8 +162,8 @@ def _checked(table: object, descriptor: Descriptor, where: str) -> dict[str, Any
     for key, value in table.items():
         path = f"{where}.{key}" if where else key
         field = descriptor.fields_by_name.get(key)
-        if field is None or key == "problems_key":
-            known = ", ".join(sorted(name for name in descriptor.fields_by_name))
+        if field is None or key == "problems_key":  # which we set ourselves
+            known = ", ".join(sorted(set(descriptor.fields_by_name) - {"problems_key"}))
             raise InvalidInput(f"unknown key; there is: {known}", field=path)
         found[key] = _value(value, field, path)
     return found
@@ -184,6 +189,7 @@ _KINDS = {
     FieldDescriptor.CPPTYPE_UINT32: (int,),
     FieldDescriptor.CPPTYPE_UINT64: (int,),
 }
+_LARGEST = {FieldDescriptor.CPPTYPE_UINT32: 2**32 - 1, FieldDescriptor.CPPTYPE_UINT64: 2**64 - 1}
 
 
 def _single(value: object, field: FieldDescriptor, path: str) -> object:
@@ -199,8 +205,13 @@ def _single(value: object, field: FieldDescriptor, path: str) -> object:
     is_bool = isinstance(value, bool)
     if not isinstance(value, kinds) or (is_bool and bool not in kinds):
         raise InvalidInput(f"must be {' or '.join(kind.__name__ for kind in kinds)}", field=path)
-    if int in kinds and float not in kinds and isinstance(value, int) and value < 0:
-        raise InvalidInput("must not be negative", field=path)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput("must be a finite number", field=path)
+    if isinstance(value, int) and (most := _LARGEST.get(field.cpp_type)):
+        if value < 0:
+            raise InvalidInput("must not be negative", field=path)
+        if value > most:
+            raise InvalidInput(f"must be at most {most}", field=path)
     return value
 
 

@@ -64,6 +64,10 @@ def test_defaults_lie_under_every_round(tmp_path):
         ('mode = "terminal_guided"', 'mode = "best"', ":6: rounds[0].search.mode"),
         ("problems = 5", "problems = -5", ":14: rounds[1].problems"),
         ("[defaults.round", "[default.round", ":5: default"),
+        ("problems = 5", "problems = 5_000_000_000", ":14: rounds[1].problems: must be at most"),
+        ('evaluation = "one"', "min_accuracy = nan", ":18: rounds[1].gates[0].min_accuracy: must"),
+        ("[defaults.round.search]", "[[defaults.round]]", ":5: defaults.round: must be a table"),
+        ("[defaults.round.search]", "[[defaults]]", ":5: defaults: must be a table"),
     ],
 )
 def test_a_fault_is_named_by_its_line(tmp_path, old, new, where):
@@ -77,6 +81,13 @@ def test_fields_of_arrays_within_arrays_have_lines():
 
 def test_toml_that_is_none_is_refused(tmp_path):
     assert "line 1" in refused(tmp_path, "name = = 1")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(InvalidInput, match=r"r\.toml: 'utf-8' codec can't decode"):
+        read_recipe(path)
 
 
 def test_public_forms_give_question_answer_and_labels():

@@ -128,6 +128,17 @@ def test_training_problems_that_were_left_out_are_counted_by_pool_set_and_how():
     assert "1 of train like one of held (ngram), 2 of train like one of held (text)" in text
 
 
+def test_that_nothing_had_to_be_left_out_is_said_with_what_was_looked_for():
+    made = run()
+    made.recipe.evaluation_sets.add(name="held")
+    said = "No training problem resembles an evaluation problem"
+    assert f"{said} (whole text)." in report_of(made, {}).markdown
+    made.recipe.decontamination.ngram = 13
+    assert f"{said} (text or 13 words in a row)." in report_of(made, {}).markdown
+    del made.rounds[:]  # nothing was looked for yet
+    assert said not in report_of(made, {}).markdown
+
+
 def test_a_chart_without_points_is_nothing():
     assert line_chart("t", {"a": []}, x_label="x") == ""
 

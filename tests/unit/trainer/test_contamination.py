@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rstar.v1 import types_pb2
-from rstar_trainer.evolution.contamination import contaminated, words
+from rstar_common.questions import words
+from rstar_trainer.evolution.contamination import contaminated
 from rstar_trainer.evolution.problems import PoolProblem
 
 HELD_OUT = {"held": [types_pb2.Problem(problem_id="e", question="Let f(x) = 3x. What is f(14)?")]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from rstar_cli.commands.options import Home, Json
 
 if TYPE_CHECKING:
     from rstar.v1 import evolution_pb2, evolution_pb2_grpc
+    from rstar_cli.evolution import ProblemSet
     from rstar_cli.recipe import RecipeFile
 
 
@@ -93,7 +95,7 @@ def evolve(
 
     Example: rstar evolve infra/recipes/smoke.toml --dry-run
     """
-    from rstar_cli.evolution import parse_branch
+    from rstar_cli.evolution import parse_branch, read_sets
     from rstar_cli.output import run as carry_out
     from rstar_cli.recipe import read_recipe
     from rstar_common.errors import InvalidInput
@@ -103,11 +105,14 @@ def evolve(
     if rounds:
         del file.recipe.rounds[rounds:]
     file.recipe.sequential |= sequential
+    sets = read_sets(file)  # what the files alone show to be wrong needs no stack to be refused
     if up:
         _start_stack(home, file)
     run_id = run or file.recipe.name
     try:
-        carry_out(_evolve(home, file, run_id, point, dry_run=dry_run, detach=detach, json=json))
+        carry_out(
+            _evolve(home, file, sets, run_id, point, dry_run=dry_run, detach=detach, json=json)
+        )
     except InvalidInput as error:
         raise file.located(error) from error
 
@@ -178,6 +183,7 @@ def _start_stack(home: Path | None, file: RecipeFile) -> None:
 async def _evolve(
     home: Path | None,
     file: RecipeFile,
+    sets: Sequence[ProblemSet],
     run_id: str,
     branch: evolution_pb2.Branch | None,
     *,
@@ -187,13 +193,13 @@ async def _evolve(
 ) -> None:
     from rstar.v1 import evolution_pb2
     from rstar_cli.connection import endpoints
-    from rstar_cli.evolution import evolution_stub, upload
+    from rstar_cli.evolution import evolution_stub, left_out, upload
     from rstar_cli.output import as_json, console, emit_json
     from rstar_cli.views.evolution import plan_table
     from rstar_common.artifacts import ObjectStore
     from rstar_common.rpc import call
 
-    left_out = await upload(file, ObjectStore(endpoints(home).object_store))
+    await upload(sets, ObjectStore(endpoints(home).object_store))
     async with evolution_stub(home) as stub:
         request = evolution_pb2.StartRunRequest(
             run_id=run_id, recipe=file.recipe, dry_run=dry_run, branch=branch
@@ -203,7 +209,7 @@ async def _evolve(
             emit_json(as_json(reply))
         elif not json:
             out = console(stderr=not dry_run)
-            for line in left_out:
+            for line in left_out(sets):
                 out.print(line)
             if reply.run.contaminated:
                 out.print(

@@ -86,6 +86,10 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
             f"{len(run.contaminated)} training problems resemble an evaluation problem and were "
             f"left out: {', '.join(parts)}. run.json names them.",
         ]
+    elif run.rounds and run.recipe.evaluation_sets:
+        ngram = run.recipe.decontamination.ngram
+        how = f"text or {ngram} words in a row" if ngram else "whole text"
+        lines += ["", f"No training problem resembles an evaluation problem ({how})."]
     return lines
 
 

@@ -7,15 +7,12 @@ numbers are told apart. Short questions are compared whole only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import types_pb2
+from rstar_common.questions import words
 from rstar_trainer.evolution.problems import PoolProblem
-
-_WORD = re.compile(r"[a-z]+|[0-9]+(?:\.[0-9]+)?|[^\sa-z0-9]")
-_PUNCTUATION = frozenset(".,;:?!'\"$\\{}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +24,6 @@ class Match:
     evaluation_set: str
     evaluation_problem_id: str
     how: str
-
-
-def words(question: str) -> tuple[str, ...]:
-    """A question as it is compared: lower case, spacing and punctuation gone."""
-    return tuple(w for w in _WORD.findall(question.lower()) if w not in _PUNCTUATION)
 
 
 def _ngrams(text: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:

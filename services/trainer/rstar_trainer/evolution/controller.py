@@ -24,9 +24,9 @@ from rstar_common.errors import (
     RstarError,
     Unavailable,
 )
+from rstar_common.recipe_checks import check_run_name
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
-from rstar_trainer.evolution.checks import check_run_name
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.preparation import Prepared, prepare

@@ -11,9 +11,10 @@ from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, Model, read_manifest
 from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.questions import check_apart
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.evolution.checks import check_recipe
-from rstar_trainer.evolution.contamination import Match, contaminated, words
+from rstar_trainer.evolution.contamination import Match, contaminated
 from rstar_trainer.evolution.estimate import plan_rounds
 from rstar_trainer.evolution.problems import PoolProblem, read_set
 from rstar_trainer.evolution.searching import Material
@@ -71,7 +72,12 @@ async def prepare(
     matches = await asyncio.to_thread(
         contaminated, problems, sets, ngram=recipe.decontamination.ngram
     )
-    await asyncio.to_thread(_check_overlap, recipe, problems, sets, matches)
+    await asyncio.to_thread(
+        check_apart,
+        recipe,
+        _alike(problems, matches),
+        {name: [one.question for one in members] for name, members in sets.items()},
+    )
     if recipe.decontamination.refuse and matches:
         first = matches[0]
         raise InvalidInput(
@@ -144,30 +150,14 @@ async def _check_given(
             raise InvalidInput("the bootstrap proposer has no weights", field=f"{where}.{name}")
 
 
-def _check_overlap(
-    recipe: evolution_pb2.Recipe,
-    problems: Sequence[PoolProblem],
-    sets: Mapping[str, Sequence[types_pb2.Problem]],
-    matches: Sequence[Match],
-) -> None:
-    """Refuse an evaluation set that lies inside a training pool.
-
-    Raises:
-        InvalidInput: naming the set.
-    """
+def _alike(problems: Sequence[PoolProblem], matches: Sequence[Match]) -> dict[str, list[str]]:
+    """By pool, the questions that evaluation sets ask too: a set inside it asks no others."""
     alike = {match.problem_id for match in matches if match.how == "text"}
-    texts: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    found: dict[str, list[str]] = defaultdict(list)
     for one in problems:
         if one.id in alike:
-            texts[one.pool].add(words(one.problem.question))
-    for index, evaluation_set in enumerate(recipe.evaluation_sets):
-        asked = {words(problem.question) for problem in sets[evaluation_set.name]}
-        for pool, known in texts.items():
-            if asked <= known:
-                raise InvalidInput(
-                    f"{evaluation_set.name} lies inside the training pool {pool}",
-                    field=f"evaluation_sets[{index}].path",
-                )
+            found[one.pool].append(one.problem.question)
+    return found
 
 
 def _check_left(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.recipe_checks import second_search
 from rstar_trainer.promotion import MODELS
 
 SEARCH = "search"
@@ -120,16 +121,6 @@ def second_settings(
 ) -> types_pb2.SearchSettings:
     """Settings of the second search: those of `second_search`, and another seed."""
     return seeded(second_search(round_), recipe, SECOND_SEED + number)
-
-
-def second_search(round_: evolution_pb2.Round) -> types_pb2.SearchSettings:
-    """The round's search settings, but for what its second search says itself."""
-    merged = types_pb2.SearchSettings()
-    merged.CopyFrom(round_.search)
-    merged.ClearField("seed")
-    merged.ClearField("extra_rollouts")
-    merged.MergeFrom(round_.second_search)
-    return merged
 
 
 def unanswered(problem: types_pb2.Problem) -> types_pb2.Problem:
