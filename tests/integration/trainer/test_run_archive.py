@@ -1,19 +1,170 @@
-"""Archives of runs on a real store: what is refused leaves nothing behind."""
+"""Archives of runs on real stores: one restores its run; what is refused leaves nothing behind."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
 import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rstar.v1 import evolution_pb2
 from rstar_common.artifacts import ObjectStore, tree_key
+from rstar_common.checkpoints import read_manifest
 from rstar_common.errors import Conflict, InvalidInput
-from rstar_trainer.evolution.archive import RECORD, read_archive
+from rstar_common.rpc import channel
+from rstar_trainer.evolution.archive import RECORD, read_archive, write_archive
+from tests.support.command_line import CommandLine
+from tests.support.evolution_runs import TREES, Trainer, put_pool, recipe
+from tests.support.evolution_world import EvolutionWorld, evolution_world
+from tests.support.servers import nats_server, object_store, service
 
 ENDED = evolution_pb2.Run(run_id="moved", state=evolution_pb2.RUN_STATE_SUCCEEDED)
+OTHERS = "evolution/of-another-run/round-0/problems.txt"
+"""Problem ids that another run wrote down, where `problems_of` finds them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """A trainer with a queue, a store and a world that nobody else uses."""
+
+    store: ObjectStore
+    world: EvolutionWorld
+    trainer: Trainer
+    command: CommandLine
+
+    async def rstar(self, *arguments: str) -> None:
+        """Run `rstar` against it."""
+        await asyncio.to_thread(self.command, *arguments)
+
+
+@asynccontextmanager
+async def empty_system(directory: Path) -> AsyncIterator[System]:
+    async with nats_server(directory / "nats") as nats, object_store(directory / "s3") as settings:
+        store = ObjectStore(settings)
+        async with evolution_world(nats, store, TREES) as (world, address):
+            environment = {
+                "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
+                "RSTAR_TRAINER_THREADS": "1",
+                "RSTAR_TRAINER_SEED_MODELS": str(directory),
+            } | {
+                f"RSTAR_TRAINER_{tier}_ADDRESS": address
+                for tier in ("SEARCHER", "POLICY", "PPM", "SANDBOX")
+            }
+            async with (
+                service("trainer", directory, environment, nats=nats, store=settings) as running,
+                channel(running.address) as wire,
+            ):
+                in_store = "RSTAR_CLI_OBJECT_STORE__"
+                own = {
+                    "RSTAR_CLI_TRAINER": running.address,
+                    f"{in_store}ENDPOINT": settings.endpoint,
+                    f"{in_store}ACCESS_KEY": settings.access_key.get_secret_value(),
+                    f"{in_store}SECRET_KEY": settings.secret_key.get_secret_value(),
+                }
+                yield System(
+                    store=store,
+                    world=world,
+                    trainer=Trainer(wire, running),
+                    command=CommandLine(directory / "home", own),
+                )
+
+
+async def hashes(store: ObjectStore) -> dict[str, str]:
+    """SHA-256 of everything in a store, by key."""
+    return {key: hashlib.sha256(await store.get(key)).hexdigest() for key in await keys(store)}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_run_is_whole_in_a_system_that_knew_nothing_of_it_and_goes_further_there(tmp_path):
+    asked = recipe(rounds=1)
+    asked.rounds[0].ClearField("prefer_new")
+    asked.rounds[0].problems_of = OTHERS
+    first_searched = sorted(TREES)[:20]
+    start = evolution_pb2.StartRunRequest(run_id="moved", recipe=asked)
+    archive = str(tmp_path / "moved.tar")
+    async with empty_system(tmp_path / "here") as here:
+        await put_pool(here.store)
+        await here.store.put(OTHERS, "".join(f"{name}\n" for name in first_searched).encode())
+        await here.trainer.runs.StartRun(start)
+        run = await here.trainer.until("moved", lambda run: False)
+        assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
+        await here.rstar("evolve", "export", "moved", "-o", archive)
+        await here.rstar("report", "moved", "-o", str(tmp_path / "report"))
+        everything = await hashes(here.store)
+    # Of the first system nothing is left but the archive.
+    async with empty_system(tmp_path / "there") as there:
+        assert await keys(there.store) < set(everything)
+        await there.rstar("evolve", "import", archive)
+        reply = await there.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
+        assert reply.run == run
+        assert await hashes(there.store) == everything
+        await there.rstar("report", "moved", "-o", str(tmp_path / "report-there"))
+        report = contents(tmp_path / "report-there")
+        assert report == contents(tmp_path / "report")
+        assert report.keys() >= {"README.md", "index.html", "run.json", "loss.svg"}
+
+        start.recipe.rounds.append(recipe().rounds[1])
+        await there.trainer.runs.StartRun(start)
+        further = await there.trainer.until("moved", lambda run: False)
+        assert further.state == evolution_pb2.RUN_STATE_SUCCEEDED, further.failure
+        first, second = further.rounds
+        assert first == run.rounds[0]
+        assert list(there.world.published) == ["moved/r1/search", "moved/r1/eval/greedy"]
+        # By the policy that came along, of the problems that are not in the trees that did.
+        assert there.world.served["moved/r1/search"] == first.policy_version
+        searched = {one.problem_id for one in there.world.batches["moved/r1/search"].problems}
+        assert searched == set(TREES) - set(first_searched)
+        taught = await read_manifest(there.store, "policy", second.policy_version)
+        assert taught.batch_ids == ["moved/r0/search", "moved/r1/search"]
+        assert second.policy_metrics["problems"] > first.policy_metrics["problems"]
+
+
+@pytest.mark.parametrize(
+    ("state", "extra"),
+    [
+        (evolution_pb2.RUN_STATE_SUCCEEDED, set[str]()),
+        # It goes on, and puts back what was there when it began.
+        (evolution_pb2.RUN_STATE_FAILED, {"ppm-before"}),
+    ],
+)
+async def test_what_a_run_would_go_on_with_is_in_its_archive(tmp_path, store, state, extra):
+    run = evolution_pb2.Run(
+        run_id="goes-on", state=state, policy_version="policy-best", ppm_before="ppm-before"
+    )
+    run.recipe.rounds.add()
+    run.rounds.add(round=0, search_policy="bootstrap", policy_version="policy-not-promoted")
+    # Not begun, and what it asks for is looked for all the same.
+    run.recipe.rounds.add(
+        problems_of=OTHERS, search_policy="policy-search", search_ppm="ppm-search"
+    )
+    run.recipe.rounds.add(batch_ids=["given"], policy_version="policy-given")
+    run.recipe.rounds[2].policy.base = "policy-base"
+    await store.put(OTHERS, b"ids")
+    await store.put(tree_key("given", "s"), b"tree")
+    versions = {
+        *("policy-best", "policy-not-promoted", "policy-search", "policy-given", "policy-base"),
+        *("ppm-before", "ppm-search"),
+    }
+    for version in versions:
+        model = version.partition("-")[0]
+        await store.put(f"checkpoints/{model}/{version}/manifest.json", b"manifest")
+    await write_archive(store, run, tmp_path / "run.tar")
+    with tarfile.open(tmp_path / "run.tar") as written:
+        names = set(written.getnames())
+    assert {RECORD, OTHERS, tree_key("given", "s")} < names
+    kept = {name.split("/")[2] for name in names if name.startswith("checkpoints/")}
+    assert kept == versions - {"ppm-before"} | extra
 
 
 def archive(path: Path, objects: dict[str, bytes], run: evolution_pb2.Run = ENDED) -> Path:

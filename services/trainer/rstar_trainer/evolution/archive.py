@@ -41,23 +41,35 @@ async def _all_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator
         yield pool.problems_key
     for evaluation_set in run.recipe.evaluation_sets:
         yield evaluation_set.problems_key
-    prefixes = [run_prefix(run.run_id)]
+    batches: list[str] = []
+    # What the next round, or a round that failed, begins with.
+    versions = [("policy", run.policy_version), ("ppm", run.ppm_version)]
+    if run.state == evolution_pb2.RUN_STATE_FAILED:  # goes on, and puts these back
+        versions += [("policy", run.policy_before), ("ppm", run.ppm_before)]
+    # What it asks for and others made, of rounds not begun too: all is looked for when it goes on.
+    for round_ in run.recipe.rounds:
+        if round_.problems_of:
+            yield round_.problems_of
+        batches += round_.batch_ids
+        versions += [
+            *(("policy", round_.policy_version), ("ppm", round_.ppm_version)),
+            *(("policy", round_.search_policy), ("ppm", round_.search_ppm)),
+            ("policy", round_.policy.base),
+        ]
     for report in run.rounds:
         if report.problems_key and not report.problems_key.startswith(run_prefix(run.run_id)):
             yield report.problems_key  # of a run that this one branched from
-        round_ = run.recipe.rounds[report.round]
-        batches = [report.batch_id, report.second_batch_id, *round_.batch_ids]
+        batches += [report.batch_id, report.second_batch_id]
         batches += [made.batch_id for made in report.evaluations]
-        prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
-        for model, version in (
+        versions += [
             *(("policy", report.policy_version), ("ppm", report.ppm_version)),
-            # Models that it used and others had made.
-            *(("policy", round_.policy_version), ("ppm", round_.ppm_version)),
             *(("policy", report.search_policy), ("ppm", report.search_ppm)),
-            ("policy", round_.policy.base),
-        ):
-            if version and version != BOOTSTRAP:
-                prefixes += [f"{PREFIX}{model}/{version}/", f"{DATASETS}{version}/"]
+        ]
+    prefixes = [run_prefix(run.run_id)]
+    prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
+    for model, version in versions:
+        if version and version != BOOTSTRAP:
+            prefixes += [f"{PREFIX}{model}/{version}/", f"{DATASETS}{version}/"]
     for prefix in prefixes:
         async for key in store.keys(prefix):
             yield key
