@@ -95,6 +95,9 @@ class Training(_Frozen):
         return max(1, round(epochs * batches))
 
 
+STATE_SECONDS = 20.0
+"""How often the state of a training is saved, unless told otherwise."""
+
 FEWEST_EPOCHS = 2.0
 MOST_EPOCHS = 30.0
 """Bounds of the number of epochs when it is not given: the paper's, and what memorises."""
@@ -236,6 +239,7 @@ class WorkOrder(_Frozen):
     processes: int = 1
     """That train together; on a machine with GPUs at most one for each."""
 
+    state_seconds: float = STATE_SECONDS
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 
 from rstar_common.errors import Cancelled
 from rstar_trainer.batches import parts_of
-from rstar_trainer.job import Training
+from rstar_trainer.job import STATE_SECONDS, Training
 from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.ranks import Ranks
 
@@ -34,9 +34,6 @@ logger = logging.getLogger(__name__)
 
 LARGEST_GRADIENT = 1.0
 """Norm to which gradients are cut."""
-
-STATE_SECONDS = 20.0
-"""How often the state is saved: the most work a kill can cost."""
 
 STATE_SHARE = 0.05
 """Of the time, at most, goes into saving: the state of a large model takes long to write."""
@@ -78,6 +75,9 @@ class TrainingLoop:
 
     report: Report
     state_file: Path | None = None
+    state_seconds: float = STATE_SECONDS
+    """How often the state is saved: the most work a kill can cost."""
+
     should_stop: Callable[[], bool] = field(default=lambda: False)
     autocast: torch.dtype | None = None
     ranks: Ranks = field(default_factory=Ranks)
@@ -94,7 +94,7 @@ class TrainingLoop:
         self.model.train()
         every = max(1, self.total_steps // CURVE_POINTS)
         began = saved = time.monotonic()
-        pause = STATE_SECONDS
+        pause = self.state_seconds
         before = tokens
         for step in range(start, self.total_steps):
             due = time.monotonic() - saved > pause
@@ -103,7 +103,7 @@ class TrainingLoop:
                 saving = time.monotonic()
                 self._save(optimizers, step, tokens=tokens, mean_loss=mean_loss)
                 saved = time.monotonic()
-                pause = max(STATE_SECONDS, (saved - saving) / STATE_SHARE)
+                pause = max(self.state_seconds, (saved - saving) / STATE_SHARE)
             if stop:
                 raise Cancelled(f"stopped at step {step}")
             rate = self.training.learning_rate * schedule(

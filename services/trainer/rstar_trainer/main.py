@@ -16,6 +16,7 @@ from rstar_common.config import ServiceSettings, load_settings
 from rstar_common.errors import InvalidInput
 from rstar_common.lifecycle import run_main, run_service
 from rstar_common.telemetry import metrics_server, setup_logging
+from rstar_trainer.job import STATE_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ class TrainerSettings(ServiceSettings):
 
     processes: int = Field(default=1, ge=1, le=64)
     """Of this machine that train one model together; where there are GPUs, at most one for each."""
+
+    state_seconds: float = Field(default=STATE_SECONDS, gt=0)
+    """How often a training's state is saved: the most work a kill can cost."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models are trained; `auto` takes a GPU if there is one."""
@@ -135,6 +139,7 @@ async def serve(
             limits=WorkerLimits(
                 threads=settings.threads,
                 processes=settings.processes,
+                state_seconds=settings.state_seconds,
                 device=settings.device,
                 precision=settings.precision,
             ),

@@ -21,6 +21,7 @@ class WorkerLimits:
     """Each."""
 
     processes: int
+    state_seconds: float
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "float32", "bfloat16"]
 
@@ -57,6 +58,7 @@ async def work_order(
         agreement_filter=bool(agreement_filter),
         threads=limits.threads,
         processes=limits.processes,
+        state_seconds=limits.state_seconds,
         device=limits.device,
         precision=limits.precision,
     )

@@ -98,6 +98,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             report=work.told_training,
             state_file=work.directory / STATE_FILE,
             should_stop=lambda: work.stopping,
+            state_seconds=work.order.state_seconds,
             autocast=work.autocast,
             ranks=work.ranks,
         )

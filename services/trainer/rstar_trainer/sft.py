@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from rstar_common.formats import Encoder
 from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.checkpoint import recompute
-from rstar_trainer.job import Training
+from rstar_trainer.job import STATE_SECONDS, Training
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import masked_cross_entropy
 from rstar_trainer.ranks import ONE, Ranks
@@ -104,6 +104,7 @@ def train_policy(
     report: Report,
     state_file: Path | None,
     should_stop: Callable[[], bool],
+    state_seconds: float = STATE_SECONDS,
     autocast: torch.dtype | None = None,
     ranks: Ranks = ONE,
 ) -> dict[str, float]:
@@ -140,6 +141,7 @@ def train_policy(
         lengths=padded,
         report=report,
         state_file=state_file,
+        state_seconds=state_seconds,
         should_stop=should_stop,
         autocast=autocast,
         ranks=ranks,

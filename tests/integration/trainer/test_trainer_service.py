@@ -72,12 +72,18 @@ async def shared(
 
 @asynccontextmanager
 async def trainer(
-    directory: Path, nats: NatsSettings, store: ObjectStoreSettings, *, processes: int = 1
+    directory: Path,
+    nats: NatsSettings,
+    store: ObjectStoreSettings,
+    *,
+    processes: int = 1,
+    state_seconds: float = 20.0,
 ) -> AsyncIterator[Service]:
     environment = {
         "RSTAR_TRAINER_WORK_DIR": str(directory / "work"),
         "RSTAR_TRAINER_THREADS": "1",
         "RSTAR_TRAINER_PROCESSES": str(processes),
+        "RSTAR_TRAINER_STATE_SECONDS": str(state_seconds),
         "RSTAR_TRAINER_SEED_MODELS": str(directory),
     }
     async with service("trainer", directory, environment, nats=nats, store=store) as running:
@@ -222,34 +228,49 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
         assert (await ended(stub, "twice")).state == trainer_pb2.JOB_STATE_CANCELLED
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+@pytest.mark.parametrize(
+    ("end", "state_seconds"),
+    [(signal.SIGKILL, 20.0), (signal.SIGKILL, 0.05), (signal.SIGTERM, 20.0)],
+    ids=["killed at first", "killed", "stopped"],
+)
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_a_trainer_that_ended_goes_on_with_its_job(
-    tmp_path, store: ObjectStoreSettings, processes: int, end: signal.Signals
+    tmp_path,
+    store: ObjectStoreSettings,
+    processes: int,
+    end: signal.Signals,
+    state_seconds: float,
 ):
+    jobs = tmp_path / "work" / "jobs"
+    goes_on = end is signal.SIGTERM or state_seconds < 1
     async with nats_server(tmp_path / "nats") as nats:
         started = partial(trainer, tmp_path, nats, store, processes=processes)
-        async with started() as running, asking(running) as stub:
+        async with started(state_seconds=state_seconds) as running, asking(running) as stub:
             await stub.SubmitJob(policy_job("long", steps=400))
             async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
-                if "step" in reply.job.metrics:
+                saved = any(jobs.glob(f"*/{STATE_FILE}"))
+                if "step" in reply.job.metrics and (saved or state_seconds > 1):
                     break
             running.process.send_signal(end)
             await running.process.wait()
-        [directory] = (tmp_path / "work" / "jobs").iterdir()
-        assert (directory / STATE_FILE).exists() == (end is signal.SIGTERM)
+        [directory] = jobs.iterdir()
+        assert (directory / STATE_FILE).exists() == goes_on
         curve = directory / LESSONS / CURVE
         told = [json.loads(line) for line in curve.read_text().splitlines()]
         curve.write_text("".join(json.dumps(one | {"loss": TOLD}) + "\n" for one in told))
         async with started() as running, asking(running) as stub:
             job = await ended(stub, "long")
-        assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
-        assert job.metrics["steps"] == 400
-    data = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/{CURVE}")
+            assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
+            data = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/{CURVE}")
+            if goes_on:  # to the weights of one that was never disturbed
+                await stub.SubmitJob(policy_job("undisturbed", steps=400))
+                undisturbed = await ended(stub, "undisturbed")
+                assert undisturbed.checkpoint_version == job.checkpoint_version
+    assert job.metrics["steps"] == 400
     points = [json.loads(line) for line in data.splitlines()]
     assert [one["step"] for one in points] == list(range(1, 401))
-    # What was stopped goes on; what was killed before it saved anything begins anew.
-    assert (points[0]["loss"] == TOLD) == (end is signal.SIGTERM)
+    # What had saved its state goes on from there; what had not begins anew.
+    assert (points[0]["loss"] == TOLD) == goes_on
 
 
 async def test_bad_jobs_are_refused_or_fail_with_the_field_at_fault(shared: Trainer):
