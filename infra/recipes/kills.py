@@ -6,8 +6,8 @@ The second run's trainer and its searcher are killed in every phase of every rou
 moments drawn by `--seed` from how long the phase took the first time; in a short one both as soon
 as it is seen, if it is. Both runs must give the same trees, node for node, the same checkpoints and
 the same figures; each problem one tree and one result a batch, each job one end, and no dead
-letter. Prints one JSON line; the exit status is 1 if anything differs, or if nothing was killed in
-a phase that was long enough.
+letter. Prints one JSON line; the exit status is 1 if anything differs, if nothing was killed in a
+phase that was long enough, or if a round's search is no witness: solved nothing.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def compared(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {name: one.get(name) for name in COMPARED}
         | {"searched": one.get("search_cost", {}).get("rollouts")}
-        | {"tokens": one.get("search_cost", {}).get("generated_tokens")}
+        | {n: one.get("search_cost", {}).get(n) for n in ("generated_tokens", "ppm_calls")}
         | {"measured": [{n: e.get(n) for n in MEASURED} for e in one.get("evaluations", [])]}
         for one in run["rounds"]
     ]
@@ -197,6 +197,7 @@ def main() -> int:
         and all(len(set(each)) == len(each) for each in left_by_killed["results"].values())
         and len(results) == len(trees[1]) > 0
     )
+    witness = all(one["solved"] for one in first) and any(one["ppm_calls"] for one in first)
     states = [quiet["state"], killed["state"]]
     ended = {state for _, state in left_by_killed["jobs"]} == {"JOB_STATE_SUCCEEDED"}
     well = set(states) == {"RUN_STATE_SUCCEEDED"} and ended and not left_by_killed["dead_letters"]
@@ -207,6 +208,7 @@ def main() -> int:
         "too_short_to_be_seen": [phase for phase in missed if phase not in spared],
         "spared": spared,
         "equal": equal,
+        "every_round_solves_something": witness,
         "trees": len(trees[0]),
         "one_tree_and_one_result_a_problem": once,
         "results": len(results),
@@ -217,7 +219,7 @@ def main() -> int:
         "seconds": round(time.monotonic() - began, 1),
     }
     sys.stdout.write(json.dumps(line) + "\n")
-    return 0 if equal and once and well and not spared else 1
+    return 0 if equal and once and well and witness and not spared else 1
 
 
 if __name__ == "__main__":
