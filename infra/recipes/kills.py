@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -45,10 +46,14 @@ COMPARED = (
 MEASURED = ("name", "problems", "right", "undecided", "unanswered", "accuracy", "policy_version")
 
 
-def rstar(home: Path, *arguments: str) -> str:
+def rstar(home: Path, *arguments: str, **environment: str) -> str:
     """Output of a command on the stack of `home`."""
     done = subprocess.run(
-        [RSTAR, *arguments, "--home", str(home)], check=True, stdout=subprocess.PIPE, text=True
+        [RSTAR, *arguments, "--home", str(home)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
     )
     return done.stdout
 
@@ -143,7 +148,10 @@ def carried_out(
     struck: dict[str, dict[str, float]] = {}
     seen: dict[str, float] = {}
     try:
-        rstar(home, "evolve", str(recipe), "--sequential", "--up", "--detach")
+        # As `rstar evolve --sequential --up` does, but with the bundled models, which search too.
+        asked = tomllib.loads(recipe.read_text())["resources"]["environment"]
+        rstar(home, "up", **asked | {"RSTAR_SEARCHER_MAX_BATCH_SEARCHES": "1"})
+        rstar(home, "evolve", str(recipe), "--sequential", "--detach")
         while True:
             time.sleep(POLL_SECONDS)
             try:

@@ -158,7 +158,7 @@ async def test_what_a_run_would_go_on_with_is_in_its_archive(tmp_path, store, st
     }
     for version in versions:
         model = version.partition("-")[0]
-        await store.put(f"checkpoints/{model}/{version}/manifest.json", b"manifest")
+        await store.put(f"checkpoints/{model}/{version}/model.safetensors", b"weights")
     await write_archive(store, run, tmp_path / "run.tar")
     with tarfile.open(tmp_path / "run.tar") as written:
         names = set(written.getnames())

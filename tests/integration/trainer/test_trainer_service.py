@@ -229,11 +229,15 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
 
 
 @pytest.mark.parametrize(
-    ("end", "state_seconds"),
-    [(signal.SIGKILL, 20.0), (signal.SIGKILL, 0.05), (signal.SIGTERM, 20.0)],
-    ids=["killed at first", "killed", "stopped"],
+    ("processes", "end", "state_seconds"),
+    [
+        pytest.param(1, signal.SIGKILL, 20.0, id="killed at first"),
+        pytest.param(1, signal.SIGKILL, 0.05, id="killed"),
+        pytest.param(2, signal.SIGKILL, 0.05, id="killed, two processes"),
+        pytest.param(1, signal.SIGTERM, 20.0, id="stopped"),
+        pytest.param(2, signal.SIGTERM, 20.0, id="stopped, two processes"),
+    ],
 )
-@pytest.mark.parametrize("processes", [1, 2])
 async def test_a_trainer_that_ended_goes_on_with_its_job(
     tmp_path,
     store: ObjectStoreSettings,
@@ -262,7 +266,7 @@ async def test_a_trainer_that_ended_goes_on_with_its_job(
             job = await ended(stub, "long")
             assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
             data = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/{CURVE}")
-            if goes_on:  # to the weights of one that was never disturbed
+            if goes_on and end is signal.SIGKILL:  # to the weights of one that was never disturbed
                 await stub.SubmitJob(policy_job("undisturbed", steps=400))
                 undisturbed = await ended(stub, "undisturbed")
                 assert undisturbed.checkpoint_version == job.checkpoint_version
