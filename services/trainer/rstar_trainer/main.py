@@ -64,7 +64,7 @@ class TrainerSettings(ServiceSettings):
     processes: int = Field(default=1, ge=1, le=64)
     """Of this machine that train one model together; where there are GPUs, at most one for each."""
 
-    state_seconds: float = Field(default=STATE_SECONDS, gt=0)
+    state_seconds: float = Field(default=STATE_SECONDS, gt=0, allow_inf_nan=False)
     """How often a training's state is saved: the most work a kill can cost."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

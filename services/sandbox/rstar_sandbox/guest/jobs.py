@@ -175,8 +175,8 @@ class Jobs:
             outcome = await course.run(interpreter, step, index, job.limits)
             if not outcome.valid:
                 break
+        kernel.kill_user(uid, self._nursery.reap)  # at once: what it forked must not run on
         status = await self._nursery.end(interpreter)
-        kernel.kill_user(uid, self._nursery.reap)
         if outcome.vanished:
             outcome = _explain(outcome, status)
         if index < len(job.path):

@@ -25,6 +25,9 @@ SYS_CLONE = 56
 NOBODY_ELSE = 99_999
 """Real uid of the zygote while it kills by uid: belongs to no process."""
 
+MOST_FRUITLESS = 200
+"""Rounds of killing, of half a millisecond and more, after which nobody died."""
+
 _libc = ctypes.PyDLL(None, use_errno=True)
 
 
@@ -94,11 +97,13 @@ def kill(pid: int) -> None:
         return
 
 
-def kill_user(uid: int, reap: Callable[[], None]) -> None:
-    """Kill every process of a user, however fast they fork; `reap` collects what died.
+def kill_user(uid: int, reap: Callable[[], bool]) -> None:
+    """Kill every process of a user, however fast they fork; `reap` collects what died, if any.
 
-    With the *real* uid moved aside too, processes that are still root are out of reach.
+    With the *real* uid moved aside too, processes that are still root are out of reach. One that
+    does not die is left: what was killed cannot fork any more.
     """
+    fruitless = 0
     for attempt in range(1000):
         os.setresuid(NOBODY_ELSE, uid, 0)
         try:
@@ -109,7 +114,9 @@ def kill_user(uid: int, reap: Callable[[], None]) -> None:
             os.setresuid(0, 0, 0)
         if attempt:
             time.sleep(0.0005)  # dying takes the kernel a moment
-        reap()
+        fruitless = 0 if reap() else fruitless + 1
+        if fruitless == MOST_FRUITLESS:
+            return
 
 
 def cpu_seconds(pid: int) -> float:

@@ -72,15 +72,18 @@ class Nursery:
         self.reap()
         return self._watched[pid] is not None
 
-    def reap(self) -> None:
+    def reap(self) -> bool:
         """Collect what died: our own children, and the orphans of those that died before them."""
+        found = False
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if not pid:
-                    return
+                    break
+                found = True
                 if pid in self._watched:
                     self._watched[pid] = status
+        return found
 
     def kernel_limits(self, limits: Limits, *, processes: int) -> dict[str, int]:
         """What the kernel enforces on an interpreter and all it starts."""
