@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,6 +24,7 @@ class Unanswered:
     def __init__(self, bucket: KeyValue) -> None:
         self._bucket = bucket
         self.silent = False
+        self.error: type[BaseException] = NatsTimeoutError
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._bucket, name)
@@ -30,7 +32,7 @@ class Unanswered:
     async def update(self, key: str, value: bytes, last: int) -> int:
         revision = await self._bucket.update(key, value, last=last)
         if self.silent:
-            raise NatsTimeoutError
+            raise self.error
         return revision
 
 
@@ -93,3 +95,34 @@ async def test_what_another_trainer_wrote_after_it_is_theirs(nats: NatsSettings)
         run.stage = "ours again"
         with pytest.raises(Conflict):
             await ours.save(run)
+
+
+async def test_a_write_that_was_cancelled_under_way_is_our_own(nats: NatsSettings):
+    async with stores(nats) as (ours, _, bucket):
+        run = await ours.add(evolution_pb2.Run(run_id="r"))
+        bucket.silent, bucket.error = True, asyncio.CancelledError
+        with pytest.raises(asyncio.CancelledError):
+            await ours.save(run)
+        bucket.silent = False
+        run.stage = "cancelled"
+        await ours.save(run)
+
+
+async def test_seconds_of_a_phase_are_written_beside_what_it_has_not_told_yet(nats: NatsSettings):
+    async with stores(nats) as (ours, theirs, bucket):
+        run = await ours.add(evolution_pb2.Run(run_id="r"))
+        await ours.save_seconds("r", 1.0)  # no phase is in the record
+        run.rounds.add(phase=evolution_pb2.ROUND_PHASE_SEARCHING)
+        await ours.save(run)
+        run.rounds[0].solved = 3  # what a phase finds is written when it has ended
+        await ours.save_seconds("r", 2.5)
+        await theirs.load()
+        [written] = theirs.get("r").rounds
+        assert (written.phase_seconds, written.solved) == (2.5, 0)
+        bucket.silent = True
+        await ours.save_seconds("r", 5.0)  # an answer that is lost ends no phase
+        bucket.silent = False
+        await ours.save(run)
+        await theirs.load()
+        with pytest.raises(Conflict):
+            await asyncio.gather(*(one.save_seconds("r", 9.0) for one in (theirs, ours)))

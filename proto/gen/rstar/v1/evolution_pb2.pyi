@@ -762,13 +762,13 @@ class RoundReport(_message.Message):
     PROMOTED_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
-    PHASE_BEGAN_FIELD_NUMBER: _builtins.int
     PROBLEMS_KEY_FIELD_NUMBER: _builtins.int
     SECOND_BATCH_ID_FIELD_NUMBER: _builtins.int
     SECOND_PROBLEMS_FIELD_NUMBER: _builtins.int
     SECOND_SOLVED_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     SOLVED_BY_LEVEL_FIELD_NUMBER: _builtins.int
+    PHASE_SECONDS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     phase: Global___RoundPhase.ValueType
     search_policy: _builtins.str
@@ -793,6 +793,8 @@ class RoundReport(_message.Message):
     second_problems: _builtins.int
     second_solved: _builtins.int
     name: _builtins.str
+    phase_seconds: _builtins.float
+    """Seconds of the phase under way, as they were written last."""
     @_builtins.property
     def search_cost(self) -> _types_pb2.Cost: ...
     @_builtins.property
@@ -807,10 +809,10 @@ class RoundReport(_message.Message):
     def evaluations(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluationReport]: ...
     @_builtins.property
     def seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """Wall-clock seconds of each phase that ended."""
+        """Seconds of each phase that ended. The time in which no trainer carried it out is left out: it was
+        killed, or its machine stood still.
+        """
 
-    @_builtins.property
-    def phase_began(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def solved_by_level(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Share solved by the problems' label `level`: easy, medium, hard."""
@@ -838,17 +840,17 @@ class RoundReport(_message.Message):
         promoted: _builtins.bool = ...,
         decision: _builtins.str = ...,
         seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
-        phase_began: _timestamp_pb2.Timestamp | None = ...,
         problems_key: _builtins.str = ...,
         second_batch_id: _builtins.str = ...,
         second_problems: _builtins.int = ...,
         second_solved: _builtins.int = ...,
         name: _builtins.str = ...,
         solved_by_level: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        phase_seconds: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["phase_began", b"phase_began", "search_cost", b"search_cost"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["search_cost", b"search_cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_began", b"phase_began", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label", "solved_by_level", b"solved_by_level"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_seconds", b"phase_seconds", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label", "solved_by_level", b"solved_by_level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,7 +94,6 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
         second_solved=theirs.second_solved,
         seconds={phase: theirs.seconds[phase] for phase in SEARCH_PHASES},
     )
-    report.phase_began.GetCurrentTime()
 
 
 def still_planned(

@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import (
@@ -29,6 +29,7 @@ from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
+from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.references import name_versions
 from rstar_trainer.evolution.rounds import Rounds
@@ -227,20 +228,24 @@ class Evolution:
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
         prepared = await self.prepare(run.recipe, run.branch, policy=run.policy_version)
+        clock = PhaseClock(run.rounds[-1].phase_seconds if run.rounds else 0.0)
         async with self._tiers() as tiers:
 
             def tell(stage: str, share: float) -> None:
                 report = run.rounds[-1]
+                report.phase_seconds = clock.beat()
                 self._runs.note(
                     run_id,
                     stage=f"round {report.round}: {stage}",
                     progress=progress(prepared.plan, run, share),
-                    seconds_left=seconds_left(prepared.plan, run, share, now=time.time()),
+                    seconds_left=seconds_left(prepared.plan, run, share),
                 )
 
-            rounds = Rounds(tiers, self._registry, self._jobs, prepared.material, tell)
+            rounds = Rounds(tiers, self._registry, self._jobs, prepared.material, clock, tell)
             while not _finished(run):
-                await rounds.advance(run)
+                await clock.watch(
+                    rounds.advance(run), write=partial(self._runs.save_seconds, run_id)
+                )
                 report = run.rounds[-1]
                 run.stage = f"round {report.round}: {phase_name(report.phase)}"
                 measured = len(report.evaluations)
@@ -248,7 +253,7 @@ class Evolution:
                 evaluating = report.phase == evolution_pb2.ROUND_PHASE_EVALUATING
                 share = measured / asked if evaluating and asked else 0.0
                 run.progress = progress(prepared.plan, run, share)
-                run.seconds_left = seconds_left(prepared.plan, run, share, now=time.time())
+                run.seconds_left = seconds_left(prepared.plan, run, share)
                 await self._runs.save(run)
         await self._end(run_id, evolution_pb2.RUN_STATE_SUCCEEDED, None)
 

@@ -114,16 +114,14 @@ def seconds_left(
     plan: Sequence[evolution_pb2.PlannedRound],
     run: evolution_pb2.Run,
     share_of_phase: float,
-    *,
-    now: float,
 ) -> float:
     """Planned seconds of what is not done, scaled by how the planned seconds held lately.
 
     What trains and what runs programs are scaled apart: their plans err for other reasons. The
-    phase under way counts by its share, at the time `now` (of `time.time()`). Where the system
-    stood still, a phase took longer than it would again: the latest phases say most.
+    phase under way counts by its share. Where the system was slow, a phase took longer than it
+    would again: the latest phases say most.
     """
-    phases = _phases(plan, run, share_of_phase, now)
+    phases = _phases(plan, run, share_of_phase)
     left = 0.0
     for trains in (True, False):
         alike = [phase for phase in phases if phase.trains == trains]
@@ -138,7 +136,7 @@ def progress(
     plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
 ) -> float:
     """Planned seconds of what is done, as a share of all."""
-    phases = _phases(plan, run, share_of_phase, 0.0)
+    phases = _phases(plan, run, share_of_phase)
     total = sum(phase.planned for phase in phases)
     return sum(phase.planned * phase.done for phase in phases) / total if total else 0.0
 
@@ -147,7 +145,6 @@ def _phases(
     plan: Sequence[evolution_pb2.PlannedRound],
     run: evolution_pb2.Run,
     share_of_phase: float,
-    now: float,
 ) -> list[_Phase]:
     names = evolution_pb2.RoundPhase
     searched = [planned.problems for planned in plan]
@@ -166,8 +163,7 @@ def _phases(
             if report is not None and phase_name(phase) in report.seconds:
                 done, real = 1.0, report.seconds[phase_name(phase)]
             elif report is not None and report.phase == phase:
-                began = report.phase_began.ToMicroseconds() / 1e6
-                done, real = share_of_phase, max(0.0, now - began) if began else 0.0
+                done, real = share_of_phase, report.phase_seconds
             elif report is not None and report.phase > phase:
                 done = 1.0
             phases.append(_Phase(trains=trains, planned=seconds, done=done, real=real))

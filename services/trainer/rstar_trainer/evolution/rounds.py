@@ -14,6 +14,7 @@ from rstar_common.checkpoints import BOOTSTRAP
 from rstar_trainer.evolution.estimate import phase_name
 from rstar_trainer.evolution.measuring import measure
 from rstar_trainer.evolution.orders import Orders, Tell, promote_best, put_back
+from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.problems import PoolProblem, spread
 from rstar_trainer.evolution.rules import (
     SEARCH,
@@ -42,11 +43,18 @@ class Rounds:
     """Carries the phases of one run's rounds out."""
 
     def __init__(
-        self, tiers: Tiers, registry: Registry, jobs: JobStore, material: Material, tell: Tell
+        self,
+        tiers: Tiers,
+        registry: Registry,
+        jobs: JobStore,
+        material: Material,
+        clock: PhaseClock,
+        tell: Tell,
     ) -> None:
         self._tiers = tiers
         self._registry = registry
         self._material = material
+        self._clock = clock
         self._tell = tell
         self._orders = Orders(tiers, registry, jobs, tell)
         self._searching = Searching(tiers, registry, self._orders, material, tell)
@@ -93,17 +101,16 @@ class Rounds:
         report.name = round_.name
         if not round_.batch_ids:
             [report.batch_id, *_] = batch_names(run, SEARCH)
-        report.phase_began.GetCurrentTime()
 
     def _next(
         self, report: evolution_pb2.RoundReport, phase: evolution_pb2.RoundPhase.ValueType
     ) -> None:
-        spent = time.time() - report.phase_began.ToMicroseconds() / 1e6
+        spent = self._clock.end_phase()
         name = phase_name(report.phase)
         if name not in report.seconds:  # what a branch took over has its own
             report.seconds[name] = round(spent, 3)
         report.phase = phase
-        report.phase_began.GetCurrentTime()
+        report.phase_seconds = 0.0
 
     async def _prepare(self, run: evolution_pb2.Run, round_: evolution_pb2.Round) -> None:
         if round_.batch_ids:

@@ -2,7 +2,7 @@
 
 A record is the `rstar.v1.Run` that callers are told, written with compare-and-swap at
 every change of phase: of two trainers that drive one run, the second learns of it at its
-next write and lets go. Progress within a phase is told and not written.
+next write and lets go. Progress within a phase is told and not written, but for its seconds.
 """
 
 from __future__ import annotations
@@ -132,6 +132,19 @@ class RunStore:
         self._entries[run.run_id] = _Entry(kept, revision)
         self._tell()
 
+    async def save_seconds(self, run_id: str, seconds: float) -> None:
+        """Write how long the phase under way has been carried out; nothing else of it.
+
+        Raises:
+            DrivenElsewhere: somebody else wrote the record.
+        """
+        run = self.get(run_id)
+        if not run.rounds or run.rounds[-1].phase == evolution_pb2.ROUND_PHASE_DONE:
+            return  # a round's first phase is not in the record before it has ended
+        run.rounds[-1].phase_seconds = seconds
+        with contextlib.suppress(Unavailable):  # what comes later tells the same
+            await self.save(run)
+
     def note(self, run_id: str, *, stage: str, progress: float, seconds_left: float) -> None:
         """Change what is told of progress, in memory alone."""
         run = self._entries[run_id].run
@@ -165,9 +178,11 @@ class RunStore:
             revision = await self._update(run.run_id, data, revision)
         except KeyWrongLastSequenceError as error:
             raise DrivenElsewhere(f"run {run.run_id} was changed by another trainer") from error
-        except (nats.errors.Error, APIError) as error:
+        except (nats.errors.Error, APIError, asyncio.CancelledError) as error:
             # It may have been written all the same.
             self._unconfirmed.setdefault(run.run_id, set()).add(data)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise Unavailable(f"run record {run.run_id}: {error}") from error
         self._unconfirmed.pop(run.run_id, None)
         return revision
