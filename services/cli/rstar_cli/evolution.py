@@ -20,6 +20,20 @@ from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import InvalidInput
 from rstar_common.questions import check_apart
 from rstar_common.recipe_checks import check_recipe
+from rstar_common.rpc import call
+
+
+async def all_runs(home: Path | None) -> list[evolution_pb2.Run]:
+    """Every run there is, oldest first."""
+    found: list[evolution_pb2.Run] = []
+    request = evolution_pb2.ListRunsRequest(page_size=100)
+    async with evolution_stub(home) as stub:
+        while True:
+            page = await call(stub.ListRuns(request, timeout=30))
+            found += page.runs
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
 
 
 async def runs_as_they_change(

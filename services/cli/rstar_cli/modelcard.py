@@ -1,12 +1,15 @@
-"""A model card from a checkpoint's own manifest: nothing in it that was not recorded."""
+"""A model card from a checkpoint's manifest and the runs there are: what was recorded, no more."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from rstar.v1 import evolution_pb2
+from rstar_cli.runpage.cells import measured, searched_with
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
@@ -41,28 +44,33 @@ _MEANING = {
 }
 
 
-def write_card(directory: Path) -> bool:
-    """Write the card of the checkpoint in a directory; False if it has no manifest."""
+def write_card(directory: Path, runs: Sequence[evolution_pb2.Run] = ()) -> bool:
+    """Write the card of the checkpoint in a directory; False if it has no manifest.
+
+    Runs that made or measured it tell their rounds, seeds and what they measured.
+    """
     path = directory / MANIFEST
     if not path.is_file():
         return False
     manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    (directory / CARD).write_text(card(manifest), encoding="utf-8")
+    (directory / CARD).write_text(card(manifest, runs), encoding="utf-8")
     return True
 
 
-def card(manifest: Mapping[str, Any]) -> str:
+def card(manifest: Mapping[str, Any], runs: Sequence[evolution_pb2.Run] = ()) -> str:
     """The card as Markdown."""
+    version = manifest["version"]
     metrics: Mapping[str, float] = manifest.get("metrics", {})
     made = datetime.fromtimestamp(float(manifest["created_at"]), UTC)
     lines = [
-        f"# `{manifest['version']}`",
+        f"# `{version}`",
         "",
         _WHAT.get(manifest["model"], ""),
         "",
         "| | |",
         "|---|---|",
         f"| made | {made:%Y-%m-%d}, by the trainer service |",
+        *(f"| in | {origin} |" for origin in _origins(version, runs)),
         f"| from | {_listed(manifest.get('parents'), 'random weights')} |",
         f"| taught by the searches of | {_listed(manifest.get('batch_ids'), 'none')} |",
     ]
@@ -70,19 +78,63 @@ def card(manifest: Mapping[str, Any]) -> str:
         lines.append(f"| prompt format | {manifest['prompt_format']} |")
     if "parameters" in metrics:
         lines.append(f"| parameters | {metrics['parameters'] / 1e6:.2f} M |")
+    if rows := list(_measurements(version, runs)):
+        lines += [
+            "",
+            "## Measured",
+            "Exact match on questions it was not taught, mean over their labels, ± half of the 95 %"
+            " interval.",
+            "",
+            "| in | evaluation | search | policy | PPM | accuracy | by difficulty |",
+            "|---|---|---|---|---|---|---|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
     lines += ["", "## Metrics of its training", "", "| metric | value | |", "|---|---|---|"]
     lines += [
-        f"| {name} | {value:.4g} | {_MEANING.get(name, '')} |"
+        f"| {name} | {_number(value)} | {_MEANING.get(name, '')} |"
         for name, value in sorted(metrics.items())
     ]
-    lines += [
-        "",
-        "## Limits",
-        "It knows what it was taught and nothing else. How it does on problems it was not"
-        " taught is not in this card: measure it (`rstar eval`).",
-        "",
-    ]
-    return "\n".join(lines)
+    lines += ["", "## Limits", "It knows what it was taught and nothing else."]
+    if not rows:
+        lines[-1] += (
+            " How it does on problems it was not taught is not in this card: measure it"
+            " (`rstar eval`)."
+        )
+    return "\n".join([*lines, ""])
+
+
+def _origins(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[str]:
+    """Where it was made, for whoever wants to make it again."""
+    for run in runs:
+        for report in run.rounds:
+            if version in (report.policy_version, report.ppm_version):
+                yield (
+                    f"round {report.round} of run `{run.run_id}`, seed {run.recipe.seed}; SHA-256"
+                    f" of the recipe {run.recipe_digest[:12]}"
+                )
+
+
+def _measurements(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[tuple[str, ...]]:
+    for run in runs:
+        for report in run.rounds:
+            for one in report.evaluations:
+                if version not in (one.policy_version, one.ppm_version):
+                    continue
+                yield (
+                    f"{run.run_id}, round {report.round}",
+                    one.name,
+                    searched_with(run.recipe.rounds[report.round], one.name),
+                    one.policy_version,
+                    one.ppm_version or "none",
+                    measured(one),
+                    "; ".join(
+                        f"{name} {measured(one.by_level[name])}" for name in sorted(one.by_level)
+                    ),
+                )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
 
 
 def _listed(names: list[str] | None, none: str) -> str:

@@ -111,6 +111,7 @@ def download_checkpoint(
 
     Example: rstar download-checkpoint policy -o models/policy
     """
+    from rstar_cli.evolution import all_runs
     from rstar_cli.modelcard import write_card
     from rstar_cli.output import console, run
     from rstar_common.errors import InvalidInput
@@ -120,7 +121,7 @@ def download_checkpoint(
     version = version or _promoted(run(_list(home, model.value)), model.value)
     output.mkdir(parents=True, exist_ok=True)
     count = run(_download(home, model.value, version, output))
-    write_card(output)
+    write_card(output, run(all_runs(home)))
     console().print(f"wrote {count} files of {version} to {output}")
 
 

@@ -47,24 +47,15 @@ def list_runs(json: Json = False, home: Home = None) -> None:
 
     Example: rstar evolve list
     """
+    from rstar_cli.evolution import all_runs
     from rstar_cli.output import as_json, console, emit_json, run
     from rstar_cli.views.evolution import runs_table
 
-    found = run(_list(home))
+    found = run(all_runs(home))
     if json:
         emit_json([as_json(one) for one in found])
     else:
         console().print(runs_table(found))
-
-
-async def _list(home: Path | None) -> list[evolution_pb2.Run]:
-    from rstar.v1 import evolution_pb2
-    from rstar_cli.evolution import evolution_stub
-    from rstar_common.rpc import call
-
-    async with evolution_stub(home) as stub:
-        request = evolution_pb2.ListRunsRequest(page_size=100)
-        return list((await call(stub.ListRuns(request, timeout=30))).runs)
 
 
 def cancel(run_id: RunId, json: Json = False, home: Home = None) -> None:
