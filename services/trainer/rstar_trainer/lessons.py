@@ -68,6 +68,7 @@ def write_pairs(directory: Path, groups: Sequence[PreferenceGroup]) -> None:
             "final": group.final,
             "group": number,
             "search_id": group.search_id,
+            "problem_id": group.problem_id,
         }
         for number, group in enumerate(groups)
         for preferred in group.preferred

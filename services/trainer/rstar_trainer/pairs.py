@@ -29,6 +29,7 @@ class PreferenceGroup:
     """Whole trajectories, whose prefixes may differ."""
 
     search_id: str = ""
+    problem_id: str = ""
 
     @property
     def pairs(self) -> int:
@@ -85,6 +86,7 @@ def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:
             rejected=tuple(t.steps for t in wrong),
             final=True,
             search_id=tree.search_id,
+            problem_id=tree.problem_id,
         )
     ]
 
@@ -149,6 +151,7 @@ def _group(
             rejected=tuple(tree.steps(one.node) for one in rejected),
             final=final,
             search_id=tree.search_id,
+            problem_id=tree.problem_id,
         )
     ]
 
