@@ -20,6 +20,7 @@ from rstar_common.errors import Conflict, InvalidInput
 from rstar_common.rpc import channel
 from rstar_trainer.evolution.archive import RECORD, read_archive, write_archive
 from tests.support.command_line import CommandLine
+from tests.support.eventually import eventually
 from tests.support.evolution_runs import TREES, Trainer, put_pool, recipe
 from tests.support.evolution_world import EvolutionWorld, evolution_world
 from tests.support.servers import nats_server, object_store, service
@@ -128,6 +129,34 @@ async def test_a_run_is_whole_in_a_system_that_knew_nothing_of_it_and_goes_furth
         taught = await read_manifest(there.store, "policy", second.policy_version)
         assert taught.batch_ids == ["moved/r0/search", "moved/r1/search"]
         assert second.policy_metrics["problems"] > first.policy_metrics["problems"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_run_under_way_goes_on_elsewhere_from_the_phase_it_was_in(tmp_path):
+    start = evolution_pb2.StartRunRequest(run_id="moved", recipe=recipe(rounds=1))
+    archive = str(tmp_path / "moved.tar")
+    async with empty_system(tmp_path / "here") as here:
+        await put_pool(here.store)
+        here.world.never_ends = "/eval/"
+        await here.trainer.runs.StartRun(start)
+        await eventually(lambda: here.world.published["moved/r0/eval/greedy"] == 1, seconds=240)
+        await here.rstar("evolve", "export", "moved", "-o", archive)
+        going_on = await here.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
+        assert going_on.run.state == evolution_pb2.RUN_STATE_RUNNING
+    async with empty_system(tmp_path / "there") as there:
+        await there.rstar("evolve", "import", archive)
+        reply = await there.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
+        assert reply.run.state == evolution_pb2.RUN_STATE_FAILED
+        assert "rstar evolve resume moved" in reply.run.failure.message
+        await there.rstar("evolve", "resume", "moved")
+        run = await there.trainer.until("moved", lambda run: False)
+        assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
+        assert list(there.world.published) == ["moved/r0/eval/greedy"]
+        [was], [became] = going_on.run.rounds, run.rounds
+        assert became.promoted
+        assert (became.policy_version, became.ppm_version) == (was.policy_version, was.ppm_version)
+        assert (await there.world.pointers.current("policy")).version == was.policy_version
 
 
 @pytest.mark.parametrize(

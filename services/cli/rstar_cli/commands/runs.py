@@ -87,7 +87,10 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--out", "--output", help="Archive to write.")],
     home: Home = None,
 ) -> None:
-    """Write everything of a run that has ended into one tar archive.
+    """Write everything of a run into one tar archive.
+
+    Of one that is under way, what it had done when its phase began; elsewhere `rstar evolve resume`
+    goes on from there. Here it goes on as well.
 
     Example: rstar evolve export smoke -o smoke.tar
     """

@@ -1,7 +1,8 @@
 """A run as one tar archive: its record, problems, trees, data sets and checkpoints.
 
-Objects keep their keys as names, so what an archive holds can be read without us. Only a
-run that has ended can be moved: one that goes on has work in a queue, which stays behind.
+Objects keep their keys as names, so what an archive holds can be read without us. A run that is
+under way has work in a queue, which stays behind: its archive is that of a run that failed, and
+goes on elsewhere with the phase it was in.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from google.protobuf.message import DecodeError
 from rstar.v1 import evolution_pb2
 from rstar_common.artifacts import DATASETS, ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, PREFIX
-from rstar_common.errors import InvalidInput, NotFound
+from rstar_common.errors import Cancelled, InvalidInput, NotFound
+from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.store import ENDED
 
@@ -76,13 +78,9 @@ async def _all_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator
 
 
 async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) -> None:
-    """Write the archive of a run.
-
-    Raises:
-        InvalidInput: the run goes on.
-    """
+    """Write the archive of a run, which is not changed by it."""
     if run.state not in ENDED:
-        raise InvalidInput("goes on; it can be exported when it has ended", field="run_id")
+        run = _interrupted(run)
     record = run.SerializeToString(deterministic=True)
     with (
         tarfile.open(path, "w") as archive,
@@ -95,6 +93,18 @@ async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) 
             with copy.open("rb") as content:
                 _add(archive, key, copy.stat().st_size, content)
             copy.unlink()
+
+
+def _interrupted(run: evolution_pb2.Run) -> evolution_pb2.Run:
+    """A run that is under way, as if it had failed after what is written of it."""
+    copy = evolution_pb2.Run()
+    copy.CopyFrom(run)
+    copy.state = evolution_pb2.RUN_STATE_FAILED
+    copy.finished_at.GetCurrentTime()
+    copy.seconds_left = 0.0
+    why = Cancelled(f"exported while it was under way; to go on: rstar evolve resume {run.run_id}")
+    copy.failure.CopyFrom(failure_of(why, service="trainer"))
+    return copy
 
 
 async def read_archive(
