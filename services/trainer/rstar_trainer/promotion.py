@@ -108,12 +108,15 @@ class Registry:
         return Promotion(manifest, promoted.previous)
 
     async def manifests(self, model: Model) -> list[Manifest]:
-        """Every checkpoint of a model, newest first."""
-        found = [
-            await checkpoints.read_manifest(self.store, model, key.split("/")[-2])
-            async for key in self.store.keys(f"{PREFIX}{model}/")
-            if key.endswith(f"/{MANIFEST}")
-        ]
+        """Every checkpoint of a model, newest first, but for those that cannot be read."""
+        found = []
+        async for key in self.store.keys(f"{PREFIX}{model}/"):
+            if not key.endswith(f"/{MANIFEST}"):
+                continue
+            try:
+                found.append(await checkpoints.read_manifest(self.store, model, key.split("/")[-2]))
+            except InvalidInput as error:
+                logger.warning("%s: %s", key, error)
         found.sort(key=lambda manifest: (-manifest.created_at, manifest.version))
         return found
 

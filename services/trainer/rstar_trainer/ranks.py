@@ -85,7 +85,7 @@ class Ranks:
             return task
         if self.copies(model, training):
             return DistributedDataParallel(
-                task, broadcast_buffers=False, gradient_as_bucket_view=True
+                task, forward_sync_buffers=False, gradient_as_bucket_view=True
             )
         for layer in model.base_model.layers:
             fully_shard(layer)

@@ -9,7 +9,7 @@ import pytest
 
 from rstar_common.artifacts import ObjectStore
 from rstar_common.bus import connected
-from rstar_common.checkpoints import MANIFEST, Manifest, Pointers, describe
+from rstar_common.checkpoints import MANIFEST, PREFIX, Manifest, Pointers, describe
 from rstar_common.config import ObjectStoreSettings
 from rstar_common.streams import POINTERS, ensure_topology, key_value
 from rstar_trainer.promotion import Registry, import_seeds
@@ -65,3 +65,13 @@ async def test_an_upgrade_brings_its_models_and_takes_nothing_from_the_user(
     shipped(project, "third")
     await import_seeds(registry, project)
     assert await registry.promoted("ppm") == own.version
+
+
+async def test_a_manifest_that_cannot_be_read_hides_no_other(registry: Registry, tmp_path: Path):
+    whole = shipped(tmp_path / "models", "whole")
+    await import_seeds(registry, tmp_path / "models")
+    await registry.store.put(f"{PREFIX}ppm/ppm-torn/{MANIFEST}", b'{"model": "ppm"')
+    await registry.store.put(f"{PREFIX}ppm/ppm-newer/{MANIFEST}", b'{"model": "ppm", "new": 1}')
+    versions = [manifest.version for manifest in await registry.manifests("ppm")]
+    assert whole.version in versions
+    assert not {"ppm-torn", "ppm-newer"} & set(versions)
