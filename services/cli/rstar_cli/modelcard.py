@@ -31,6 +31,7 @@ _MEANING = {
     "examples": "right trajectories kept",
     "disowned_trajectories": "right answers left out, for their program disagrees with its likes",
     "training_examples": "examples trained on, variants (other names and numbers) included",
+    "variants_left_out": "variants that asked an evaluation question",
     "trained_tokens": "tokens trained on, repetitions included",
     "held_out_loss": "loss on questions kept from training",
     "held_out_exact": "share of them whose program greedy decoding repeats exactly",

@@ -138,6 +138,9 @@ class PolicySpec(_Frozen):
     data_digests: tuple[str, ...] = ()
     """SHA-256 of files with more examples, in the authors' form."""
 
+    evaluation_keys: tuple[str, ...] = ()
+    """Objects with problem sets whose questions no variant may ask."""
+
 
 class Objective(StrEnum):
     """What a scorer learns."""
@@ -172,6 +175,9 @@ class PpmSpec(_Frozen):
 
     data_digests: tuple[str, ...] = ()
     """SHA-256 of files with more pairs, in the authors' form."""
+
+    evaluation_keys: tuple[str, ...] = ()
+    """Objects with problem sets whose questions no variant may ask."""
 
 
 Spec = Annotated[PolicySpec | PpmSpec, Field(discriminator="model")]
@@ -209,12 +215,17 @@ class JobRecord(_Frozen):
     """Workers that ended without a word."""
 
     def same_request(self, other: JobRecord) -> bool:
-        """Whether both ask for the same."""
-        return self.spec == other.spec and self.promote == other.promote
+        """Whether both ask for the same; a release ago nobody named evaluation sets."""
+        ours, theirs = self.spec, other.spec
+        if not (ours.evaluation_keys and theirs.evaluation_keys):
+            ours, theirs = (
+                one.model_copy(update={"evaluation_keys": ()}) for one in (ours, theirs)
+            )
+        return ours == theirs and self.promote == other.promote
 
     def to_json(self) -> bytes:
-        """As stored; the release before knows no `data_digests` and no filter that is neither."""
-        fields = ("data_digests", "agreement_filter")
+        """As stored; earlier releases do not know these fields, or that a filter may be neither."""
+        fields = ("data_digests", "evaluation_keys", "agreement_filter")
         unset = {name for name in fields if getattr(self.spec, name) in ((), None)}
         return self.model_dump_json(exclude={"spec": unset}).encode()
 
@@ -238,6 +249,9 @@ class WorkOrder(_Frozen):
     threads: int = 1
     processes: int = 1
     """That train together; on a machine with GPUs at most one for each."""
+
+    questions_apart: tuple[str, ...] = ()
+    """Which no variant may ask."""
 
     state_seconds: float = STATE_SECONDS
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -9,6 +9,7 @@ from random import Random
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
+from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_sft
 from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import read_trees
@@ -54,7 +55,10 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         work.enter("training the tokenizer", 0.05)
         corpus = [
             text
-            for example in [*examples, *_varied(selection.examples, training.seed, 2)]
+            for example in [
+                *examples,
+                *_varied(selection.examples, training.seed, 2, work.apart()),
+            ]
             for text in (example.question, *(step.text for step in example.steps))
         ]
         tokenizer = train_tokenizer(corpus, vocabulary_size=spec.shape.vocabulary_size)
@@ -77,8 +81,10 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     if not work.order.base:
         taught = [e for e in selection.examples if not held_out(e.question, HELD_OUT_SHARE)]
         count = enough_variants(training, sum(len(tokens.ids) for tokens in learned))
-        varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, count))
+        apart = work.apart()
+        varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, count, apart))
         learned += [tokens for tokens in varied if len(tokens.ids) <= longest]
+        work.metrics["variants_left_out"] = float(apart.left_out)
     learned = learned or unseen
     if not learned:
         raise InvalidInput(f"no example has {longest} tokens or fewer", field="training.max_length")
@@ -141,13 +147,15 @@ def _selected(work: Work, spec: PolicySpec) -> Selection:
     return select_examples(trees, per_problem=most, agreement=agreement)
 
 
-def _varied(examples: Sequence[Example], seed: int, count: int) -> Iterator[Example]:
-    """`count` variants of each example."""
+def _varied(examples: Sequence[Example], seed: int, count: int, apart: Apart) -> Iterator[Example]:
+    """`count` variants of each example, but for those that ask what is to be kept apart."""
     rng = Random(seed)
     variation = Variation(examples)
     for example in examples:
         for _ in range(count):
-            yield variation.variant(example, rng)
+            variant = variation.variant(example, rng)
+            if apart.allows(variant.question):
+                yield variant
 
 
 def _counts(selection: Selection) -> dict[str, float]:

@@ -9,6 +9,7 @@ from random import Random
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
 from rstar_trainer import checkpoint
+from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_pairs
 from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
@@ -48,7 +49,7 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     unseen: list[TokenGroup] = []
     varied: list[TokenGroup] = []
     taught: list[PreferenceGroup] = []
-    rng = Random(training.seed)
+    rng, apart = Random(training.seed), work.apart()
     for tree in read_trees(work.files()):
         owned = tree.without(agreement.disowned(tree)) if agreement else tree
         # Unseen questions are always judged by pairs, so that objectives can be compared.
@@ -60,8 +61,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
             valued = valued_steps(owned) if spec.objective is Objective.Q_REGRESSION else []
             learned += _tokens(groups, encoder, longest) + _values(valued, encoder, longest)
             for _ in range(spec.variants):
-                varied += _tokens(_group_variants(groups, rng), encoder, longest)
-                varied += _values(_valued_variants(valued, rng), encoder, longest)
+                varied += _tokens(_group_variants(groups, rng, apart), encoder, longest)
+                varied += _values(_valued_variants(valued, rng, apart), encoder, longest)
     given_learned = 0
     for group in given:
         tokens = _tokens([group], encoder, longest)
@@ -84,6 +85,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
         "parameters": float(sum(p.numel() for p in model.parameters())),
         "agreement_filter": float(work.order.agreement_filter),
     }
+    if spec.variants:
+        work.metrics["variants_left_out"] = float(apart.left_out)
     if given:
         work.metrics["given_groups"] = float(given_learned)
     if work.ranks.first:
@@ -148,10 +151,13 @@ def _values(valued: Iterable[ValuedSteps], encoder: Encoder, longest: int) -> li
     return [group for group in tokens if group is not None]
 
 
-def _group_variants(groups: Sequence[PreferenceGroup], rng: Random) -> Iterator[PreferenceGroup]:
-    """A variant of each group that has one."""
+def _group_variants(
+    groups: Sequence[PreferenceGroup], rng: Random, apart: Apart
+) -> Iterator[PreferenceGroup]:
+    """A variant of each group that has one which may be learned."""
     for group in groups:
-        if found := vary(group.question, [*group.preferred, *group.rejected], rng):
+        found = vary(group.question, [*group.preferred, *group.rejected], rng)
+        if found and apart.allows(found[0]):
             question, paths = found
             yield replace(
                 group,
@@ -161,8 +167,11 @@ def _group_variants(groups: Sequence[PreferenceGroup], rng: Random) -> Iterator[
             )
 
 
-def _valued_variants(valued: Sequence[ValuedSteps], rng: Random) -> Iterator[ValuedSteps]:
+def _valued_variants(
+    valued: Sequence[ValuedSteps], rng: Random, apart: Apart
+) -> Iterator[ValuedSteps]:
     for steps in valued:
-        if found := vary(steps.question, steps.paths, rng):
+        found = vary(steps.question, steps.paths, rng)
+        if found and apart.allows(found[0]):
             question, paths = found
             yield replace(steps, question=question, paths=tuple(paths))

@@ -38,7 +38,7 @@ from rstar_trainer.job_store import JobStore
 from rstar_trainer.lessons import LESSONS
 from rstar_trainer.orders import WorkerLimits, work_order
 from rstar_trainer.promotion import Registry
-from rstar_trainer.tree_store import fetch_given, fetch_trees
+from rstar_trainer.tree_store import fetch_given, fetch_trees, read_questions
 
 logger = logging.getLogger(__name__)
 
@@ -190,10 +190,11 @@ class JobRunner:
             self._jobs.note(record.job_id, stage="fetching what it learns from")
             await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
             await fetch_given(self._registry.store, record.spec.data_digests, directory / GIVEN)
+            apart = await read_questions(self._registry.store, record.spec.evaluation_keys)
             order = await work_order(
                 record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
             )
-            order = order.model_copy(update={"origin": record.origin})
+            order = order.model_copy(update={"origin": record.origin, "questions_apart": apart})
             (directory / ORDER_FILE).write_text(order.model_dump_json())
             await self._train(record, directory)
         manifest = Manifest.from_json(finished.read_bytes())

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rstar_common.artifacts import ObjectStore, given_key, trees_prefix
 from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable, first_leaf
+from rstar_trainer.evolution.problems import read_set
 
 T = TypeVar("T")
 
@@ -73,6 +74,24 @@ async def fetch_given(store: ObjectStore, digests: Sequence[str], directory: Pat
         if found != digest:
             raise InvalidInput(f"holds {found}", field=f"data_digests[{index}]")
         os.replace(staging, target)  # noqa: PTH105 -- as above
+
+
+async def read_questions(store: ObjectStore, keys: Sequence[str]) -> tuple[str, ...]:
+    """The questions of problem sets.
+
+    Raises:
+        InvalidInput: there is no such object, or it is no problem set.
+        Unavailable: the store did not answer.
+    """
+    questions: list[str] = []
+    for index, key in enumerate(keys):
+        where = f"evaluation_keys[{index}]"
+        try:
+            members = await read_set(store, key, where=where)
+        except NotFound as error:
+            raise InvalidInput(f"no object {key}", field=where) from error
+        questions += [problem.question for problem in members]
+    return tuple(questions)
 
 
 async def each_tree(store: ObjectStore, batch_id: str, read: Callable[[bytes], T]) -> list[T]:

@@ -120,7 +120,7 @@ def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:
 def _sources(
     job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str
 ) -> dict[str, tuple[str, ...]]:
-    """What a job learns from: batches, files or both."""
+    """What a job learns from: batches, files or both; and what it may not."""
     digests = tuple(job.data_digests)
     if not job.batch_ids and not digests:
         raise InvalidInput("is empty, and no file is given", field=f"{where}.batch_ids")
@@ -130,7 +130,11 @@ def _sources(
             raise InvalidInput("must be 64 hexadecimal digits", field=here)
         if digest in digests[:index] or index >= MOST_FILES:
             raise InvalidInput(f"is given twice, or beyond {MOST_FILES}", field=here)
-    return {"batch_ids": tuple(job.batch_ids), "data_digests": digests}
+    return {
+        "batch_ids": tuple(job.batch_ids),
+        "data_digests": digests,
+        "evaluation_keys": tuple(job.evaluation_keys),
+    }
 
 
 def _training(settings: trainer_pb2.TrainingSettings, defaults: Training, job: str) -> Training:

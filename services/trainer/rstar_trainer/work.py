@@ -14,6 +14,7 @@ import torch
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import FORMATS, PromptFormat
 from rstar_trainer.agreement import Agreement, count_agreement
+from rstar_trainer.apart import Apart
 from rstar_trainer.dataset import read_trees
 from rstar_trainer.job import GIVEN, TREES, WorkerEvent, WorkOrder
 from rstar_trainer.lessons import LESSONS, note_curve
@@ -64,6 +65,10 @@ class Work:
                 message = str(error).removeprefix(f"{error.field}: ")
                 raise InvalidInput(message, field=f"{where}{error.field}") from error
         return found
+
+    def apart(self) -> Apart:
+        """The questions that no variant may ask."""
+        return Apart(self.order.questions_apart)
 
     def enter(self, stage: str, progress: float) -> None:
         """Tell what is done now."""

@@ -239,6 +239,8 @@ async def test_a_run_that_has_ended_moves_in_one_archive(
         )
         assert taken.run == ended.run
     version = ended.run.rounds[0].policy_version
+    card = (await store.get(f"datasets/{version}/README.md")).decode()
+    assert "evolution/problems/held.jsonl" in card  # which no variant asked anything of
     keys = [key async for key in store.keys(f"datasets/{version}/")]
     assert {key.rpartition("/")[2] for key in keys} >= {"README.md", "sft.json", "curve.jsonl"}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import events_pb2, trainer_pb2, trainer_pb2_grpc
 from rstar_common.artifacts import DATASETS, ObjectStore, given_key, tree_key
@@ -151,6 +152,44 @@ async def test_trees_become_promoted_checkpoints_of_policy_and_ppm(shared: Train
         event = await jetstream.get_last_msg(EVENTS, CHECKPOINT_PROMOTED)
         promoted = events_pb2.CheckpointPromoted.FromString(event.data)
         assert promoted.version == ppm.checkpoint_version
+
+
+async def test_no_variant_asks_what_an_evaluation_set_asks(
+    shared: Trainer, store: ObjectStoreSettings
+):
+    key = "evolution/problems/asks-the-same.jsonl"
+    problems = [tree.problem for tree in arithmetic_trees(60)]
+    for problem in problems:
+        problem.reference = "1"
+    lines = "".join(MessageToJson(one, indent=None) + "\n" for one in problems)
+    await ObjectStore(store).put(key, lines.encode())
+    async with asking(shared.service) as stub:
+        taught = {}
+        # These programs say the numbers of their questions: a variant is the example itself.
+        for name, keys in (("any", []), ("apart", [key]), ("missing", [key, "evolution/none"])):
+            await stub.SubmitJob(
+                policy_job(f"variants-{name}", promote=False, evaluation_keys=keys)
+            )
+            taught[name] = await ended(stub, f"variants-{name}")
+        ppm = trainer_pb2.TrainPpmJob(
+            batch_ids=[BATCH],
+            policy_version=taught["apart"].checkpoint_version,
+            training=trainer_pb2.TrainingSettings(max_steps=2),
+            variants=2,
+            evaluation_keys=[key],
+        )
+        await stub.SubmitJob(trainer_pb2.SubmitJobRequest(job_id="variants-ppm", train_ppm=ppm))
+        scorer = (await ended(stub, "variants-ppm")).metrics
+    varied, apart = taught["any"].metrics, taught["apart"].metrics
+    assert (varied["variants_left_out"], apart["variants_left_out"]) == (
+        0,
+        varied["training_examples"] - apart["training_examples"],
+    )
+    assert 0 < apart["training_examples"] <= apart["examples"] < varied["training_examples"]
+    assert scorer["groups_with_variants"] == scorer["groups"]
+    assert scorer["variants_left_out"] == 2 * scorer["groups"]
+    assert taught["missing"].state == trainer_pb2.JOB_STATE_FAILED
+    assert taught["missing"].failure.field == "evaluation_keys[1]"
 
 
 async def test_files_in_the_form_of_the_authors_are_learned_without_any_batch(

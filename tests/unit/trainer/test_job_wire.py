@@ -69,6 +69,19 @@ def test_a_job_without_files_is_stored_as_the_release_before_reads_it():
         assert JobRecord.model_validate_json(record.to_json()) == record
 
 
+def test_a_job_of_the_release_before_is_the_one_that_names_evaluation_sets():
+    def record(*keys: str, batch: str = "b") -> JobRecord:
+        job = trainer_pb2.TrainPolicyJob(batch_ids=[batch], evaluation_keys=keys)
+        return JobRecord(job_id="j", spec=spec_from(trainer_pb2.SubmitJobRequest(train_policy=job)))
+
+    assert "evaluation_keys" not in json.loads(record().to_json())["spec"]
+    assert json.loads(record("held").to_json())["spec"]["evaluation_keys"] == ["held"]
+    assert record().same_request(record("held"))
+    assert record("held").same_request(record())
+    assert not record("held").same_request(record("other"))
+    assert not record("held").same_request(record("held", batch="c"))
+
+
 def test_a_job_that_learns_from_nothing_is_refused():
     with pytest.raises(InvalidInput) as failure:
         spec_from(trainer_pb2.SubmitJobRequest(train_ppm=trainer_pb2.TrainPpmJob()))

@@ -57,6 +57,7 @@ FAULTS: list[tuple[str, Change]] = [
         ),
     ),
     ("policy.data_digests", lambda r: r.policy.data_digests.append("0" * 64)),
+    ("policy.evaluation_keys", lambda r: r.policy.evaluation_keys.append("set")),
     (
         "gates[0].max_drop",
         lambda r: r.gates.add(evaluation="greedy", max_drop=1.0),

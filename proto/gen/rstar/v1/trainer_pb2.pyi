@@ -282,6 +282,7 @@ class TrainPolicyJob(_message.Message):
     PROMPT_FORMAT_FIELD_NUMBER: _builtins.int
     CHOICE_FIELD_NUMBER: _builtins.int
     DATA_DIGESTS_FIELD_NUMBER: _builtins.int
+    EVALUATION_KEYS_FIELD_NUMBER: _builtins.int
     base: _builtins.str
     """A checkpoint version to start from; empty means random weights of `shape`."""
     trajectories_per_problem: _builtins.int
@@ -304,6 +305,12 @@ class TrainPolicyJob(_message.Message):
         learned as well: see services/trainer. Nobody compares them with evaluation sets, so a recipe has none.
         """
 
+    @_builtins.property
+    def evaluation_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Objects with problem sets, a problem a line. Variants of examples that ask one of their questions are left out, and
+        counted. A run fills in its recipe's evaluation sets.
+        """
+
     def __init__(
         self,
         *,
@@ -316,10 +323,11 @@ class TrainPolicyJob(_message.Message):
         prompt_format: _builtins.str = ...,
         choice: Global___SftChoice.ValueType = ...,
         data_digests: _abc.Iterable[_builtins.str] | None = ...,
+        evaluation_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shape", b"shape", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "choice", b"choice", "data_digests", b"data_digests", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement_filter", b"agreement_filter", "base", b"base", "batch_ids", b"batch_ids", "choice", b"choice", "data_digests", b"data_digests", "evaluation_keys", b"evaluation_keys", "prompt_format", b"prompt_format", "shape", b"shape", "training", b"training", "trajectories_per_problem", b"trajectories_per_problem"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -340,6 +348,7 @@ class TrainPpmJob(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     VARIANTS_FIELD_NUMBER: _builtins.int
     DATA_DIGESTS_FIELD_NUMBER: _builtins.int
+    EVALUATION_KEYS_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
@@ -363,6 +372,10 @@ class TrainPpmJob(_message.Message):
     def data_digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The same of preference pairs; for the pairwise objective."""
 
+    @_builtins.property
+    def evaluation_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As those of a policy job."""
+
     def __init__(
         self,
         *,
@@ -375,10 +388,11 @@ class TrainPpmJob(_message.Message):
         objective: Global___PpmObjective.ValueType = ...,
         variants: _builtins.int = ...,
         data_digests: _abc.Iterable[_builtins.str] | None = ...,
+        evaluation_keys: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "evaluation_keys", b"evaluation_keys", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agreement_filter: _TypeAlias = _typing.Literal["agreement_filter"]  # noqa: Y015
     _WhichOneofArgType__agreement_filter: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter"]  # noqa: Y015

@@ -24,7 +24,7 @@ def check_recipe(recipe: evolution_pb2.Recipe, *, has_policy: bool, taken_over: 
 
 def _check_job(job: trainer_pb2.TrainPolicyJob | trainer_pb2.TrainPpmJob, where: str) -> None:
     """The trainer's own check of the job, with the run's fields filled in."""
-    for name in ("batch_ids", "policy_version"):
+    for name in ("batch_ids", "policy_version", "evaluation_keys"):
         if getattr(job, name, None):
             raise InvalidInput("is set by the run", field=f"{where}.{name}")
     if job.data_digests:

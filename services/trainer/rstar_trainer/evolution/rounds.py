@@ -20,6 +20,7 @@ from rstar_trainer.evolution.rules import (
     SEARCH,
     batch_names,
     compared_batches,
+    evaluation_keys,
     evaluation_name,
     failed_gates,
     job_name,
@@ -132,6 +133,7 @@ class Rounds:
             job_id=report.policy_job, train_policy=round_.policy, origin=origin(run, report)
         )
         job.train_policy.batch_ids.extend(learned_batches(run, round_))
+        job.train_policy.evaluation_keys.extend(evaluation_keys(run))
         job.train_policy.training.seed = job.train_policy.training.seed or run.recipe.seed
         record = await self._orders.job(job, "training the policy")
         report.policy_version = record.checkpoint_version
@@ -148,6 +150,7 @@ class Rounds:
             job_id=report.ppm_job, train_ppm=round_.ppm, origin=origin(run, report)
         )
         job.train_ppm.batch_ids.extend(compared_batches(run, round_))
+        job.train_ppm.evaluation_keys.extend(evaluation_keys(run))
         job.train_ppm.policy_version = trained_policy(run, round_, report)
         job.train_ppm.training.seed = job.train_ppm.training.seed or run.recipe.seed
         record = await self._orders.job(job, "training the PPM")

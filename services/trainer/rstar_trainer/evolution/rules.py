@@ -42,6 +42,11 @@ def _batches(run: evolution_pb2.Run, round_: evolution_pb2.Round, rounds: int) -
     return [name for one in learned for name in (one.batch_id, one.second_batch_id) if name]
 
 
+def evaluation_keys(run: evolution_pb2.Run) -> list[str]:
+    """Objects whose questions nobody may be taught."""
+    return [one.problems_key for one in run.recipe.evaluation_sets]
+
+
 def trained_policy(
     run: evolution_pb2.Run, round_: evolution_pb2.Round, report: evolution_pb2.RoundReport
 ) -> str:
