@@ -68,7 +68,15 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, "scoring", initializer=on_thread_start)
 
     async def score(self, scorer: Scorer, call: ScoringCall) -> CallScores:
-        """Score `call` in some batch. Admission is the caller's business."""
+        """Score `call` in some batch, or in several. Admission is the caller's business."""
+        # One after another: the first leaves the path's keys and values to the others.
+        parts = [await self._score(scorer, part) for part in call.split(self._max_batch_tokens)]
+        return CallScores(
+            scores=tuple(score for part in parts for score in part.scores),
+            computed_tokens=sum(part.computed_tokens for part in parts),
+        )
+
+    async def _score(self, scorer: Scorer, call: ScoringCall) -> CallScores:
         result: asyncio.Future[CallScores] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(scorer, call, result))
         self._queued_tokens += call.tokens

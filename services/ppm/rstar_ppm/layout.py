@@ -76,6 +76,22 @@ class ScoringCall:
         """Tokens to be computed if nothing is cached."""
         return sum(len(segment.token_ids) for segment in (*self.path, *self.siblings))
 
+    def split(self, most_tokens: int) -> list[ScoringCall]:
+        """Calls of siblings with at most so many tokens together, or a single one.
+
+        All siblings of a call share one row, and its mask grows with the square of its tokens.
+        """
+        parts: list[list[Segment]] = [[]]
+        tokens = 0
+        for sibling in self.siblings:
+            size = len(sibling.token_ids)
+            if parts[-1] and tokens + size > most_tokens:
+                parts.append([])
+                tokens = 0
+            parts[-1].append(sibling)
+            tokens += size
+        return [ScoringCall(path=self.path, siblings=tuple(part)) for part in parts]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:

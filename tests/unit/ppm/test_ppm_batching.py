@@ -108,3 +108,14 @@ async def test_a_padded_pass_stays_within_its_tokens_and_a_single_call_may_excee
         await asyncio.gather(first, *others)
     # 4 tokens, 4, 5 and 4 are four rows of five; the one of twelve would widen them all.
     assert model.passes == [[0], [1, 2, 4, 5], [3]]
+
+
+async def test_siblings_that_would_fill_several_passes_are_scored_in_several():
+    model = GatedModel()
+    model.gate.set()
+    call = ScoringCall.of([[7] * 5], [[sibling] * 4 for sibling in range(6)])
+    async with batching(max_batch_tokens=10) as batcher:
+        result = await batcher.score(model, call)
+    assert model.passes == [[7], [7], [7]]
+    assert result.scores == pytest.approx([sibling / 100 for sibling in range(6)])
+    assert result.computed_tokens == 3 * 5 + 6 * 4
