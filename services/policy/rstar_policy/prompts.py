@@ -17,6 +17,7 @@ from rstar_common.errors import InvalidInput
 from rstar_common.formats import (
     CLOSING_MARKER,
     KIND_OF_CLOSING_MARKER,
+    MAX_SHOWN_OUTPUT,
     Marker,
     PromptStep,
     StepKind,
@@ -124,8 +125,9 @@ class InstructPrompter:
             else:
                 ids += self._encode(f"{step.text}\n{CLOSING_MARKER[step.kind].value}\n")
             if step.kind is StepKind.FINAL_CODE:
+                shown = step.output.strip()[:MAX_SHOWN_OUTPUT]
                 ids += self._encode(
-                    f"{Marker.OUTPUT.value}\n{step.output.strip()}\n"
+                    f"{Marker.OUTPUT.value}\n{shown}\n"
                     f"{Marker.END_OF_OUTPUT.value}\n{Marker.ANSWER.value}\n"
                 )
         return ids
@@ -139,7 +141,8 @@ class InstructPrompter:
         answer = boxed_answer(text) if StepKind.ANSWER in expected else None
         if kind is None and ended and answer is not None:
             kind = StepKind.ANSWER
-        complete = kind in expected
+        # A marker that nothing stands before did not stop the engine: what follows it was not run.
+        complete = kind in expected and bool(text.strip())
         return Reading(text=text, kind=kind, complete=complete, answer=answer if complete else None)
 
     def _replayable(self, step: PromptStep) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tokenizers import Tokenizer
 
@@ -105,3 +107,14 @@ def test_a_tokenizer_without_chat_turns_is_refused():
     with pytest.raises(InvalidInput) as failure:
         InstructPrompter(mini_tokenizer(), [])
     assert failure.value.field == "prompt_format"
+
+
+def test_a_program_that_prints_much_does_not_fill_the_prompt(prompter, tokenizer):
+    printed = replace(FINAL, output="7" * 100_000)
+    text = shown(tokenizer, prompter.prompt_ids("q", [CODE, printed]))
+    assert f"<output>\n{'7' * 400}\n<end_of_output>" in text
+
+
+def test_a_generation_that_begins_with_its_closing_marker_is_no_step(prompter, tokenizer):
+    reading = prompter.read(ids_of(tokenizer, "<end_of_step>\nx = never_run()\n"), [])
+    assert not reading.complete
