@@ -111,8 +111,6 @@ class Batches:
                 return
             page_token = page.next_page_token
             if not page.results:
-                if (await self.get(batch_id)).state == "cancelled":
-                    return
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def pause(self, batch_id: str) -> Batch:

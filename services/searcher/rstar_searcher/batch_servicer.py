@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc, types_pb2
 from rstar_common.errors import InvalidInput, NotFound, Overloaded
 from rstar_common.rpc import error_from, serving
-from rstar_searcher.batches import DEFAULT_PAGE, MAX_PAGE, Batches
+from rstar_searcher.batches import DEFAULT_PAGE, MAX_PAGE, Batches, page_number
 from rstar_searcher.tenants import check_batch, visible
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
     ) -> searcher_pb2.ListBatchesResponse:
         """See searcher.proto."""
         async with serving(context, "ListBatches"):
-            if request.page_token and not request.page_token.isdigit():
-                raise InvalidInput("not a token of ours", field="page_token")
+            first = page_number(request.page_token)
             if request.page_size > MAX_PAGE:
                 raise InvalidInput(f"at most {MAX_PAGE}", field="page_size")
-            first = int(request.page_token or 0)
             after = first + (request.page_size or DEFAULT_PAGE)
             every = await self._batches.all_records()
             records = [record for record in every if visible(record.batch_id)]

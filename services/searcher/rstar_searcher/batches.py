@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 import nats.errors
@@ -30,9 +31,21 @@ from rstar_searcher.tenants import Tenants
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
+PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
 MAX_DEAD_PAYLOAD_BYTES = 64 * 1024
 REFUSAL = "the batch itself"
 """Item of the dead letter of a batch that was refused for a quota; no problem's id has spaces."""
+
+
+def page_number(page_token: str) -> int:
+    """Where a page begins; 0 without a token.
+
+    Raises:
+        InvalidInput: it is no token of ours.
+    """
+    if page_token and not PAGE_TOKEN.fullmatch(page_token):
+        raise InvalidInput("not a token of ours", field="page_token")
+    return int(page_token or 0)
 
 
 class Batches:
@@ -213,11 +226,9 @@ class Batches:
     async def _page(
         self, stream: str, subject: str, page_size: int, page_token: str
     ) -> tuple[list[RawStreamMsg], str]:
-        if page_token and not page_token.isdigit():
-            raise InvalidInput("not a token of ours", field="page_token")
+        sequence = page_number(page_token) or 1
         if page_size > MAX_PAGE:
             raise InvalidInput(f"at most {MAX_PAGE}", field="page_size")
-        sequence = int(page_token or 1)
         found: list[RawStreamMsg] = []
         while len(found) < (page_size or DEFAULT_PAGE):
             message = await self._next(stream, subject, sequence)

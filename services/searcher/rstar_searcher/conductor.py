@@ -1,7 +1,7 @@
 """Takes one search from its journal to its event.
 
 What is written, in this order: the journal's last entry, the tree (created, never
-replaced), the record with the result, the event that names the tree; then the journal is
+replaced), the event that names the tree, the record with the result; then the journal is
 purged. Each step may be done twice, and who is refused at the first does none of the rest.
 """
 
@@ -15,7 +15,7 @@ from google.protobuf import timestamp_pb2
 from nats.aio.client import Client
 
 from rstar.v1 import events_pb2, tree_pb2
-from rstar_common.artifacts import ObjectStore
+from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.bus import publish_once
 from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import SEARCH_COMPLETED
@@ -26,7 +26,7 @@ from rstar_searcher.live import LiveSearch
 from rstar_searcher.meter import Meter
 from rstar_searcher.records import Lease
 from rstar_searcher.request import SearchRequest
-from rstar_searcher.results import result_of, tree_to
+from rstar_searcher.results import recorded, result_of, tree_to
 from rstar_searcher.services import Services
 from rstar_searcher.strategies import Ask
 
@@ -73,11 +73,10 @@ class Conductor:
         services = self._make_services(known, search.meter)
         ended = history.ended or await self._driven(search, services, journal, asks)
         result = await self._store_tree(request, search, ended, history.begun.started_at)
+        await self._announce(request, result)  # before the record, which ends every repetition
         lease.record.state.status = result.status
-        lease.record.state.result.CopyFrom(result)
-        lease.record.state.result.ClearField("trajectories")
+        lease.record.state.result.CopyFrom(recorded(result))
         await lease.settle()
-        await self._announce(request, result)
         await self.journals.purge(request.search_id)
         traced.set(
             ended_by=ended.value,
@@ -143,13 +142,21 @@ class Conductor:
         tree = tree_to(search.problem, search.settings, search.strategy.tree, result)
         tree.started_at.CopyFrom(started_at)
         tree.finished_at.GetCurrentTime()
+        stored = await self._created(tree)
+        if not _same_search(stored, tree):
+            # Records end, trees stay: the key of a forgotten search was given to another one.
+            began = started_at.ToNanoseconds()
+            tree.result.tree_key = tree_key(request.batch_id, f"{request.search_id}-{began}")
+            stored = await self._created(tree)
+        return stored.result
+
+    async def _created(self, tree: tree_pb2.Tree) -> tree_pb2.Tree:
+        """The tree that lies under its key: this one, or one that was there before."""
         try:
-            await self._store.create(result.tree_key, tree.SerializeToString())
+            await self._store.create(tree.result.tree_key, tree.SerializeToString())
         except Conflict:
-            # An earlier try wrote its tree and died before its record: that tree stands.
-            stored = tree_pb2.Tree.FromString(await self._store.get(result.tree_key))
-            return stored.result
-        return result
+            return tree_pb2.Tree.FromString(await self._store.get(tree.result.tree_key))
+        return tree
 
     async def _announce(self, request: SearchRequest, result: tree_pb2.SearchResult) -> None:
         event = events_pb2.SearchCompleted(
@@ -166,3 +173,12 @@ class Conductor:
             event.SerializeToString(),
             headers={"Nats-Msg-Id": request.search_id},
         )
+
+
+def _same_search(one: tree_pb2.Tree, other: tree_pb2.Tree) -> bool:
+    """Whether both are of one search, of which an earlier try died before its record.
+
+    Or of the same question and settings: what a batch asks again is not answered twice.
+    """
+    asked = one.problem == other.problem and one.settings == other.settings
+    return one.started_at == other.started_at or asked

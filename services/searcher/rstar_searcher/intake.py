@@ -8,10 +8,12 @@ problem is dead-lettered alone and its neighbours are worked on.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from io import BytesIO
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -33,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 MAX_BATCH_OBJECT_BYTES = 256 * 2**20
 """Largest object a batch may name; about a million problems."""
+
+MAX_LINES = 2 * 10**6
+"""Of such an object; empty lines cost time too."""
 
 MAX_PROBLEM_BYTES = 64 * 1024
 
@@ -119,7 +124,8 @@ class Intake:
     async def _check_quota(self, submission: events_pb2.BatchSubmission, data: bytes) -> None:
         """Pass if the tenant may queue so many; a batch begun before is among those queued."""
         if self._admit and self._tenant.max_queued:
-            await self._admit(self._tenant, sum(1 for _ in _lines(submission, data)))
+            count = len(submission.problems) + await asyncio.to_thread(_count_lines, data)
+            await self._admit(self._tenant, count)
 
     async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
         """Dead-letter a submission that cannot be worked on; whoever asks for its batch is told."""
@@ -188,7 +194,7 @@ class Intake:
         """The object that holds the problems; nothing where the submission holds them itself.
 
         Raises:
-            InvalidInput: there is none, or it is too large.
+            InvalidInput: there is none, it is too large or has too many lines.
         """
         if submission.problems:
             return b""
@@ -198,9 +204,12 @@ class Intake:
         try:
             if await self._store.size(key) > MAX_BATCH_OBJECT_BYTES:
                 raise InvalidInput("the object is too large", field="problems_key")
-            return await self._store.get(key)
+            data = await self._store.get(key)
         except NotFound as error:
             raise InvalidInput(f"there is no object {key!r}", field="problems_key") from error
+        if data.count(b"\n") > MAX_LINES:
+            raise InvalidInput(f"has more than {MAX_LINES} lines", field="problems_key")
+        return data
 
     def _checked(
         self,
@@ -269,7 +278,7 @@ def _digest(submission: events_pb2.BatchSubmission) -> str:
 def _lines(submission: events_pb2.BatchSubmission, data: bytes) -> Iterator[Line]:
     """Every problem of a submission, `data` being its object."""
     yield from submission.problems
-    for line in data.splitlines():
+    for line in BytesIO(data):  # one line at a time: a list of them could be larger than the object
         if not line.strip():
             continue
         problem: Line
@@ -282,6 +291,10 @@ def _lines(submission: events_pb2.BatchSubmission, data: bytes) -> Iterator[Line
         except InvalidInput as error:
             problem = error
         yield problem
+
+
+def _count_lines(data: bytes) -> int:
+    return sum(1 for line in BytesIO(data) if line.strip())
 
 
 def _content_type(msg: Msg) -> str:

@@ -90,9 +90,13 @@ class LiveSearch:
         meter: Meter,
         *,
         digest: str = "",
+        batch_id: str = "",
+        owner: str = "",
     ) -> None:
         self.search_id = search_id
         self.digest = digest
+        self.batch_id = batch_id
+        self.owner = owner
         self.problem = problem
         self.settings = settings
         self.strategy = strategy
@@ -101,6 +105,9 @@ class LiveSearch:
         self.result: asyncio.Future[tree_pb2.SearchResult] = (
             asyncio.get_running_loop().create_future()
         )
+        self._before = Meter()
+        """What others had spent when it was taken."""
+
         self._sequence = 0
         self._subscriptions: set[Subscription] = set()
 
@@ -112,6 +119,7 @@ class LiveSearch:
         asks = replay(self.strategy, history.told)
         for name in Meter.__dataclass_fields__:
             setattr(self.meter, name, getattr(history.cost, name))
+        self._before = replace(self.meter)
         if history.begun:
             # A budget belongs to the search, whoever asks for it again.
             seconds = history.begun.settings.budget.max_wall_time.ToMilliseconds() / 1000
@@ -119,6 +127,13 @@ class LiveSearch:
         # Whoever watched it elsewhere must not see its events begin anew.
         self._sequence = len(history.told) + 2 * len(self.strategy.backups)
         return asks
+
+    def spent_here(self) -> dict[str, float]:
+        """What the search cost since it was taken, by kind."""
+        return {
+            name: max(0, getattr(self.meter, name) - getattr(self._before, name))
+            for name in Meter.__dataclass_fields__
+        }
 
     def subscribe(self) -> Subscription:
         """Watch from now on. The first event tells what is searched."""

@@ -6,7 +6,8 @@ call; they are for those of its tenant who may publish batches or train on their
 
 from __future__ import annotations
 
-from rstar.v1 import events_pb2
+from typing import Protocol
+
 from rstar_common.errors import Forbidden
 from rstar_common.guard import present_caller
 from rstar_common.tokens import ADMIN, PUBLISH, TRAIN
@@ -24,7 +25,18 @@ def owners_matter() -> bool:
     return present_caller() is not None
 
 
-def check_owner(record: events_pb2.SearchRecord) -> None:
+class Owned(Protocol):
+    """A search, running or recorded."""
+
+    @property
+    def search_id(self) -> str: ...
+    @property
+    def batch_id(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+
+
+def check_owner(search: Owned) -> None:
     """Pass if the present call may have to do with a search.
 
     Raises:
@@ -33,9 +45,9 @@ def check_owner(record: events_pb2.SearchRecord) -> None:
     caller = present_caller()
     if caller is None or ADMIN in caller.scopes:
         return
-    if record.batch_id:
-        allowed = bool(caller.scopes & {PUBLISH, TRAIN}) and visible(record.batch_id)
+    if search.batch_id:
+        allowed = bool(caller.scopes & {PUBLISH, TRAIN}) and visible(search.batch_id)
     else:
-        allowed = record.owner == caller.subject
+        allowed = search.owner == caller.subject
     if not allowed:
-        raise Forbidden(f"search {record.search_id} belongs to somebody else")
+        raise Forbidden(f"search {search.search_id} belongs to somebody else")

@@ -123,6 +123,9 @@ class Lease:
         self._revision = revision
         self._writing = asyncio.Lock()
         self._over = False
+        self._unconfirmed: set[bytes] = set()
+        """Writes that were never answered."""
+
         self.record = record
 
     async def renew(self) -> None:
@@ -158,12 +161,23 @@ class Lease:
 
     async def _write(self, *, renew: bool = True) -> None:
         try:
-            self._revision = await self._records.write(
-                self.record, revision=self._revision, renew=renew
-            )
+            revision = await self._write_over(self._revision, renew=renew)
         except Conflict:
             stored = await self._records.get(self.record.search_id)
-            if stored.record == self.record:  # ours, stored although its reply was lost
-                self._revision = stored.revision
-                return
+            if _bytes(stored.record) not in self._unconfirmed:
+                raise
+            # Ours, stored although its reply was lost.
+            revision = await self._write_over(stored.revision, renew=renew)
+        self._revision = revision
+        self._unconfirmed.clear()
+
+    async def _write_over(self, revision: int, *, renew: bool) -> int:
+        try:
+            return await self._records.write(self.record, revision=revision, renew=renew)
+        except (Unavailable, asyncio.CancelledError):
+            self._unconfirmed.add(_bytes(self.record))
             raise
+
+
+def _bytes(record: events_pb2.SearchRecord) -> bytes:
+    return record.SerializeToString(deterministic=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rstar.v1 import tree_pb2, types_pb2
 from rstar_common.artifacts import tree_key
+from rstar_common.formats import MAX_SHOWN_OUTPUT
 from rstar_searcher import wire
 from rstar_searcher.driver import EndedBy
 from rstar_searcher.meter import Meter
@@ -12,6 +13,9 @@ from rstar_searcher.services import Problem
 from rstar_searcher.settings import AnswerSelection, SearchSettings, Strategy
 from rstar_searcher.settings_wire import SELECTIONS, settings_to
 from rstar_searcher.tree import NodeId, Tree
+
+MAX_RECORDED_BYTES = 512 * 1024
+"""Of a result that is kept in NATS, whose messages have a megabyte."""
 
 
 def best_so_far(tree: Tree, settings: SearchSettings) -> Selected | None:
@@ -60,6 +64,19 @@ def result_of(
         if selected.trajectory.verdict:
             result.verdict = wire.VERDICTS[selected.trajectory.verdict]
     return result
+
+
+def recorded(result: tree_pb2.SearchResult) -> tree_pb2.SearchResult:
+    """What is kept of a result beside its tree: fits a message, whatever was printed."""
+    kept = tree_pb2.SearchResult()
+    kept.CopyFrom(result)
+    kept.ClearField("trajectories")
+    if kept.ByteSize() > MAX_RECORDED_BYTES:
+        for step in kept.solution:
+            step.output = step.output[:MAX_SHOWN_OUTPUT]
+    if kept.ByteSize() > MAX_RECORDED_BYTES:
+        kept.ClearField("solution")
+    return kept
 
 
 def tree_to(

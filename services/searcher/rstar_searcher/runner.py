@@ -124,6 +124,8 @@ class Runner:
             make_strategy(request.settings),
             Meter(),
             digest=request.digest,
+            batch_id=request.batch_id,
+            owner=request.owner,
         )
         self._live[request.search_id] = search
         self._interactive += not request.batch_id
@@ -134,6 +136,7 @@ class Runner:
             known = error if isinstance(error, RstarError) else None
             search.fail(known or Unavailable("the search could not begin"))  # to who joined it
             raise
+        search.owner = lease.record.owner
         self._remote.add(search)
         self._group.create_task(
             self._search(request, search, lease), name=f"search {request.search_id}"
@@ -182,8 +185,8 @@ class Runner:
         finally:
             RUNNING.labels(origin).dec()
             SECONDS.labels(origin).observe(search.meter.wall_seconds)
-            for kind in Meter.__dataclass_fields__:
-                SPENT.labels(kind).inc(getattr(search.meter, kind))
+            for kind, amount in search.spent_here().items():
+                SPENT.labels(kind).inc(amount)
             self._remote.remove(search)
             self._left(request)
 
@@ -226,6 +229,7 @@ class Runner:
         trace = None if isinstance(error, RstarError) else error
         logger.warning("search failed: %s", error, exc_info=trace)
         lease.record.state.status = tree_pb2.SEARCH_STATUS_FAILED
+        lease.record.state.result.Clear()  # it may be what could not be written
         lease.record.state.result.status = tree_pb2.SEARCH_STATUS_FAILED
         lease.record.state.result.ended_by = tree_pb2.ENDED_BY_FAILURE
         lease.record.state.result.failure.CopyFrom(failure_of(error, service="searcher"))

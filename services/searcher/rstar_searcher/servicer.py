@@ -167,7 +167,10 @@ class SearcherServicer(searcher_pb2_grpc.SearcherServiceServicer):
         with suppress(Conflict):
             search = await self._runner.start(search_request)
         if shared:  # two may have come together
-            await self._owned(search_request.search_id)
+            if search is None:
+                await self._owned(search_request.search_id)
+            else:  # its record may not be written yet
+                check_owner(search)
         if search is None:
             yield search_request.search_id
             return

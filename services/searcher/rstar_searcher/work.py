@@ -16,6 +16,7 @@ from rstar_searcher import wire
 from rstar_searcher.batches import Batches
 from rstar_searcher.records import SearchRecords
 from rstar_searcher.request import SearchRequest
+from rstar_searcher.results import recorded
 from rstar_searcher.runner import Runner
 from rstar_searcher.settings import SearchSettings
 from rstar_searcher.settings_wire import settings_from
@@ -93,11 +94,10 @@ class Work:
         batch_result = searcher_pb2.BatchResult(
             batch_id=item.batch_id,
             problem_id=item.problem.problem_id,
-            result=result,
+            result=recorded(result),
             labels=item.problem.labels,
             question=item.problem.question,
         )
-        batch_result.result.ClearField("trajectories")
         batch_result.finished_at.GetCurrentTime()
         await self._batches.put_result(batch_result)
 

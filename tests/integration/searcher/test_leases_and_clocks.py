@@ -6,11 +6,15 @@ import asyncio
 import time
 
 import nats
+import pytest
 import pytest_asyncio
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from rstar.v1 import events_pb2, tree_pb2
+from rstar_common.errors import Conflict, Unavailable
 from rstar_common.streams import SEARCH_RECORDS, key_value
-from rstar_searcher.records import SearchRecords
+from rstar_searcher.records import Lease, SearchRecords
+from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id
 
 HOUR = 3600
@@ -57,3 +61,53 @@ async def running(bucket, *, skew_seconds: float) -> str:
     stored.record.renewed_at.FromMilliseconds(int(1000 * (time.time() + skew_seconds)))
     await SearchRecords(bucket).write(stored.record, revision=stored.revision, renew=False)
     return search_id
+
+
+class Deaf:
+    """A bucket that takes what it is told to; its answers can get lost."""
+
+    def __init__(self, bucket) -> None:
+        self._bucket = bucket
+        self.lost = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._bucket, name)
+
+    async def update(self, key, value, last):
+        revision = await self._bucket.update(key, value, last=last)
+        if self.lost:
+            self.lost -= 1
+            raise NatsTimeoutError
+        return revision
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_a_renewal_whose_answer_was_lost_is_our_own(bucket, lost):
+    deaf = Deaf(bucket)
+    records = SearchRecords(deaf, lease_seconds=0.05)
+    record = events_pb2.SearchRecord(search_id=new_id("search"), searcher="ours")
+    record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
+    lease = Lease(records, record, await records.write(record, revision=0))
+    deaf.lost = lost
+    renewing = asyncio.ensure_future(lease.renew())
+    await eventually(lambda: not deaf.lost)
+    record.state.status = tree_pb2.SEARCH_STATUS_ANSWERED
+    await lease.settle()
+    renewing.cancel()
+    settled = await records.get(record.search_id)
+    assert settled.record.state.status == tree_pb2.SEARCH_STATUS_ANSWERED
+
+
+async def test_what_another_wrote_over_a_lost_renewal_is_theirs(bucket):
+    deaf = Deaf(bucket)
+    records = SearchRecords(deaf, lease_seconds=60)
+    record = events_pb2.SearchRecord(search_id=new_id("search"), searcher="ours")
+    lease = Lease(records, record, await records.write(record, revision=0))
+    deaf.lost = 1
+    with pytest.raises(Unavailable):
+        await lease.settle()
+    stored = await records.get(record.search_id)
+    stored.record.searcher = "theirs"
+    await records.write(stored.record, revision=stored.revision)
+    with pytest.raises(Conflict):
+        await lease.settle()

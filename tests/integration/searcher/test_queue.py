@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from rstar.v1 import events_pb2, searcher_pb2, tree_pb2, types_pb2
 from rstar_common.errors import InvalidInput, NotFound, Overloaded, Unavailable
 from rstar_common.rpc import call
+from rstar_searcher import intake
 from rstar_searcher.batches import Batches
 from rstar_searcher.intake import Intake
 from tests.support.consuming import Message
@@ -274,6 +275,39 @@ async def test_a_paused_batch_waits_goes_on_when_resumed_and_ends_when_cancelled
                 await asyncio.sleep(0.05)
         ended = [one.result.status for one in await stack.results(batch.batch_id)]
         assert ended.count(tree_pb2.SEARCH_STATUS_CANCELLED) >= 4, "all but two more"
+
+
+async def test_an_object_of_empty_lines_is_refused_for_their_number(
+    nats_settings, object_store_settings, monkeypatch
+):
+    monkeypatch.setattr(intake, "MAX_LINES", 1000)
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        key = f"inbox/{new_id('lines')}.jsonl"
+        await stack.store.put(key, b"\n" * 1001)
+        batch = events_pb2.BatchSubmission(batch_id=new_id("batch"), problems_key=key)
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        letter = await found_dead(stack, lambda letter: letter.batch_id == batch.batch_id)
+        assert letter.failure.field == "problems_key"
+        assert "has more than 1000 lines" in letter.failure.message
+
+
+@pytest.mark.parametrize("page_token", ["\u00b2", "x", "-1", "9" * 5000])
+async def test_a_page_token_of_somebody_elses_is_named(
+    nats_settings, object_store_settings, page_token
+):
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        batch_id = new_id("batch")
+        record = events_pb2.BatchRecord(batch_id=batch_id)
+        await stack.batches.write(record, revision=0)
+        for asked in (
+            stack.batch.ListBatches(searcher_pb2.ListBatchesRequest(page_token=page_token)),
+            stack.batch.ListBatchResults(
+                searcher_pb2.ListBatchResultsRequest(batch_id=batch_id, page_token=page_token)
+            ),
+        ):
+            with pytest.raises(InvalidInput) as failure:
+                await call(asked)
+            assert failure.value.field == "page_token"
 
 
 async def test_results_can_be_read_in_pages_while_the_batch_runs(

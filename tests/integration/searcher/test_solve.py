@@ -9,6 +9,7 @@ import pytest
 
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
 from rstar_common.rpc import error_from_rpc
+from rstar_common.streams import SEARCH_RECORDS, token
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
@@ -229,3 +230,24 @@ async def test_a_key_cannot_name_another_request_while_its_search_runs(
         assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
         gate.set()
         assert (await first).result.answer
+
+
+async def test_a_key_whose_search_was_forgotten_may_name_another_question(
+    nats_settings, object_store_settings
+):
+    key = new_id("key")
+    async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
+        first = (await stack.searcher.Solve(solve("first?", key=key))).result
+        # Records end after a week, trees stay.
+        await stack.bus.jetstream().purge_stream(
+            f"KV_{SEARCH_RECORDS}", subject=f"$KV.{SEARCH_RECORDS}.{token(first.search_id)}"
+        )
+        second = (await stack.searcher.Solve(solve("second?", key=key))).result
+        assert second.search_id == first.search_id
+        assert second.tree_key != first.tree_key
+        request = searcher_pb2.GetTreeRequest(search_id=second.search_id)
+        tree = (await stack.searcher.GetTree(request)).tree
+        assert tree.problem.question == "second?"
+        assert tree.result.tree_key == second.tree_key
+        kept = tree_pb2.Tree.FromString(await stack.store.get(first.tree_key))
+        assert kept.problem.question == "first?"

@@ -9,7 +9,7 @@ from rstar_common.formats import StepKind
 from rstar_searcher.driver import EndedBy
 from rstar_searcher.meter import Meter
 from rstar_searcher.model import Candidate, Expanded
-from rstar_searcher.results import result_of
+from rstar_searcher.results import MAX_RECORDED_BYTES, recorded, result_of
 from rstar_searcher.services import Problem
 from rstar_searcher.settings import AnswerSelection, SearchSettings, Strategy
 from rstar_searcher.tree import ROOT, Terminal, Tree
@@ -66,3 +66,30 @@ def test_without_scores_nothing_is_said_of_rules_that_need_them():
 def test_where_nothing_was_found_or_one_was_decoded_there_is_no_choice():
     assert not result().choices
     assert not result(("a", 1, 0.5), strategy=Strategy.GREEDY).choices
+
+
+@pytest.mark.parametrize("printed", ["9" * 65_535, "\ufffd" * 65_535], ids=["digits", "bytes"])
+def test_a_result_is_recorded_whatever_its_program_printed(printed: str):
+    made = result(("1", 1, 0.5))
+    for _ in range(16):
+        step = made.solution.add()
+        step.text, step.output = "print(x)", printed
+    kept = recorded(made)
+    assert kept.ByteSize() < MAX_RECORDED_BYTES < made.ByteSize()
+    assert [step.text for step in kept.solution] == [step.text for step in made.solution]
+    assert kept.solution[-1].output == printed[:400]
+    assert (kept.answer, kept.search_id, len(kept.trajectories)) == ("1", "s", 0)
+
+
+def test_a_result_of_huge_programs_is_recorded_without_them():
+    made = result(("1", 1, 0.5))
+    made.solution.add().text = "x" * MAX_RECORDED_BYTES
+    kept = recorded(made)
+    assert not kept.solution
+    assert kept.answer == "1"
+
+
+def test_a_small_result_is_recorded_as_it_is():
+    made = result(("1", 1, 0.5))
+    made.solution.add().output = "9" * 10_000
+    assert recorded(made).solution == made.solution

@@ -196,7 +196,7 @@ Global___SearchRecord: _TypeAlias = SearchRecord  # noqa: Y015
 
 @_typing.final
 class SearchCompleted(_message.Message):
-    """A search has ended and its tree lies in the store. The trainer and observers listen."""
+    """A search has ended and its tree lies in the store: told at least once, to whoever observes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
