@@ -93,7 +93,8 @@ def spread(problems: Sequence[FileProblem], limit: int) -> list[FileProblem]:
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        lines = data.decode().splitlines()
+        # Not `splitlines`: a question may hold a separator of paragraphs.
+        lines = data.decode().split("\n")
     except OSError as error:  # without its own mention of the path
         raise InvalidInput(f"cannot read: {error.strerror or error}", field=str(path)) from error
     except (EOFError, zlib.error, UnicodeDecodeError) as error:

@@ -87,7 +87,8 @@ def _deepest(text: str, wanted: list[str]) -> tuple[int, int]:
     best, best_depth = 0, 0
     here: list[str] = []
     counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not `splitlines`: what TOML and editors call a line ends nowhere else.
+    for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.split("#")[0].strip()
         if header := re.fullmatch(r"(\[\[?)([A-Za-z0-9_.\-]+)\]\]?", stripped):
             here = _resolved(header[2].split("."), counts, array=header[1] == "[[")

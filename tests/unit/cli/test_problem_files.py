@@ -72,6 +72,15 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
     assert str(refused.value).count("none.jsonl") <= 1, "beside the field that names it"
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_separator_within_a_question_ends_no_line(tmp_path, separator):
+    line = json.dumps({"question": f"1{separator}+ 1?", "answer": "2"}, ensure_ascii=False)
+    path = tmp_path / "problems.jsonl"
+    path.write_bytes(f"{line}\r\n{line}\n".encode())
+    assert [problem.question for problem in read_problems(path)] == [f"1{separator}+ 1?"] * 2
+    assert read_references(path) == {"line-1": "2", "line-2": "2"}
+
+
 def test_a_part_of_a_sorted_file_represents_it_whole(tmp_path):
     lines = [{"id": f"{module}-{n}", "question": "?"} for module in "abcd" for n in range(10)]
     chosen = spread(read_problems(write(tmp_path, *lines)), 8)

@@ -79,6 +79,10 @@ def test_fields_of_arrays_within_arrays_have_lines():
     assert line_of(SMALL, "rounds[1].gates[0].evaluation") == 18
 
 
+def test_a_separator_within_a_comment_ends_no_line():
+    assert line_of(f"# one\u2028two\x85three\n{SMALL}", "rounds[0].evaluations[1].name") == 13
+
+
 def test_toml_that_is_none_is_refused(tmp_path):
     assert "line 1" in refused(tmp_path, "name = = 1")
 

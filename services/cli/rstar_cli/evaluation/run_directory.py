@@ -98,9 +98,10 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    # Not `splitlines`: an answer may hold a separator of paragraphs.
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             found.append(json.loads(text))
-        except ValueError:  # cut off by a kill
+        except ValueError:  # cut off by a kill, or what follows the last end of a line
             continue
     return found
