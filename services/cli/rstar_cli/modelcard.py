@@ -83,7 +83,7 @@ def card(manifest: Mapping[str, Any], runs: Sequence[evolution_pb2.Run] = ()) ->
         lines += [
             "",
             "## Measured",
-            "Exact match on questions it was not taught, mean over their labels, ± half of the 95 %"
+            "Answers judged equal to the references, mean over labels, ± half of the 95 %"
             " interval.",
             "",
             "| in | evaluation | search | policy | PPM | accuracy | by difficulty |",
@@ -107,7 +107,7 @@ def card(manifest: Mapping[str, Any], runs: Sequence[evolution_pb2.Run] = ()) ->
 def _origins(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[str]:
     """Where it was made, for whoever wants to make it again."""
     for run in runs:
-        for report in run.rounds:
+        for report in _own(run):
             if version in (report.policy_version, report.ppm_version):
                 yield (
                     f"round {report.round} of run `{run.run_id}`, seed {run.recipe.seed}; SHA-256"
@@ -117,7 +117,7 @@ def _origins(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[str]:
 
 def _measurements(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[tuple[str, ...]]:
     for run in runs:
-        for report in run.rounds:
+        for report in _own(run):
             for one in report.evaluations:
                 if version not in (one.policy_version, one.ppm_version):
                     continue
@@ -132,6 +132,15 @@ def _measurements(version: str, runs: Sequence[evolution_pb2.Run]) -> Iterator[t
                         f"{name} {measured(one.by_level[name])}" for name in sorted(one.by_level)
                     ),
                 )
+
+
+def _own(run: evolution_pb2.Run) -> Iterator[evolution_pb2.RoundReport]:
+    """The rounds a run trained and measured itself: a branch repeats those before its own."""
+    return (
+        report
+        for report in run.rounds
+        if not run.HasField("branch") or report.round >= run.branch.round
+    )
 
 
 def _number(value: float) -> str:

@@ -53,3 +53,35 @@ def test_a_card_says_where_a_model_was_made_and_how_it_did(tmp_path):
     ) in text
     assert "of another" not in text
     assert "measure it" not in text
+    assert "Answers judged equal to the references, mean over labels" in text
+
+
+def test_a_branch_neither_made_nor_measured_what_it_took_over(tmp_path):
+    source = evolution_pb2.Run(run_id="mini")
+    report = source.rounds.add(policy_version="policy-abc")
+    report.evaluations.add(name="greedy", policy_version="policy-abc", problems=60)
+    source.recipe.rounds.add()
+    branch = evolution_pb2.Run()
+    branch.CopyFrom(source)  # as `rstar evolve --branch mini:1` does
+    branch.run_id = "branch"
+    branch.branch.run_id, branch.branch.round = "mini", 1
+    branch.recipe.rounds.add()
+    own = branch.rounds.add(round=1, policy_version="policy-def")
+    own.evaluations.add(name="before", policy_version="policy-abc", problems=60)
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    assert write_card(tmp_path, [source, branch])
+    text = (tmp_path / "README.md").read_text()
+    assert text.count("| in | round") == text.count("round 0 of run `mini`") == 1
+    assert text.count("| greedy |") == 1
+    assert "| mini, round 0 | greedy |" in text
+    assert "| branch, round 1 | before |" in text  # its own, whichever model it measured
+
+
+def test_a_round_that_a_branch_trained_itself_is_its_own(tmp_path):
+    branch = evolution_pb2.Run(run_id="branch")
+    branch.branch.run_id = "mini"  # at its first round, which is 0
+    branch.recipe.rounds.add()
+    branch.rounds.add(policy_version="policy-abc")
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
+    assert write_card(tmp_path, [branch])
+    assert "round 0 of run `branch`" in (tmp_path / "README.md").read_text()
