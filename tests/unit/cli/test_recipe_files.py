@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,13 @@ def test_a_recipe_whose_files_are_right_needs_a_stack(directory, started):
     for options in (["--dry-run"], ["--up"]):
         assert isinstance(evolve(directory, RECIPE, *options).exception, Unavailable)
     assert len(started) == 1
+
+
+def test_the_help_says_what_a_dry_run_does_all_the_same():
+    shown = CliRunner().invoke(app(), ["evolve", "run", "--help"], terminal_width=200).output
+    told = re.sub(r"[\s│]+", " ", shown)
+    assert "begin no run. The problem sets are stored for it, and --up starts the stack" in told
+    assert "do nothing" not in told
 
 
 def test_sets_are_read_whole_and_say_where_they_will_be_stored(directory):

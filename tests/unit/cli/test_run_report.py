@@ -75,6 +75,12 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     assert "Not measured by a run" in text
 
 
+def test_what_the_minutes_of_a_phase_leave_out_is_said():
+    text = report_of(run(), {}).markdown
+    assert "waiting for other services included" in text
+    assert "without the time in which no trainer carried the phase out." in text
+
+
 def test_a_report_is_for_people_and_for_programs(tmp_path):
     write_report(run(), {}, tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["rounds"][0]["solved"] == 4

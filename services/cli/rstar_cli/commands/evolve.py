@@ -65,7 +65,11 @@ def evolve(
     ] = 0,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check everything, say what it would cost, do nothing."),
+        typer.Option(
+            "--dry-run",
+            help="Check everything and say what it would cost; begin no run. The problem sets are "
+            "stored for it, and --up starts the stack.",
+        ),
     ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not watch the run.")] = False,
     sequential: Annotated[

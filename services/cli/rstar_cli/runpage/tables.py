@@ -278,7 +278,8 @@ def _cost(run: evolution_pb2.Run) -> Table:
             *(f"{phase}, min" for phase in PHASES),
         ),
         rows,
-        "The bootstrap proposer generates no tokens. Minutes are wall-clock, waiting included.",
+        "The bootstrap proposer generates no tokens. Minutes are wall-clock, waiting for other "
+        "services included, without the time in which no trainer carried the phase out.",
     )
 
 
