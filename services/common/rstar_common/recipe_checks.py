@@ -198,7 +198,7 @@ def _check_gates(
 ) -> None:
     """`earlier` are the rounds before whose models may stay."""
     names = [one.name for one in round_.evaluations]
-    measured = [_measured(one) for before in earlier for one in before.evaluations]
+    measured = [one for before in earlier for one in before.evaluations]
     for index, gate in enumerate(round_.gates):
         here = f"{where}.gates[{index}]"
         _known(gate.evaluation, names, f"{here}.evaluation", "evaluation of this round")
@@ -213,7 +213,7 @@ def _check_gates(
                     field=f"{here}.max_drop",
                 )
             asked = round_.evaluations[names.index(gate.evaluation)]
-            if _measured(asked) not in measured:
+            if not any(measured_alike(one, asked) for one in measured):
                 raise InvalidInput(
                     f"no round before that may stay measures {asked.name} with the same set and "
                     "number of problems: there is nothing to compare with",
@@ -221,9 +221,9 @@ def _check_gates(
                 )
 
 
-def _measured(asked: evolution_pb2.Evaluation) -> tuple[str, str, int]:
-    """What two accuracies must have in common to be compared."""
-    return asked.name, asked.set, asked.problems
+def measured_alike(one: evolution_pb2.Evaluation, other: evolution_pb2.Evaluation) -> bool:
+    """Whether two accuracies can be compared."""
+    return (one.name, one.set, one.problems) == (other.name, other.set, other.problems)
 
 
 def _unique(names: Sequence[str], where: str) -> set[str]:

@@ -7,10 +7,12 @@ with the same number of threads and processes).
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +83,12 @@ class TrainingLoop:
     should_stop: Callable[[], bool] = field(default=lambda: False)
     autocast: torch.dtype | None = None
     ranks: Ranks = field(default_factory=Ranks)
+    _data: str = field(init=False)
+    """Tells sets of examples apart, and their tokenizers: the state of one is not another's."""
+
+    def __post_init__(self) -> None:
+        told = array("q", [self.total_steps, *self.lengths])
+        self._data = hashlib.sha256(told.tobytes()).hexdigest()
 
     def run(self) -> dict[str, float]:
         """Train to the end, from the saved state if there is one; returns the last metrics.
@@ -177,7 +185,7 @@ class TrainingLoop:
         if not self.ranks.first:
             return
         staging = self.state_file.with_suffix(".new")
-        told = {"step": step, "tokens": tokens, "mean_loss": mean_loss}
+        told = {"step": step, "tokens": tokens, "mean_loss": mean_loss, "data": self._data}
         torch.save({**told, "model": model, "optimizer": state}, staging)
         os.replace(staging, self.state_file)  # noqa: PTH105 -- atomic; Path.replace is the same call
 
@@ -186,6 +194,9 @@ class TrainingLoop:
         if self.state_file is None or not self.state_file.exists():
             return 0, 0.0, math.nan
         state = torch.load(self.state_file, weights_only=True, map_location="cpu")
+        if state.get("data", self._data) != self._data:
+            logger.warning("the saved state is of other examples: beginning anew")
+            return 0, 0.0, math.nan
         set_state_dict(
             self.model,
             optimizers,
@@ -195,7 +206,7 @@ class TrainingLoop:
         )
         step = int(state["step"])
         logger.info("resumed", extra={"step": step})
-        # The release before saved neither.
+        # The release before saved none of these.
         return step, float(state.get("tokens", 0.0)), float(state.get("mean_loss", math.nan))
 
 

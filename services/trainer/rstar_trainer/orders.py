@@ -27,15 +27,24 @@ class WorkerLimits:
 
 
 async def work_order(
-    spec: PolicySpec | PpmSpec, registry: Registry, *, bases: Path, limits: WorkerLimits
+    spec: PolicySpec | PpmSpec,
+    registry: Registry,
+    *,
+    bases: Path,
+    limits: WorkerLimits,
+    begun: WorkOrder | None = None,
 ) -> WorkOrder:
     """The order of a job; the checkpoint it starts from is fetched into `bases`.
+
+    One that was `begun` starts from what it started from, whatever is promoted now.
 
     Raises:
         InvalidInput: there is nothing to start from.
     """
     agreement_filter = spec.agreement_filter
-    if isinstance(spec, PolicySpec):
+    if begun is not None:
+        version = "".join(begun.parents)  # one or none
+    elif isinstance(spec, PolicySpec):
         version = spec.base
     else:
         version = spec.policy_version or await registry.promoted("policy")

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
+from pydantic import ValidationError
 
 from rstar_common import checkpoints
 from rstar_common.artifacts import DATASETS
@@ -28,11 +29,13 @@ from rstar_trainer.job import (
     ENDED,
     GIVEN,
     ORDER_FILE,
+    STATE_FILE,
     TREES,
     JobFailure,
     JobRecord,
     JobState,
     WorkerEvent,
+    WorkOrder,
 )
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.lessons import LESSONS
@@ -111,6 +114,7 @@ class JobRunner:
         return record
 
     async def _work(self) -> None:
+        self._clear_left()
         while True:
             waiting = [record for record in self._jobs.all() if record.state not in ENDED]
             if not waiting:
@@ -188,14 +192,20 @@ class JobRunner:
         finished = directory / CHECKPOINT / MANIFEST
         if not finished.exists():
             self._jobs.note(record.job_id, stage="fetching what it learns from")
-            await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
-            await fetch_given(self._registry.store, record.spec.data_digests, directory / GIVEN)
+            begun = _begun(directory)
+            if begun is None:  # a batch may grow: what was begun with is gone on with
+                await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
+                await fetch_given(self._registry.store, record.spec.data_digests, directory / GIVEN)
             apart = await read_questions(self._registry.store, record.spec.evaluation_keys)
+            bases = self._work_dir / "bases"
             order = await work_order(
-                record.spec, self._registry, bases=self._work_dir / "bases", limits=self._limits
+                record.spec, self._registry, bases=bases, limits=self._limits, begun=begun
             )
+            _keep_only(bases, order.base)
             order = order.model_copy(update={"origin": record.origin, "questions_apart": apart})
-            (directory / ORDER_FILE).write_text(order.model_dump_json())
+            staging = directory / f"{ORDER_FILE}.new"
+            staging.write_text(order.model_dump_json())
+            staging.replace(directory / ORDER_FILE)
             await self._train(record, directory)
         manifest = Manifest.from_json(finished.read_bytes())
         self._jobs.note(record.job_id, stage="publishing", metrics=dict(manifest.metrics))
@@ -238,3 +248,29 @@ class JobRunner:
 
     def _clear(self, record: JobRecord) -> None:
         shutil.rmtree(self.directory_of(record), ignore_errors=True)
+
+    def _clear_left(self) -> None:
+        """Remove what a trainer left that was killed between a job's end and its clearing."""
+        kept = [self.directory_of(one) for one in self._jobs.all() if one.state not in ENDED]
+        for directory in (self._work_dir / "jobs").glob("*"):
+            if directory not in kept:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _begun(directory: Path) -> WorkOrder | None:
+    """The order that a killed trainer began to carry out, and whose state is gone on with."""
+    try:
+        return WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        logger.warning("an order of another release is begun anew: %s", error)
+        (directory / STATE_FILE).unlink(missing_ok=True)
+        return None
+
+
+def _keep_only(bases: Path, base: str) -> None:
+    """Remove the checkpoints that earlier jobs started from."""
+    for directory in bases.glob("*"):
+        if str(directory) != base:
+            shutil.rmtree(directory, ignore_errors=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rstar_common.artifacts import ObjectStore, given_key, trees_prefix
-from rstar_common.errors import InvalidInput, NotFound, RstarError, Unavailable, first_leaf
+from rstar_common.errors import InvalidInput, NotFound, RstarError, first_leaf
 from rstar_trainer.evolution.problems import read_set
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: P
 
     Raises:
         InvalidInput: a batch has no tree.
+        NotFound: a tree was removed meanwhile.
         Unavailable: the store did not answer.
     """
     slots = asyncio.Semaphore(CONCURRENCY)
@@ -48,9 +49,9 @@ async def fetch_trees(store: ObjectStore, batch_ids: Sequence[str], directory: P
                     target = directory / f"{batch}-{name}"
                     if not target.exists():
                         group.create_task(fetch(key, target))
-        except* Unavailable as failures:
+        except* RstarError as failures:
             # One cause is enough; callers branch on the class.
-            raise Unavailable(str(failures.exceptions[0])) from failures
+            raise first_leaf(failures) from failures
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -226,6 +227,42 @@ async def test_a_run_waits_for_another_and_one_that_is_cancelled_takes_its_model
         assert (await world.pointers.current("policy")).version != began_with
         await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="b"))
         assert (await world.pointers.current("policy")).version == began_with
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_run_that_fails_leaves_what_was_served_and_may_be_tried_with_what_is_served_now(
+    tmp_path, nats, store, object_store_settings, ended: Ended
+):
+    first, second = (report.policy_version for report in ended.run.rounds)
+    fails = recipe(rounds=1)
+    fails.rounds[0].policy.training.max_length = 16
+    left = tmp_path / "work" / "jobs" / "left"
+    left.mkdir(parents=True)
+    async with (
+        evolution_world(nats, store, TREES) as (world, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+
+        async def promote(version: str) -> None:
+            request = trainer_pb2.PromoteCheckpointRequest(model="policy", version=version)
+            await running.jobs.PromoteCheckpoint(request)
+
+        for version in (first, second):
+            await promote(version)
+            await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="f", recipe=fails))
+            run = await running.until("f", lambda run: False)
+            assert run.state == evolution_pb2.RUN_STATE_FAILED
+            assert run.policy_before == version
+            assert world.served["f/r0/search"] == "bootstrap"
+            await eventually_serves(world, version)
+        assert not left.exists()
+
+
+async def eventually_serves(world: EvolutionWorld, version: str) -> None:
+    async with asyncio.timeout(60):
+        while (await world.pointers.current("policy")).version != version:  # noqa: ASYNC110 -- no event tells
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.slow

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from rstar_common.artifacts import ObjectStore
-from rstar_common.bus import connected
-from rstar_common.checkpoints import MANIFEST, PREFIX, Manifest, Pointers, describe
-from rstar_common.config import ObjectStoreSettings
-from rstar_common.streams import POINTERS, ensure_topology, key_value
+from rstar_common.checkpoints import MANIFEST, PREFIX, Manifest, describe
 from rstar_trainer.promotion import Registry, import_seeds
-from tests.support.servers import nats_server
-
-
-@pytest.fixture
-async def registry(
-    tmp_path: Path, object_store_settings: ObjectStoreSettings
-) -> AsyncIterator[Registry]:
-    """A stack's own: nothing was promoted yet."""
-    settings = object_store_settings.model_copy(update={"bucket": "seed-models"})
-    store = ObjectStore(settings)
-    await store.ready()
-    async with (
-        nats_server(tmp_path / "nats") as nats,
-        connected(nats, name="test") as connection,
-    ):
-        jetstream = connection.jetstream()
-        await ensure_topology(jetstream)
-        yield Registry(store, Pointers(await key_value(jetstream, POINTERS)), jetstream)
 
 
 def shipped(directory: Path, weights: str) -> Manifest:

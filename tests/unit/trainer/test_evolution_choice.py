@@ -24,6 +24,9 @@ PROBLEMS = [
 ]
 
 
+ALL = [one.id for one in PROBLEMS]
+
+
 def ids(round_: evolution_pb2.Round, past=None, excluded=()) -> list[str]:
     return [one.id for one in choose(round_, PROBLEMS, past or {}, excluded)]
 
@@ -57,6 +60,14 @@ def test_as_many_unsolved_problems_are_tried_again_as_their_share_allows():
     assert ids(round_, past) == ["p6", "p8", "p0", "p3"]
 
 
+def test_unsolved_problems_may_fill_a_round_and_nothing_is_searched_beyond_it():
+    past = {f"p{number}": PastResult(right=0, answered=8) for number in range(6)}
+    round_ = evolution_pb2.Round(problems=4, max_unsolved_share=1.0)
+    assert ids(round_, past) == ["p0", "p1", "p3", "p4"]
+    assert len(ids(round_, past | {name: PastResult(right=0, answered=1) for name in ALL})) == 4
+    assert len(ids(evolution_pb2.Round(max_unsolved_share=1.0), past)) == 10
+
+
 def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
     past = {
         "p0": PastResult(right=1, answered=10),
@@ -76,22 +87,40 @@ def test_new_problems_come_first_where_that_is_asked_for():
 def run_of(*accuracies: float, promoted: bool = True) -> evolution_pb2.Run:
     run = evolution_pb2.Run()
     for number, accuracy in enumerate(accuracies):
+        run.recipe.rounds.add().evaluations.add(name="greedy", set="held")
         report = run.rounds.add(round=number, batch_id=f"b{number}", promoted=promoted)
         report.evaluations.add(name="greedy", accuracy=accuracy)
     return run
 
 
-def test_a_round_that_loses_too_much_is_not_promoted():
+def gated(**gate: float) -> evolution_pb2.Round:
     round_ = evolution_pb2.Round()
-    round_.gates.add(evaluation="greedy", max_drop=0.1)
+    round_.evaluations.add(name="greedy", set="held")
+    round_.gates.add(evaluation="greedy", **gate)
+    return round_
+
+
+def test_a_round_is_compared_with_the_last_that_was_measured_alike():
+    run, round_ = run_of(0.8, 0.1, 0.7), gated(max_drop=0.01)
+    assert failed_gates(run, gated(max_drop=0.7), run.rounds[2]) == []
+    run.recipe.rounds[1].evaluations[0].set = "another"
+    [reason] = failed_gates(run, round_, run.rounds[2])
+    assert "below 0.790" in reason
+    del run.rounds[1].evaluations[:]
+    assert failed_gates(run, round_, run.rounds[2]) == [reason]
+    run.rounds[0].promoted = False
+    assert failed_gates(run, round_, run.rounds[2]) == []  # there is nothing it could fall from
+
+
+def test_a_round_that_loses_too_much_is_not_promoted():
+    round_ = gated(max_drop=0.1)
     assert not failed_gates(run_of(0.5, 0.41), round_, run_of(0.5, 0.41).rounds[1])
     [reason] = failed_gates(run_of(0.5, 0.3), round_, run_of(0.5, 0.3).rounds[1])
     assert "greedy: 0.300" in reason
 
 
 def test_a_round_below_its_least_accuracy_is_not_promoted():
-    round_ = evolution_pb2.Round()
-    round_.gates.add(evaluation="greedy", min_accuracy=0.6)
+    round_ = gated(min_accuracy=0.6)
     assert failed_gates(run_of(0.5), round_, run_of(0.5).rounds[0])
 
 

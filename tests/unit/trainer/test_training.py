@@ -132,6 +132,15 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     assert told == told_at_once[-len(told) :]
 
 
+def test_a_state_of_other_examples_is_begun_anew(encoder, examples, tmp_path):
+    state_file = tmp_path / "state.pt"
+    asked = iter([False, False, True])
+    with pytest.raises(Cancelled):
+        trained(encoder, examples, state_file=state_file, should_stop=lambda: next(asked))
+    fewer = examples[1:]
+    assert same(trained(encoder, fewer, state_file=state_file), trained(encoder, fewer))
+
+
 def test_muon_steps_the_layers_matrices_and_nothing_else(encoder):
     model = new_model(encoder)
     training = TRAINING.model_copy(update={"optimizer": OptimizerKind.MUON})

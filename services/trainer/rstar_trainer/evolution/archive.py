@@ -46,8 +46,6 @@ async def _all_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator
     batches: list[str] = []
     # What the next round, or a round that failed, begins with.
     versions = [("policy", run.policy_version), ("ppm", run.ppm_version)]
-    if run.state == evolution_pb2.RUN_STATE_FAILED:  # goes on, and puts these back
-        versions += [("policy", run.policy_before), ("ppm", run.ppm_before)]
     # What it asks for and others made, of rounds not begun too: all is looked for when it goes on.
     for round_ in run.recipe.rounds:
         if round_.problems_of:

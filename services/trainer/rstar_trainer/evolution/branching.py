@@ -101,7 +101,7 @@ def still_planned(
 ) -> list[evolution_pb2.PlannedRound]:
     """What is left to do of a plan when `run` begins: a branch has searched already."""
     if not run.HasField("branch"):
-        return list(plan)
+        return list(plan[run.went_further_at :])
     left = []
     for planned in plan[run.branch.round :]:
         copy = evolution_pb2.PlannedRound()
@@ -132,6 +132,8 @@ async def check_taken(
         members = await read_set(store, pool.problems_key, where="branch.run_id")
         theirs |= {one.problem_id: one for one in members}
     for report in run.rounds:
+        if not report.problems_key:  # it searched nothing: its trees were given
+            continue
         for name in (await store.get(report.problems_key)).decode().splitlines():
             ours = problems.get(name)
             if ours is None or _asked(ours) != _asked(theirs[name]):

@@ -99,12 +99,18 @@ class Evolution:
         """
         check_run_name(run_id, field="run_id")
         recipe = name_versions(recipe, self._runs.get)
-        prepared = await self.prepare(recipe, branch)
+        begins_at, policy, done = branch, "", 0
+        if self._runs.has(run_id):  # it goes on, with what it came with, promoted here or not
+            known = self._runs.get(run_id)
+            begins_at, policy = known.branch, known.policy_version
+            done = len(known.rounds) if goes_further(recipe, known.recipe) else 0
+        prepared = await self.prepare(recipe, begins_at, policy=policy)
         run = evolution_pb2.Run(
             run_id=run_id,
             recipe=recipe,
             recipe_digest=hashlib.sha256(recipe.SerializeToString(deterministic=True)).hexdigest(),
             contaminated=prepared.matches,
+            went_further_at=done,
         )
         if branch.run_id:
             source = self._runs.get(branch.run_id)
@@ -133,8 +139,9 @@ class Evolution:
             self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
-            added.ClearField("failure")
-            added.ClearField("finished_at")
+            # What is promoted now is put back, and not what was when the run first began.
+            for name in ("failure", "finished_at", "policy_before", "ppm_before"):
+                added.ClearField(name)
             await self._runs.save(added)
         self._wanted.set()
         return added
@@ -270,6 +277,11 @@ class Evolution:
             run.progress = 1.0
             run.stage = "done"
         await self._runs.save(run)
+        if error is not None:
+            try:
+                await put_back(self._registry, run)
+            except RstarError as failure:
+                logger.warning("run %s: its candidates are served still: %s", run_id, failure)
 
 
 def _finished(run: evolution_pb2.Run) -> bool:

@@ -128,7 +128,7 @@ def choose(
         others = [one for one in kept if one.id not in missed]
         total = round_.problems or len(kept)
         # Few others: then the unsolved are fewer too, so that their share holds.
-        allowed = min(total * share, len(others) * share / max(1e-9, 1 - share))
+        allowed = min(total * share, len(others) * share / (1 - share)) if share < 1 else total
         unsolved = [one for one in kept if one.id in missed]
         unsolved = spread(unsolved, int(allowed)) if int(allowed) else []
         kept = others
@@ -138,4 +138,6 @@ def choose(
         known = [one for one in kept if one.id in past]
         rest = spread(known, left) if (left := room - len(fresh)) else []
         return [*fresh, *rest, *unsolved]
+    if round_.problems and room <= 0:
+        return unsolved
     return [*spread(kept, max(room, 0)), *unsolved]

@@ -7,8 +7,6 @@ into the round's report, which the controller stores before the next phase begin
 
 from __future__ import annotations
 
-import time
-
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
 from rstar_trainer.evolution.estimate import phase_name
@@ -166,7 +164,6 @@ class Rounds:
         """Make the first measurement that is missing."""
         number = len(report.evaluations)
         asked = round_.evaluations[number]
-        began = time.monotonic()
         await self._orders.serve("policy", measured_policy(run, round_, report))
         if ppm := measured_ppm(run, round_, report):
             await self._orders.serve("ppm", ppm)
@@ -189,7 +186,8 @@ class Rounds:
         made = await measure(self._tiers, problems, await self._tiers.results(batch.batch_id))
         made.name = asked.name
         made.batch_id = batch.batch_id
-        made.seconds = round(time.monotonic() - began, 3)
+        # Of the phase, what the measurements before did not take.
+        made.seconds = round(self._clock.beat() - sum(x.seconds for x in report.evaluations), 3)
         report.evaluations.append(made)
 
     async def _decide(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, types_pb2
-from rstar_common.recipe_checks import second_search
+from rstar_common.recipe_checks import measured_alike, second_search
 from rstar_trainer.promotion import MODELS
 
 SEARCH = "search"
@@ -141,18 +141,31 @@ def failed_gates(
 ) -> list[str]:
     """Why the models of a round are not promoted; empty if they are."""
     made = {one.name: one.accuracy for one in report.evaluations}
-    earlier = [one for one in list(run.rounds)[:-1] if one.promoted]
-    before = {one.name: one.accuracy for one in earlier[-1].evaluations} if earlier else {}
+    asked = {one.name: one for one in round_.evaluations}
     reasons = []
     for gate in round_.gates:
         accuracy = made[gate.evaluation]
         if accuracy < gate.min_accuracy:
             reasons.append(f"{gate.evaluation}: {accuracy:.3f} is below {gate.min_accuracy:.3f}")
-        if gate.HasField("max_drop") and gate.evaluation in before:
-            least = before[gate.evaluation] - gate.max_drop
-            if accuracy < least:
+        if gate.HasField("max_drop"):
+            before = _before(run, asked[gate.evaluation])
+            if before is not None and accuracy < before - gate.max_drop:
                 reasons.append(
-                    f"{gate.evaluation}: {accuracy:.3f} is below {least:.3f}, what it was less "
-                    f"{gate.max_drop:.3f}"
+                    f"{gate.evaluation}: {accuracy:.3f} is below {before - gate.max_drop:.3f}, "
+                    f"what it was less {gate.max_drop:.3f}"
                 )
     return reasons
+
+
+def _before(run: evolution_pb2.Run, asked: evolution_pb2.Evaluation) -> float | None:
+    """What the latest promoted models that were measured alike had; None if none were."""
+    for report in reversed(list(run.rounds)[:-1]):
+        alike = [
+            one.name
+            for one in run.recipe.rounds[report.round].evaluations
+            if measured_alike(one, asked)
+        ]
+        found = [one.accuracy for one in report.evaluations if one.name in alike]
+        if report.promoted and found:
+            return found[0]
+    return None
