@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
 
 from rstar.v1 import events_pb2, searcher_pb2, searcher_pb2_grpc, types_pb2
 from rstar_cli.connection import nats_client
@@ -29,6 +29,8 @@ _POLL_SECONDS = 0.5
 
 _ACCEPT_SECONDS = 30.0
 _CALL_SECONDS = 30.0
+
+ResultT = TypeVar("ResultT")
 
 WireFormat = Literal["json", "protobuf"]
 _CONTENT_TYPES = {"json": "application/json", "protobuf": "application/protobuf"}
@@ -110,6 +112,22 @@ async def follow(
             yield batch
             if batch.state in FINISHED:
                 return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def answered(ask: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """What a call answers; as in `follow`, a searcher that restarts meanwhile is waited for.
+
+    Raises:
+        Unavailable: no searcher answers.
+    """
+    asked = time.monotonic()
+    while True:
+        try:
+            return await call(ask())
+        except Unavailable:
+            if time.monotonic() - asked > _ACCEPT_SECONDS:
+                raise
         await asyncio.sleep(_POLL_SECONDS)
 
 

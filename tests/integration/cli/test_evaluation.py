@@ -14,9 +14,10 @@ import pytest
 
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
 from rstar_cli.connection import CliSettings, Endpoints
-from rstar_cli.evaluation.evaluation import evaluate, open_run, plan
+from rstar_cli.evaluation.evaluation import Plan, evaluate, open_run, plan
 from rstar_cli.evaluation.problem_sets import find
-from rstar_common.errors import Conflict
+from rstar_cli.evaluation.run_directory import RunDirectory
+from rstar_common.errors import Conflict, Forbidden
 from rstar_common.streams import BATCH_SUBMIT
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import Stack, new_id, searcher_stack
@@ -103,6 +104,69 @@ async def test_a_killed_evaluation_goes_on_where_it_was(
     assert len(worlds) == 4  # no problem was searched twice
     assert len(judge.asked) == asked_once == len(set(judge.asked))
     assert repeated["results"] == summary["results"]
+
+
+async def test_a_searcher_that_is_away_for_a_moment_is_waited_for(
+    nats_settings, object_store_settings, tmp_path
+):
+    trees = Trees([grpc.StatusCode.UNAVAILABLE] * 3)
+    async with asking(trees, nats_settings, object_store_settings, tmp_path) as (where, asked, run):
+        summary = await evaluate(where, asked, run, quiet=True)
+    assert not trees.refusals
+    assert summary["results"][0]["trees_gone"] == summary["results"][0]["dead"] == 0
+    assert len(run.records("mcts-1")) == 4
+
+
+async def test_an_evaluation_ends_without_the_trees_that_are_gone(
+    nats_settings, object_store_settings, tmp_path
+):
+    trees = Trees([grpc.StatusCode.NOT_FOUND] * 2)
+    async with asking(trees, nats_settings, object_store_settings, tmp_path) as (where, asked, run):
+        summary = await evaluate(where, asked, run, quiet=True)
+    [arm] = summary["results"]
+    assert (arm["problems"], arm["trees_gone"], arm["dead"]) == (4, 2, 0)
+    assert all(record.choices for record in run.records("mcts-1").values() if record.answer)
+    assert "the trees of 2 of 4 searches" in (run.path / "report.md").read_text()
+
+
+async def test_a_tree_that_is_refused_ends_an_evaluation_with_one_error(
+    nats_settings, object_store_settings, tmp_path
+):
+    trees = Trees([grpc.StatusCode.PERMISSION_DENIED] * 4)
+    async with asking(trees, nats_settings, object_store_settings, tmp_path) as (where, asked, run):
+        with pytest.raises(Forbidden, match="not yours"):
+            await evaluate(where, asked, run, quiet=True)
+
+
+@asynccontextmanager
+async def asking(
+    trees: Trees, nats_settings, object_store_settings, directory: Path
+) -> AsyncGenerator[tuple[Endpoints, Plan, RunDirectory]]:
+    """An evaluation that may begin, of a searcher that answers for trees as it is told."""
+    async with (
+        searcher_stack(nats_settings, object_store_settings, interceptors=[trees]) as stack,
+        judging() as (_, address),
+    ):
+        asked = question(directory)
+        where = endpoints(stack, address, nats_settings, object_store_settings)
+        yield where, asked, open_run(directory / "out", asked)
+
+
+class Trees(grpc.aio.ServerInterceptor):
+    """Refuses as many trees as it is given codes; then the searcher answers."""
+
+    def __init__(self, refusals: list[grpc.StatusCode]) -> None:
+        self.refusals = refusals
+
+    async def intercept_service(self, continuation, handler_call_details):
+        if not handler_call_details.method.endswith("/GetTree") or not self.refusals:
+            return await continuation(handler_call_details)
+        code = self.refusals.pop()
+
+        async def refuse(request, context):
+            await context.abort(code, "not yours to see")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
 
 
 def test_another_question_under_the_same_name_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from rstar_cli.evaluation.plot import points, svg
 from rstar_cli.evaluation.record import Record, Try, dead_record, record_of
 from rstar_cli.evaluation.report import markdown
 from rstar_cli.evaluation.summary import summary_of
+from rstar_cli.views.evaluation import evaluation_notes, evaluation_table
 from rstar_common.errors import InvalidInput, Unavailable
 
 
@@ -118,6 +119,42 @@ def test_figures_of_an_arm_are_counted_by_hand():
     assert summary["wall_seconds"] == 5.0
     by = summary["by"]["level"]
     assert (by["easy"]["right"], by["easy"]["problems"], by["hard"]["right"]) == (2, 2, 0)
+
+
+def test_of_a_search_whose_tree_is_gone_the_answers_count_and_the_tries_are_not_known():
+    item = searcher_pb2.BatchResult(problem_id="b")
+    item.result.status, item.result.answer = tree_pb2.SEARCH_STATUS_ANSWERED, "7"
+    item.result.choices.add(rule=types_pb2.ANSWER_SELECTION_MAJORITY, answer="5")
+    item.finished_at.seconds, item.result.cost.wall_seconds = 105, 5.0
+    gone = record_of(item, None)
+    assert (gone.started, gone.finished) == (100.0, 105.0)
+    assert (gone.tree_gone, gone.tries, gone.answers) == (True, (), ["7", "5"])
+    assert Record.from_json(gone.to_json()) == gone
+    arm = arm_of(types_pb2.SearchSettings(), 1)
+    whole = record("a", answer="1", tries=[("1", 1, 0.5)])
+    verdicts = {("a", "1"): "equal", ("b", "7"): "equal", ("b", "5"): "unequal"}
+    summary = summary_of(arm, [whole, gone], verdicts)
+    assert summary["trees_gone"] == 1
+    assert summary["accuracy"]["selected"]["right"] == 2
+    assert summary["pass_at"]["1"]["value"] == 1.0
+    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
+    assert "`mcts-1`: the trees of 1 of 2 searches were no longer kept" in text
+    [note] = evaluation_notes({"results": [summary]})
+    assert note in text
+    summary = summary_of(arm, [gone], verdicts)
+    assert summary["pass_at"] == {}
+    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
+    assert "| mcts-1 | selected | 100.0 (20.6 to 100.0) | - | - | 1 |" in text
+    assert evaluation_table({"results": [summary]}).row_count == 2
+
+
+def test_a_greedy_answer_needs_no_tree():
+    item = searcher_pb2.BatchResult(problem_id="p")
+    item.result.settings.strategy = types_pb2.STRATEGY_GREEDY
+    assert record_of(item, None).tries == ()
+    item.result.status, item.result.answer = tree_pb2.SEARCH_STATUS_ANSWERED, "7"
+    greedy = record_of(item, None)
+    assert (greedy.tries, greedy.tree_gone) == ((Try(answer="7", count=1, score=None),), False)
 
 
 def test_a_number_of_trajectories_is_what_the_strategy_calls_it():

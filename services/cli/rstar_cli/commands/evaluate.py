@@ -86,11 +86,17 @@ def evaluate(
     if json:
         emit_json(summary)
         return
-    from rstar_cli.views.evaluation import equal_tokens_table, evaluation_table
+    from rstar_cli.views.evaluation import (
+        equal_tokens_table,
+        evaluation_notes,
+        evaluation_table,
+    )
 
     console().print(evaluation_table(summary))
     for table in summary["equal_tokens"]:
         console().print(equal_tokens_table(table))
+    for note in evaluation_notes(summary):
+        console().print(note)
     console().print(f"report: {out / asked.name / 'report.md'}")
 
 

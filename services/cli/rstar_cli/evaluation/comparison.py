@@ -74,7 +74,11 @@ def _row(
 ) -> dict[str, Any]:
     right = _right(records, rule, verdicts)
     tokens = total(records)["generated_tokens"]
-    held = [any(is_right(record, one, verdicts) for one in record.answers) for record in records]
+    held = [
+        any(is_right(record, one, verdicts) for one in record.answers)
+        for record in records
+        if not record.tree_gone
+    ]
     return {
         "strategy": name,
         "arm": arm.name,
@@ -82,7 +86,7 @@ def _row(
         "right": sum(right),
         "accuracy": wilson(sum(right), len(right)).to_json(),
         "against_tree": paired_difference(right, reference).to_json(),
-        "holds_right": wilson(sum(held), len(held)).to_json(),
+        "holds_right": wilson(sum(held), len(held)).to_json() if held else None,
         "tokens_a_problem": round(tokens / max(1, len(records)), 1),
         "tokens_of_tree": round(tokens / max(1.0, spent), 4),
         "wall_seconds_a_problem": round(total(records)["wall_seconds"] / max(1, len(records)), 3),

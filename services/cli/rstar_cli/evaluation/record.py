@@ -1,7 +1,8 @@
 """What is kept of one search of an evaluation: its tries, its answer, its cost. No verdicts.
 
 Read from the whole tree, because a batch's results do not carry trajectories. Samples that
-were merged because their text was equal count as often as they were drawn.
+were merged because their text was equal count as often as they were drawn. Of a search whose tree
+is gone the choices are kept and the tries are not known.
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ class Record:
     finished: float
     """Seconds since the epoch."""
 
+    tree_gone: bool = False
+    """Its tries are not known: the tree was no longer kept when it was asked for."""
+
     @property
     def finished_tries(self) -> int:
         """How many samples stated an answer."""
@@ -67,8 +71,8 @@ class Record:
     @property
     def answers(self) -> list[str]:
         """Every answer that must be judged."""
-        found = [one.answer for one in self.tries]
-        return found if not self.answer or self.answer in found else [*found, self.answer]
+        chosen = [answer for answer in (self.answer, *self.choices.values()) if answer]
+        return list(dict.fromkeys([*(one.answer for one in self.tries), *chosen]))
 
     def to_json(self) -> dict[str, Any]:
         """As kept in a file."""
@@ -80,8 +84,8 @@ class Record:
         return cls(**{**value, "tries": tuple(Try(**one) for one in value["tries"])})
 
 
-def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
-    """What is kept of a result and its tree.
+def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree | None) -> Record:
+    """What is kept of a result and its tree, or of the result alone where the tree is gone.
 
     Raises:
         Unavailable: the searcher is of an older release, which does not say what rules choose.
@@ -91,6 +95,9 @@ def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
     greedy = result.settings.strategy == types_pb2.STRATEGY_GREEDY
     if answered and not greedy and not result.choices:
         raise Unavailable(f"search {result.search_id}: its searcher is of an older release")
+    gone = tree is None and not greedy
+    if tree is None:
+        tree = _outline(item)
     counts = {node.id: max(1, node.multiplicity) for node in tree.nodes}
     tries: dict[str, Try] = {}
     for found in tree.result.trajectories:  # best first, and a dict keeps that order
@@ -111,7 +118,18 @@ def record_of(item: searcher_pb2.BatchResult, tree: tree_pb2.Tree) -> Record:
         search_id=result.search_id,
         started=tree.started_at.ToMilliseconds() / 1000,
         finished=tree.finished_at.ToMilliseconds() / 1000,
+        tree_gone=gone,
     )
+
+
+def _outline(item: searcher_pb2.BatchResult) -> tree_pb2.Tree:
+    """What is known of a tree that is gone: when it grew, and the only try of a greedy search."""
+    tree = tree_pb2.Tree(finished_at=item.finished_at)
+    grown = round(1000 * item.result.cost.wall_seconds)
+    tree.started_at.FromMilliseconds(item.finished_at.ToMilliseconds() - grown)
+    if item.result.settings.strategy == types_pb2.STRATEGY_GREEDY and item.result.answer:
+        tree.result.trajectories.add(answer=item.result.answer)
+    return tree
 
 
 def dead_record(problem_id: str, labels: Mapping[str, str]) -> Record:

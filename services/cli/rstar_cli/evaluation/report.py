@@ -38,11 +38,11 @@ def _table(arms: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for arm in arms:
-        passes, cost = arm["pass_at"], arm["cost_a_problem"]
+        cost = arm["cost_a_problem"]
         for index, (rule, share) in enumerate(arm["accuracy"].items()):
             shared = (
-                _percent(passes["1"]["value"]),
-                _percent(passes[str(arm["trajectories"])]["value"]),
+                pass_at(arm, 1),
+                pass_at(arm, arm["trajectories"]),
                 str(arm["trajectories"]),
                 f"{cost.get('generated_tokens', 0):,.0f}",
                 f"{cost.get('sandbox_seconds', 0):.2f}",
@@ -59,6 +59,12 @@ def _table(arms: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def pass_at(arm: Mapping[str, Any], tries: int) -> str:
+    """A cell: pass@k in per cent; a dash if no tree was there to tell."""
+    share = arm["pass_at"].get(str(tries))
+    return _percent(share["value"]) if share else "-"
+
+
 def _equal_tokens(table: Mapping[str, Any]) -> str:
     """Every strategy beside one tree search."""
     lines = [
@@ -73,7 +79,7 @@ def _equal_tokens(table: Mapping[str, Any]) -> str:
             str(row["size"]),
             _interval(row["accuracy"]),
             "" if row["strategy"] == "mcts" else _interval(row["against_tree"], signed=True),
-            _percent(row["holds_right"]["value"]),
+            _percent(row["holds_right"]["value"]) if row["holds_right"] else "-",
             f"{row['tokens_a_problem']:,.0f}",
             f"{100 * row['tokens_of_tree']:.1f} %",
         )
@@ -115,7 +121,18 @@ def _notes(arms: Sequence[Mapping[str, Any]]) -> str:
                 f"`{arm['arm']}`: {arm['undecided']} answers undecided, "
                 f"{arm['dead']} problems without a result."
             )
+        if arm["trees_gone"]:
+            lines.append(trees_gone(arm))
     return "\n\n".join(lines) + "\n"
+
+
+def trees_gone(arm: Mapping[str, Any]) -> str:
+    """What an arm's figures lack, as a sentence."""
+    return (
+        f"`{arm['arm']}`: the trees of {arm['trees_gone']} of {arm['problems']} searches were no "
+        "longer kept when they were read. Their answers count; what the tries tell (pass@k, pairs, "
+        "right answers held) is of the others."
+    )
 
 
 def _breakdown(arms: Sequence[Mapping[str, Any]], label: str) -> str:

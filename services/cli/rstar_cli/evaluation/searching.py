@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import grpc
 
 from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
-from rstar_cli.batch import follow, publish, submission_of
+from rstar_cli.batch import answered, follow, publish, submission_of
 from rstar_cli.connection import Endpoints
 from rstar_cli.evaluation.arms import Arm
 from rstar_cli.evaluation.record import Record, dead_record, record_of
 from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.problems import FileProblem
 from rstar_cli.views.batch import BatchProgress
-from rstar_common.errors import Cancelled
-from rstar_common.rpc import call
+from rstar_common.errors import Cancelled, NotFound, RstarError, first_leaf
 
 _SECONDS = 60.0
 _PAGE = 200
@@ -74,13 +74,18 @@ async def _collect(
     places = asyncio.Semaphore(_TREES_AT_ONCE)
     page_token = ""
 
-    async def write(item: searcher_pb2.BatchResult) -> None:
-        tree = tree_pb2.Tree()
-        if item.result.tree_key:  # a problem that was cancelled before it was begun has none
+    async def tree_of(result: tree_pb2.SearchResult) -> tree_pb2.Tree | None:
+        if not result.tree_key:  # of a problem that was cancelled before it was begun
+            return tree_pb2.Tree()
+        request = searcher_pb2.GetTreeRequest(search_id=result.search_id)
+        try:
             async with places:
-                request = searcher_pb2.GetTreeRequest(search_id=item.result.search_id)
-                tree = (await call(searcher.GetTree(request, timeout=_SECONDS))).tree
-        run.add_record(arm.name, record_of(item, tree))
+                return (await answered(partial(searcher.GetTree, request, timeout=_SECONDS))).tree
+        except NotFound:  # results are kept, searches for a week
+            return None
+
+    async def write(item: searcher_pb2.BatchResult) -> None:
+        run.add_record(arm.name, record_of(item, await tree_of(item.result)))
 
     async for batch in follow(batches, batch_id, submission=submission):
         progress.show(batch, time.monotonic())
@@ -93,12 +98,16 @@ async def _collect(
                 page_token=page_token,
                 submission=submission,
             )
-            page = await call(batches.ListBatchResults(request, timeout=_SECONDS))
+            page = await answered(partial(batches.ListBatchResults, request, timeout=_SECONDS))
             page_token = page.next_page_token
-            async with asyncio.TaskGroup() as group:
-                for item in page.results:
-                    if item.problem_id not in written:
-                        written.add(item.problem_id)
-                        group.create_task(write(item))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for item in page.results:
+                        if item.problem_id not in written:
+                            written.add(item.problem_id)
+                            group.create_task(write(item))
+            except* RstarError as failures:
+                # One cause is enough; callers branch on the class.
+                raise first_leaf(failures) from failures
             if page.complete or not page.results:
                 break

@@ -1,7 +1,8 @@
 """From records and verdicts to the figures of a report. Pure.
 
 An answer counts as right only if it was judged equal; undecided is counted apart and is not
-right. A problem without a result is unsolved, and stays in every denominator.
+right. A problem without a result is unsolved, and stays in every denominator. What is read from
+the tries is of the searches whose trees were there, and empty if no tree was.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
     count = len(records)
     seconds = [record.finished for record in records if record.finished]
     began = [record.started for record in records if record.started]
+    known = [record for record in records if not record.tree_gone]
     return {
         "arm": arm.name,
         "strategy": arm.strategy,
@@ -43,6 +45,7 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
         "trajectories": arm.trajectories,
         "problems": count,
         "dead": sum(record.status == DEAD for record in records),
+        "trees_gone": count - len(known),
         "undecided": sum(
             _verdict(record, record.answer, verdicts) == UNDECIDED for record in records
         ),
@@ -52,8 +55,9 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
             if any(rule(record) for record in records)
         },
         "pass_at": {
-            str(k): mean([_pass(record, arm, k, verdicts) for record in records]).to_json()
+            str(k): mean([_pass(record, arm, k, verdicts) for record in known]).to_json()
             for k in sorted({1, arm.trajectories})
+            if known
         },
         "ppm_pairs": _ppm_pairs(records, verdicts),
         "ended_by": dict(sorted(Counter(record.ended_by for record in records).items())),

@@ -8,6 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from rstar_cli.evaluation.report import pass_at, trees_gone
+
 
 def evaluation_table(summary: Mapping[str, Any]) -> Table:
     """One line an arm and way to choose the answer."""
@@ -25,12 +27,17 @@ def evaluation_table(summary: Mapping[str, Any]) -> Table:
                 f"{share['right']} of {arm['problems']}",
                 f"{100 * share['value']:.1f}",
                 f"{100 * share['low']:.1f} to {100 * share['high']:.1f}",
-                f"{100 * arm['pass_at']['1']['value']:.1f}",
-                f"{100 * arm['pass_at'][str(arm['trajectories'])]['value']:.1f}",
+                pass_at(arm, 1),
+                pass_at(arm, arm["trajectories"]),
                 f"{cost.get('generated_tokens', 0):,.0f}",
                 f"{cost.get('wall_seconds', 0):.1f}",
             )
     return table
+
+
+def evaluation_notes(summary: Mapping[str, Any]) -> list[str]:
+    """What must be known to read the figures."""
+    return [trees_gone(arm) for arm in summary["results"] if arm["trees_gone"]]
 
 
 def equal_tokens_table(compared: Mapping[str, Any]) -> Table:
