@@ -213,6 +213,31 @@ SIBLINGS = (
         seen="refused\n",
     ),
     _sibling(
+        "talk-through-a-record-lock",
+        "no lock is shared",
+        "import fcntl, os, time\nf = open(os.__file__)\n"
+        "try: fcntl.lockf(f, fcntl.LOCK_SH); time.sleep(0.4)\nexcept OSError: pass",
+        beside="import fcntl, os, struct, time\ntime.sleep(0.2)\n"
+        "ask = struct.pack('hhqqi', fcntl.F_WRLCK, 0, 0, 0, 0)\n"
+        "try: print(fcntl.fcntl(open(os.__file__), fcntl.F_GETLK, ask))\n"
+        "except PermissionError: print('refused')",
+        seen="refused\n",
+    ),
+    _sibling(
+        "watch-the-siblings-files",
+        "nobody is told which files another opens",
+        "import ctypes\nif ctypes.CDLL(None).inotify_init1(0) >= 0: print('BREACH')",
+    ),
+    _sibling(
+        "take-the-siblings-memory-away",
+        "the limits of a run are nobody else's to change",
+        "import os, resource\nfor pid in range(2, 400):\n    try:\n"
+        "        resource.prlimit(pid, resource.RLIMIT_AS, (1, 1)); print('BREACH')\n"
+        "    except (OSError, ValueError): pass",
+        beside="import time; time.sleep(0.3); print(len(bytearray(10**7)))",
+        seen="10000000\n",
+    ),
+    _sibling(
         "talk-through-the-loopback",
         "a port of one is not there for another",
         "import socket, time\ntry:\n    s = socket.create_server(('127.0.0.1', 40404))\n"

@@ -44,7 +44,7 @@ REFUSED = {
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "shmdt": 67,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "ptrace": 101, "pivot_root": 155,
     "chroot": 161, "acct": 163, "mount": 165, "umount2": 166, "mq_open": 240, "add_key": 248,
-    "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
+    "request_key": 249, "keyctl": 250, "inotify_init": 253, "inotify_init1": 294, "unshare": 272, "perf_event_open": 298,
     "fanotify_init": 300, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
     "process_vm_writev": 311, "seccomp": 317, "memfd_create": 319, "bpf": 321,
     "userfaultfd": 323, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
@@ -62,16 +62,22 @@ UNREPEATABLE = {
     "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90,
     "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94, "rt_sigqueueinfo": 129, "utime": 132,
     "mknod": 133, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "tkill": 200,
-    "epoll_create": 213, "timer_create": 222, "tgkill": 234, "utimes": 235, "inotify_init": 253,
+    "epoll_create": 213, "timer_create": 222, "tgkill": 234, "utimes": 235,
     "mkdirat": 258, "mknodat": 259, "fchownat": 260, "futimesat": 261, "unlinkat": 263,
     "renameat": 264, "linkat": 265, "symlinkat": 266, "fchmodat": 268, "utimensat": 280,
     "signalfd": 282, "timerfd_create": 283, "eventfd": 284, "signalfd4": 289, "eventfd2": 290,
-    "epoll_create1": 291, "pipe2": 293, "inotify_init1": 294, "rt_tgsigqueueinfo": 297,
+    "epoll_create1": 291, "pipe2": 293, "rt_tgsigqueueinfo": 297,
     "renameat2": 316, "execveat": 322, "pidfd_send_signal": 424, "pidfd_open": 434,
 }  # fmt: skip
 """Kill a forkable interpreter."""
 
-SYS_OPEN, SYS_MMAP, SYS_PRCTL, SYS_OPENAT = 2, 9, 157, 257
+FCNTL_REFUSED = {
+    "F_GETLK": 5, "F_SETLK": 6, "F_SETLKW": 7, "F_OFD_GETLK": 36, "F_OFD_SETLK": 37,
+    "F_OFD_SETLKW": 38, "F_SETLEASE": 1024, "F_GETLEASE": 1025, "F_NOTIFY": 1026,
+}  # fmt: skip
+"""Locks and notices on files that all runs of a sandbox have."""
+
+SYS_OPEN, SYS_MMAP, SYS_FCNTL, SYS_PRCTL, SYS_OPENAT, SYS_PRLIMIT64 = 2, 9, 72, 157, 257, 302
 SYS_MKNOD, SYS_MKNODAT = 133, 259
 
 DEVICE_BIT = 0o020000
@@ -126,6 +132,10 @@ def _contained_rules() -> list[Instruction]:
     rules += _when_argument(SYS_MKNOD, 1, (JUMP_ANY_BIT, 0, 1, DEVICE_BIT), EPERM)
     rules += _when_argument(SYS_MKNODAT, 2, (JUMP_ANY_BIT, 0, 1, DEVICE_BIT), EPERM)
     rules += _when_argument(SYS_PRCTL, 0, (JUMP_EQUAL, 0, 1, PR_SET_SECCOMP), EPERM)
+    # Of nobody but itself: siblings have one user, and a parent waits parked.
+    rules += _when_argument(SYS_PRLIMIT64, 0, (JUMP_EQUAL, 1, 0, 0), EPERM)
+    for command in FCNTL_REFUSED.values():
+        rules += _when_argument(SYS_FCNTL, 1, (JUMP_EQUAL, 0, 1, command), EPERM)
     return rules
 
 
