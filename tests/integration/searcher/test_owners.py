@@ -120,3 +120,32 @@ async def test_a_tree_is_for_the_starter_of_its_search_and_a_batchs_for_publishe
         assert await status_of(stack.searcher.GetTree(tree, **ann)) is (
             grpc.StatusCode.PERMISSION_DENIED
         )
+
+
+async def test_a_search_is_joined_before_its_record_is_written_by_its_starter_alone(
+    tmp_path, nats_settings, object_store_settings
+):
+    recorded = asyncio.Event()
+    async with guarded(tmp_path, nats_settings, object_store_settings, consume=False) as (
+        stack,
+        bearer,
+    ):
+        write = stack.records.write
+
+        async def held(*arguments, **more):
+            await recorded.wait()
+            return await write(*arguments, **more)
+
+        stack.records.write = held
+        key = new_id("key")
+        ann = bearer("ann", "solve")
+        calls = [asyncio.ensure_future(stack.searcher.Solve(solve(key=key), **ann))]
+        await eventually(lambda: bool(stack.runner.running()))
+        calls.append(asyncio.ensure_future(stack.searcher.Solve(solve(key=key), **ann)))
+        other = stack.searcher.Solve(solve(key=key), **bearer("bob", "solve"))
+        assert await status_of(other) is grpc.StatusCode.PERMISSION_DENIED
+        assert not any(call.done() for call in calls)
+        recorded.set()
+        first, second = [(await call).result for call in calls]
+        assert first == second
+        assert first.status == tree_pb2.SEARCH_STATUS_ANSWERED
