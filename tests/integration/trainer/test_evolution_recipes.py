@@ -208,7 +208,9 @@ async def test_what_resembles_a_fault_and_is_none_is_planned(
                 evolution_pb2.StartRunRequest(run_id="good", recipe=made, dry_run=True)
             )
 
-        left_out = (await planned(good(pool_inside))).run.contaminated
+        reply = await planned(good(pool_inside))
+        left_out = reply.run.contaminated
+        assert [one.count for one in reply.run.contaminated_counts] == [4, 4]
         assert sorted(one.problem_id for one in left_out) == sorted(
             [f"{name}-{n}" for name in ("arithmetic", "renamed") for n in range(4)]
         )

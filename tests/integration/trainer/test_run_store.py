@@ -126,3 +126,11 @@ async def test_seconds_of_a_phase_are_written_beside_what_it_has_not_told_yet(na
         await theirs.load()
         with pytest.raises(Conflict):
             await asyncio.gather(*(one.save_seconds("r", 9.0) for one in (theirs, ours)))
+
+
+async def test_a_record_that_cannot_be_read_hides_no_other(nats: NatsSettings):
+    async with stores(nats) as (ours, theirs, bucket):
+        await ours.add(evolution_pb2.Run(run_id="r"))
+        await bucket.put("torn", b"\xff")
+        await theirs.load()
+        assert [run.run_id for run in theirs.all()] == ["r"]

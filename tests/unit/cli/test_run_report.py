@@ -132,6 +132,11 @@ def test_training_problems_that_were_left_out_are_counted_by_pool_set_and_how():
         made.contaminated.add(pool="train", problem_id=f"p{number}", evaluation_set="held", how=how)
     text = report_of(made, {}).markdown
     assert "1 of train like one of held (ngram), 2 of train like one of held (text)" in text
+    assert "run.json names them." in text
+    made.contaminated_counts.add(pool="train", evaluation_set="held", how="text", count=5000)
+    text = report_of(made, {}).markdown
+    assert "5000 training problems" in text
+    assert "run.json names the first 3; all are among the run's objects." in text
 
 
 def test_that_nothing_had_to_be_left_out_is_said_with_what_was_looked_for():

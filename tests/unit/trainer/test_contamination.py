@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rstar.v1 import types_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.questions import words
-from rstar_trainer.evolution.contamination import contaminated
+from rstar_trainer.evolution.contamination import contaminated, counts
 from rstar_trainer.evolution.problems import PoolProblem
 
 HELD_OUT = {"held": [types_pb2.Problem(problem_id="e", question="Let f(x) = 3x. What is f(14)?")]}
@@ -42,3 +42,14 @@ def test_a_shared_run_of_words_is_found_at_the_length_asked_for():
     [match] = contaminated(pool(near), HELD_OUT, ngram=8)
     assert match.how == "ngram"
     assert not contaminated(pool(near), HELD_OUT, ngram=20)
+
+
+def test_what_was_left_out_is_counted_by_pool_set_and_how():
+    def match(how: str) -> evolution_pb2.Contaminated:
+        return evolution_pb2.Contaminated(pool="p", evaluation_set="held", how=how)
+
+    found = counts([match("text"), match("ngram"), match("text")])
+    assert [(one.pool, one.evaluation_set, one.how, one.count) for one in found] == [
+        ("p", "held", "ngram", 1),
+        ("p", "held", "text", 2),
+    ]

@@ -502,6 +502,7 @@ class Run(_message.Message):
     BRANCH_FIELD_NUMBER: _builtins.int
     POLICY_BEFORE_FIELD_NUMBER: _builtins.int
     WENT_FURTHER_AT_FIELD_NUMBER: _builtins.int
+    CONTAMINATED_COUNTS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     state: Global___RunState.ValueType
     recipe_digest: _builtins.str
@@ -539,11 +540,17 @@ class Run(_message.Message):
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def contaminated(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contaminated]:
-        """Training problems left out because they resemble an evaluation problem."""
+        """Training problems left out because they resemble an evaluation problem: the first thousand. The object
+        `evolution/RUN/contaminated.jsonl` has all, RUN being the hash of the run's name as elsewhere.
+        """
 
     @_builtins.property
     def branch(self) -> Global___Branch:
         """Unset where the run began with its own first round."""
+
+    @_builtins.property
+    def contaminated_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContaminatedCount]:
+        """How many were left out, of each kind."""
 
     def __init__(
         self,
@@ -567,10 +574,11 @@ class Run(_message.Message):
         branch: Global___Branch | None = ...,
         policy_before: _builtins.str = ...,
         went_further_at: _builtins.int = ...,
+        contaminated_counts: _abc.Iterable[Global___ContaminatedCount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "contaminated_counts", b"contaminated_counts", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -601,6 +609,37 @@ class Branch(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Branch: _TypeAlias = Branch  # noqa: Y015
+
+@_typing.final
+class ContaminatedCount(_message.Message):
+    """How many problems of a pool resemble one of an evaluation set in a way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    EVALUATION_SET_FIELD_NUMBER: _builtins.int
+    HOW_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    evaluation_set: _builtins.str
+    how: _builtins.str
+    """As in Contaminated."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str = ...,
+        evaluation_set: _builtins.str = ...,
+        how: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "evaluation_set", b"evaluation_set", "how", b"how", "pool", b"pool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContaminatedCount: _TypeAlias = ContaminatedCount  # noqa: Y015
 
 @_typing.final
 class Contaminated(_message.Message):

@@ -199,6 +199,7 @@ async def _evolve(
     from rstar_cli.connection import endpoints
     from rstar_cli.evolution import evolution_stub, left_out, upload
     from rstar_cli.output import as_json, console, emit_json
+    from rstar_cli.runpage.cells import contaminated_kinds
     from rstar_cli.views.evolution import plan_table
     from rstar_common.artifacts import ObjectStore
     from rstar_common.rpc import call
@@ -215,10 +216,9 @@ async def _evolve(
             out = console(stderr=not dry_run)
             for line in left_out(sets):
                 out.print(line)
-            if reply.run.contaminated:
+            if count := contaminated_kinds(reply.run).total():
                 out.print(
-                    f"{len(reply.run.contaminated)} training problems resemble evaluation "
-                    "problems and are left out"
+                    f"{count} training problems resemble evaluation problems and are left out"
                 )
             if dry_run:
                 out.print(plan_table(reply.plan))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from rstar.v1 import evolution_pb2, types_pb2
@@ -13,6 +14,16 @@ NOT_MEASURED = "-"
 def title(report: evolution_pb2.RoundReport) -> str:
     """What a round is called: its number, and its name if it has one."""
     return f"{report.round} {report.name}".rstrip()
+
+
+def contaminated_kinds(run: evolution_pb2.Run) -> Counter[tuple[str, str, str]]:
+    """Problems that resemble one of an evaluation set, by pool, set and how."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for one in run.contaminated_counts:
+        found[one.pool, one.evaluation_set, one.how] = one.count
+    if not found:  # a release ago all were named
+        found.update((one.pool, one.evaluation_set, one.how) for one in run.contaminated)
+    return found
 
 
 def measured(one: evolution_pb2.EvaluationReport | evolution_pb2.LevelReport | None) -> str:

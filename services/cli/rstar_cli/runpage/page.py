@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from rstar.v1 import evolution_pb2
+from rstar_cli.runpage.cells import contaminated_kinds
 from rstar_cli.runpage.charts import Point, line_chart
 from rstar_cli.runpage.tables import (
     PPM_METRICS,
@@ -75,16 +75,18 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
         f"{run.created_at.ToJsonString()[:16]}, {state}, {len(run.rounds)} of "
         f"{len(run.recipe.rounds)} rounds."
     ]
-    if run.contaminated:
-        found = Counter((one.pool, one.evaluation_set, one.how) for one in run.contaminated)
+    if found := contaminated_kinds(run):
         parts = [
             f"{count} of {pool} like one of {name} ({how})"
             for (pool, name, how), count in sorted(found.items())
         ]
+        total = sum(found.values())
+        named = len(run.contaminated)
+        which = "them" if named == total else f"the first {named}; all are among the run's objects"
         lines += [
             "",
-            f"{len(run.contaminated)} training problems resemble an evaluation problem and were "
-            f"left out: {', '.join(parts)}. run.json names them.",
+            f"{total} training problems resemble an evaluation problem and were "
+            f"left out: {', '.join(parts)}. run.json names {which}.",
         ]
     elif run.rounds and run.recipe.evaluation_sets:
         ngram = run.recipe.decontamination.ngram

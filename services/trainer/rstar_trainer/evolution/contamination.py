@@ -7,10 +7,11 @@ numbers are told apart. Short questions are compared whole only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rstar.v1 import types_pb2
+from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.questions import words
 from rstar_trainer.evolution.problems import PoolProblem
 
@@ -65,3 +66,14 @@ def contaminated(
                 )
             )
     return found
+
+
+def counts(
+    matches: Iterable[evolution_pb2.Contaminated],
+) -> list[evolution_pb2.ContaminatedCount]:
+    """How many there are of each kind, in order of their names."""
+    found = Counter((one.pool, one.evaluation_set, one.how) for one in matches)
+    return [
+        evolution_pb2.ContaminatedCount(pool=pool, evaluation_set=name, how=how, count=count)
+        for (pool, name, how), count in sorted(found.items())
+    ]

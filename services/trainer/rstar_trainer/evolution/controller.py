@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
+from google.protobuf.json_format import MessageToJson
+
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import (
     Conflict,
@@ -27,10 +29,12 @@ from rstar_common.errors import (
 from rstar_common.recipe_checks import check_run_name
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
+from rstar_trainer.evolution.contamination import counts
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
 from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.preparation import Prepared, prepare
+from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.references import name_versions
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
@@ -40,6 +44,9 @@ from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
 
 logger = logging.getLogger(__name__)
+
+MOST_NAMED = 1000
+"""Problems left out that a run's record names: it has to fit a message."""
 
 RETRY_SECONDS = 3.0
 """Pause before a phase is tried again whose store, queue or service is away, slow or full."""
@@ -109,7 +116,8 @@ class Evolution:
             run_id=run_id,
             recipe=recipe,
             recipe_digest=hashlib.sha256(recipe.SerializeToString(deterministic=True)).hexdigest(),
-            contaminated=prepared.matches,
+            contaminated=prepared.matches[:MOST_NAMED],
+            contaminated_counts=counts(prepared.matches),
             went_further_at=done,
         )
         if branch.run_id:
@@ -120,7 +128,7 @@ class Evolution:
             await check_taken(self._registry.store, run, source, by_id, material.excluded)
         return run, prepared
 
-    async def start(self, run: evolution_pb2.Run) -> evolution_pb2.Run:
+    async def start(self, run: evolution_pb2.Run, prepared: Prepared) -> evolution_pb2.Run:
         """Begin a run as planned, or return the one of its name.
 
         One that failed goes on, and one that is asked for more rounds than it has done.
@@ -134,6 +142,10 @@ class Evolution:
         run.created_at.GetCurrentTime()
         if self._runs.has(run_id) and goes_further(run.recipe, self._runs.get(run_id).recipe):
             await self._go_further(run)
+        if prepared.matches:
+            lines = "".join(MessageToJson(one, indent=None) + "\n" for one in prepared.matches)
+            key = f"{run_prefix(run_id)}contaminated.jsonl"
+            await self._registry.store.put(key, lines.encode())
         added = await self._runs.add(run)
         if added.state == evolution_pb2.RUN_STATE_FAILED:
             self._drivers.pop(run_id, None)

@@ -43,7 +43,7 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
                 request.run_id, request.recipe, request.branch
             )
             if not request.dry_run:
-                run = await self._evolution.start(run)
+                run = await self._evolution.start(run, prepared)
             plan = still_planned(prepared.plan, run)
             return evolution_pb2.StartRunResponse(run=run, plan=plan)
         raise AssertionError("unreachable: abort raises")

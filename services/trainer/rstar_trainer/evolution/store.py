@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from dataclasses import dataclass
 
 import nats.errors
+from google.protobuf.message import DecodeError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
@@ -19,6 +21,8 @@ from nats.js.kv import KeyValue
 from rstar.v1 import evolution_pb2
 from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import RUN_RECORDS, bucket_keys, token
+
+logger = logging.getLogger(__name__)
 
 ENDED = frozenset(
     {
@@ -59,7 +63,11 @@ class RunStore:
             for key in await bucket_keys(self._jetstream, RUN_RECORDS):
                 with contextlib.suppress(KeyNotFoundError):
                     entry = await self._bucket.get(key)
-                    run = evolution_pb2.Run.FromString(entry.value or b"")
+                    try:
+                        run = evolution_pb2.Run.FromString(entry.value or b"")
+                    except DecodeError:
+                        logger.exception("run record %s cannot be read; it is left alone", key)
+                        continue
                     found.append(_Entry(run, entry.revision or 0))
         except (nats.errors.Error, APIError) as error:
             raise Unavailable(f"run records: {error}") from error
