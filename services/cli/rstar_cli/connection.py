@@ -89,12 +89,14 @@ class Endpoints:
 
     @property
     def policy(self) -> str:
-        """The policy, for its version."""
-        return self._settings.policy or self._local.address("policy")
+        """The policy, for its version; empty where another system's is not named."""
+        if self._settings.policy or self._settings.searcher:
+            return self._settings.policy
+        return self._local.address("policy")
 
     @property
     def ppm(self) -> str:
-        """The PPM, for its version; empty when the local stack has none."""
+        """The PPM, for its version; empty when the local stack has none, or as the policy."""
         if self._settings.ppm or self._settings.searcher:
             return self._settings.ppm
         return self._local.address("ppm") if self._local.options.ppm else ""

@@ -12,12 +12,20 @@ import grpc
 import nats
 import pytest
 
-from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
+from rstar.v1 import (
+    policy_pb2,
+    policy_pb2_grpc,
+    ppm_pb2,
+    ppm_pb2_grpc,
+    sandbox_pb2,
+    sandbox_pb2_grpc,
+    types_pb2,
+)
 from rstar_cli.connection import CliSettings, Endpoints
 from rstar_cli.evaluation.evaluation import Plan, evaluate, open_run, plan
 from rstar_cli.evaluation.problem_sets import find
 from rstar_cli.evaluation.run_directory import RunDirectory
-from rstar_common.errors import Conflict, Forbidden
+from rstar_common.errors import Conflict, Forbidden, Unavailable
 from rstar_common.streams import BATCH_SUBMIT
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import Stack, new_id, searcher_stack
@@ -106,6 +114,86 @@ async def test_a_killed_evaluation_goes_on_where_it_was(
     assert repeated["results"] == summary["results"]
 
 
+async def test_other_models_do_not_go_on_with_an_evaluation_nor_pass_for_the_present_ones(
+    nats_settings, object_store_settings, tmp_path
+):
+    async with (
+        searcher_stack(nats_settings, object_store_settings) as stack,
+        judging() as (_, judge),
+        serving() as (models, address),
+    ):
+        where = endpoints(stack, judge, nats_settings, object_store_settings, models=address)
+        asked = question(tmp_path)
+        run = open_run(tmp_path / "out", asked)
+        first = await evaluate(where, asked, run, quiet=True)
+        assert first["versions"]["policy"] == first["served"]["policy"] == ["policy-toy"]
+
+        models.policy = "policy-new"  # promoted; the run is complete
+        again = await evaluate(where, asked, run, quiet=True)
+        assert again["results"] == first["results"]
+        report = (run.path / "report.md").read_text()
+        assert "answered by policy policy-toy, PPM ppm-toy." in report
+        assert "Served when this was written: policy policy-new, PPM ppm-toy" in report
+
+        records = (run.path / "mcts-1.jsonl").read_text().splitlines(keepends=True)
+        (run.path / "mcts-1.jsonl").write_text("".join(records[:3]))  # a problem without a result
+        dead = await evaluate(where, asked, run, quiet=True)
+        assert dead["results"][0]["dead"] == 1
+
+        (run.path / "summary.json").unlink()  # interrupted
+        with pytest.raises(Conflict, match=r"policy-toy.* policy-new.* another --name, or promote"):
+            await evaluate(where, asked, run, quiet=True)
+        assert len(stack.worlds) == 4
+        models.policy = "policy-toy"
+        assert (await evaluate(where, asked, run, quiet=True))["results"] == first["results"]
+        assert len(stack.worlds) == 4  # what was searched was found
+
+        models.policy = "policy-new"
+        elsewhere = open_run(tmp_path / "elsewhere", asked)  # of the same name
+        await evaluate(where, asked, elsewhere, quiet=True)
+        assert len(stack.worlds) == 8  # the old batch is not taken for theirs
+
+
+async def test_greedy_decoding_goes_on_whatever_the_ppm(
+    nats_settings, object_store_settings, tmp_path
+):
+    async with (
+        searcher_stack(nats_settings, object_store_settings) as stack,
+        judging() as (_, judge),
+        serving() as (models, address),
+    ):
+        where = endpoints(stack, judge, nats_settings, object_store_settings, models=address)
+        asked = question(tmp_path, strategy=types_pb2.STRATEGY_GREEDY)
+        run = open_run(tmp_path / "out", asked)
+        first = await evaluate(where, asked, run, quiet=True)
+        assert first["versions"].keys() & {"policy", "ppm"} == {"policy"}
+        (run.path / "greedy-1.jsonl").unlink()
+        models.ppm = "ppm-new"
+        assert (await evaluate(where, asked, run, quiet=True))["results"] == first["results"]
+        assert len(stack.worlds) == 4
+
+
+async def test_what_has_ended_is_reported_though_nobody_says_what_is_served(
+    nats_settings, object_store_settings, tmp_path
+):
+    async with (
+        searcher_stack(nats_settings, object_store_settings) as stack,
+        judging() as (_, judge),
+    ):
+        asked = question(tmp_path)
+        run = open_run(tmp_path / "out", asked)
+        await evaluate(
+            endpoints(stack, judge, nats_settings, object_store_settings), asked, run, quiet=True
+        )
+        async with serving() as (models, address):
+            where = endpoints(stack, judge, nats_settings, object_store_settings, models=address)
+            models.away = True
+            assert (await evaluate(where, asked, run, quiet=True))["served"] == {}
+            (run.path / "mcts-1.jsonl").unlink()
+            with pytest.raises(Unavailable):
+                await evaluate(where, asked, run, quiet=True)
+
+
 async def test_a_searcher_that_is_away_for_a_moment_is_waited_for(
     nats_settings, object_store_settings, tmp_path
 ):
@@ -176,7 +264,14 @@ def test_another_question_under_the_same_name_is_refused(tmp_path):
         open_run(tmp_path / "out", question(tmp_path, name="mine", trajectories=[3]))
 
 
-def question(directory: Path, *, name: str = "", trajectories=(1,), baselines: bool = False):
+def question(
+    directory: Path,
+    *,
+    name: str = "",
+    trajectories=(1,),
+    baselines: bool = False,
+    strategy: types_pb2.Strategy.ValueType = types_pb2.STRATEGY_UNSPECIFIED,
+):
     path = directory / "toys.jsonl"
     path.write_text(
         "".join(
@@ -195,17 +290,21 @@ def question(directory: Path, *, name: str = "", trajectories=(1,), baselines: b
     return plan(
         name or new_id("run"),
         find(str(path), None),
-        types_pb2.SearchSettings(rollouts=4, candidates=4),
+        types_pb2.SearchSettings(rollouts=4, candidates=4, strategy=strategy),
         trajectories,
         limit=0,
         baselines=baselines,
     )
 
 
-def endpoints(stack: Stack, judge: str, nats_settings, object_store_settings) -> Endpoints:
+def endpoints(
+    stack: Stack, judge: str, nats_settings, object_store_settings, *, models: str = ""
+) -> Endpoints:
     settings = CliSettings(
         searcher=stack.runner.address,
         sandbox=judge,
+        policy=models,
+        ppm=models,
         nats=nats_settings,
         object_store=object_store_settings,
     )
@@ -243,6 +342,34 @@ async def judging() -> AsyncGenerator[tuple[ScriptedJudge, str]]:
     await server.start()
     try:
         yield judge, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(grace=0)
+
+
+class Models(policy_pb2_grpc.PolicyServiceServicer, ppm_pb2_grpc.PpmServiceServicer):
+    """Says what is served, and no more: the worlds of the searcher answer."""
+
+    def __init__(self) -> None:
+        self.policy, self.ppm, self.away = "policy-toy", "ppm-toy", False
+
+    async def GetPolicyInfo(self, request, context):
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        return policy_pb2.GetPolicyInfoResponse(policy_version=self.policy)
+
+    async def GetPpmInfo(self, request, context):
+        return ppm_pb2.GetPpmInfoResponse(ppm_version=self.ppm)
+
+
+@asynccontextmanager
+async def serving() -> AsyncGenerator[tuple[Models, str]]:
+    models, server = Models(), grpc.aio.server()
+    policy_pb2_grpc.add_PolicyServiceServicer_to_server(models, server)
+    ppm_pb2_grpc.add_PpmServiceServicer_to_server(models, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield models, f"127.0.0.1:{port}"
     finally:
         await server.stop(grace=0)
 

@@ -39,3 +39,10 @@ def test_what_cannot_be_meant_is_refused_by_its_name(monkeypatch, tmp_path, name
 def test_addresses_are_taken_as_they_are(monkeypatch, tmp_path):
     monkeypatch.setenv("RSTAR_CLI_SEARCHER", "math.example:50051")
     assert endpoints(tmp_path).searcher == "math.example:50051"
+
+
+def test_models_of_another_system_are_not_taken_for_those_of_the_local_stack(monkeypatch, tmp_path):
+    monkeypatch.setenv("RSTAR_CLI_SEARCHER", "math.example:50051")
+    assert (endpoints(tmp_path).policy, endpoints(tmp_path).ppm) == ("", "")
+    monkeypatch.setenv("RSTAR_CLI_POLICY", "math.example:50052")
+    assert endpoints(tmp_path).policy == "math.example:50052"

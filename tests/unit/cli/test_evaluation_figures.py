@@ -22,6 +22,8 @@ from rstar_cli.evaluation.summary import summary_of
 from rstar_cli.views.evaluation import evaluation_notes, evaluation_table
 from rstar_common.errors import InvalidInput, Unavailable
 
+ASKED = {"set": "toy", "equal_tokens": [], "versions": {"policy": ["p"]}, "served": {}}
+
 
 def test_wilson_is_the_textbook_interval():
     # Wald would say 0.0 to 0.0 for 0 of 10; Wilson's table says 0.2775.
@@ -137,15 +139,15 @@ def test_of_a_search_whose_tree_is_gone_the_answers_count_and_the_tries_are_not_
     assert summary["trees_gone"] == 1
     assert summary["accuracy"]["selected"]["right"] == 2
     assert summary["pass_at"]["1"]["value"] == 1.0
-    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
+    text = markdown("run", ASKED, [summary])
     assert "`mcts-1`: the trees of 1 of 2 searches were no longer kept" in text
-    [note] = evaluation_notes({"results": [summary]})
+    [note] = evaluation_notes({**ASKED, "results": [summary]})
     assert note in text
     summary = summary_of(arm, [gone], verdicts)
     assert summary["pass_at"] == {}
-    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
+    text = markdown("run", ASKED, [summary])
     assert "| mcts-1 | selected | 100.0 (20.6 to 100.0) | - | - | 1 |" in text
-    assert evaluation_table({"results": [summary]}).row_count == 2
+    assert evaluation_table({**ASKED, "results": [summary]}).row_count == 2
 
 
 def test_a_greedy_answer_needs_no_tree():
@@ -241,7 +243,7 @@ def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
     arms = [summary_of(arm, records, {}) for arm, records in found]
     for arm in arms:
         arm["token_ratio"] = 1.0
-    text = markdown("run", {"set": "toy", "equal_tokens": [table]}, arms)
+    text = markdown("run", {**ASKED, "equal_tokens": [table]}, arms)
     assert "| best-of-n | 3 | 0.0 (0.0 to 65.8) | -50.0 (" in text
     assert {point.series.partition(",")[0] for point in points(arms)} == {
         "mcts",
@@ -252,6 +254,24 @@ def test_the_table_at_equal_tokens_has_every_strategy_and_reads_samples_twice():
     assert compared(found[:1], {}) == []
 
 
+def test_report_and_terminal_name_the_models_that_answered():
+    arm = arm_of(types_pb2.SearchSettings(), 1)
+    summary = summary_of(arm, [record("a", answer="1", tries=[("1", 1, None)])], {})
+    answered = {"policy": ["policy-a"], "ppm": ["ppm-a"], "sandbox": ["s"]}
+    asked = {**ASKED, "versions": answered, "served": {"policy": ["policy-a"], "ppm": ["ppm-a"]}}
+    assert "1 problems of toy, answered by policy policy-a, PPM ppm-a." in markdown(
+        "run", asked, [summary]
+    )
+    shown = {**asked, "results": [summary]}
+    assert str(evaluation_table(shown).caption) == "answered by policy policy-a, PPM ppm-a"
+    assert evaluation_notes(shown) == []
+    asked["served"] = {"policy": ["policy-b"], "ppm": ["ppm-a"]}
+    [note] = evaluation_notes({**shown, **asked})
+    assert note.startswith("These are the figures of policy policy-a, PPM ppm-a. Served when")
+    assert "policy policy-b, PPM ppm-a; to measure that, choose another --name." in note
+    assert note in markdown("run", asked, [summary])
+
+
 def test_report_and_figure_show_hostile_names_as_text():
     arm = arm_of(types_pb2.SearchSettings(), 1)
     records = [
@@ -259,7 +279,7 @@ def test_report_and_figure_show_hostile_names_as_text():
         record("b", answer="1", tries=[("1", 1, None)], subject="plain"),
     ]
     summary = summary_of(arm, records, {})
-    text = markdown("run", {"set": "toy", "equal_tokens": []}, [summary])
+    text = markdown("run", ASKED, [summary])
     assert "&lt;script>\\|x" in text
     assert "<script>" not in text
     drawn = points([summary])

@@ -61,9 +61,10 @@ def evaluate(
     """Solve a set of problems as at test time, then judge the answers and report.
 
     No search is told an answer; they are read when the last search has ended. Killed, and run
-    again with the same name, it goes on. With --baselines the report begins with one table of
-    every strategy at equal generated tokens. Starts the stack if it is not up, and stops it then.
-    Writes summary.json, report.md and accuracy.svg into DIR/NAME.
+    again with the same name, it goes on, but only with the models that began it; once complete, it
+    is shown again with their versions. With --baselines the report begins with one table of every
+    strategy at equal generated tokens. Starts the stack if it is not up, and stops it then. Writes
+    summary.json, report.md and accuracy.svg into DIR/NAME.
 
     Example: rstar eval dm_math --limit 50 --trajectories 4 --rollouts 8 --baselines --name first
     """

@@ -25,10 +25,11 @@ from rstar_cli.evaluation.report import markdown
 from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.evaluation.searching import search_arm
 from rstar_cli.evaluation.summary import summary_of
+from rstar_cli.evaluation.versions import answered_by, served_by
 from rstar_cli.machine import machine
 from rstar_cli.output import as_json
 from rstar_cli.problems import read_problems, read_references, spread
-from rstar_common.errors import InvalidInput
+from rstar_common.errors import DeadlineExceeded, InvalidInput, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +99,22 @@ async def evaluate(
     summary = {
         "evaluation": asked.name,
         **asked.question(),
+        "versions": answered_by(everything),
+        "served": await _served_now(where),
         "results": arms,
         "equal_tokens": compared(found, verdicts),
         "machine": machine(),
     }
     _write(run, asked, summary)
     return summary
+
+
+async def _served_now(where: Endpoints) -> Mapping[str, Sequence[str]]:
+    """To say whether the figures are of it; what has ended is reported whoever is away."""
+    try:
+        return await served_by(where)
+    except (Unavailable, DeadlineExceeded):
+        return {}
 
 
 def _compare(arms: Sequence[dict[str, Any]]) -> None:

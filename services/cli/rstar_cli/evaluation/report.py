@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rstar_cli.evaluation.versions import named, remarks
+
 _RULES = {
     "selected": "selected",
     "majority": "majority",
@@ -16,10 +18,13 @@ _RULES = {
 def markdown(name: str, question: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> str:
     """The whole report."""
     problems = arms[0]["problems"] if arms else 0
+    answered = _escape(named(question["versions"]))
     parts = [
         f"# {name}\n",
-        f"{problems} problems of {question['set']}. Accuracy in per cent with 95 % Wilson "
-        "intervals; an answer is right only if the sandbox judged it equal.\n",
+        f"{problems} problems of {question['set']}{answered and f', answered by {answered}'}. "
+        "Accuracy in per cent with 95 % Wilson intervals; an answer is right only if the sandbox "
+        "judged it equal.\n",
+        *(f"{_escape(said)}\n" for said in remarks(question["versions"], question["served"])),
         *(_equal_tokens(table) for table in question["equal_tokens"]),
         "## Every arm\n",
         _table(arms),

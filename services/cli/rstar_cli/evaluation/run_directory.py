@@ -19,6 +19,8 @@ from typing import Any
 from rstar_cli.evaluation.record import Record
 from rstar_common.errors import Conflict, InvalidInput
 
+_VERDICTS = "verdicts.jsonl"
+
 Answered = tuple[str, str]
 """A problem's id and an answer to it."""
 
@@ -55,20 +57,30 @@ class RunDirectory:
         lines = _lines(self._arm(arm))
         return {line["problem_id"]: Record.from_json(line) for line in lines}
 
+    @property
+    def reported(self) -> bool:
+        """Whether every search had ended once, and the report was written."""
+        return (self.path / "summary.json").exists()
+
+    def every_record(self) -> list[Record]:
+        """What is known of the searches of all arms, pilots included."""
+        arms = [one.stem for one in sorted(self.path.glob("*.jsonl")) if one.name != _VERDICTS]
+        return [record for arm in arms for record in self.records(arm).values()]
+
     def add_record(self, arm: str, record: Record) -> None:
         """Remember a search."""
         _append(self._arm(arm), record.to_json())
 
     def verdicts(self) -> dict[Answered, str]:
         """Every answer that was judged."""
-        lines = _lines(self.path / "verdicts.jsonl")
+        lines = _lines(self.path / _VERDICTS)
         return {(line["problem_id"], line["answer"]): line["verdict"] for line in lines}
 
     def add_verdict(self, key: Answered, verdict: str) -> None:
         """Remember a judgement."""
         problem_id, answer = key
         line = {"problem_id": problem_id, "answer": answer, "verdict": verdict}
-        _append(self.path / "verdicts.jsonl", line)
+        _append(self.path / _VERDICTS, line)
 
     def write(self, name: str, text: str) -> Path:
         """Write a product of the run."""

@@ -1,28 +1,32 @@
 """Run one arm through the queue; each search that ends is written down at once.
 
-The batch's id follows from the run's question and the arm, so publishing it again after a
-kill changes nothing: what was searched is found, the rest is searched. No reference comes
-near this module.
+The batch's id follows from the run's question, the models that are served and the arm, so
+publishing it again after a kill changes nothing: what was searched is found, the rest is
+searched. Other models begin another batch, and go on with no run. No reference comes near this
+module.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import grpc
 
-from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2
+from rstar.v1 import searcher_pb2, searcher_pb2_grpc, tree_pb2, types_pb2
 from rstar_cli.batch import answered, follow, publish, submission_of
 from rstar_cli.connection import Endpoints
 from rstar_cli.evaluation.arms import Arm
 from rstar_cli.evaluation.record import Record, dead_record, record_of
 from rstar_cli.evaluation.run_directory import RunDirectory
+from rstar_cli.evaluation.versions import Versions, answered_by, differ, mixed, named, served_by
 from rstar_cli.problems import FileProblem
 from rstar_cli.views.batch import BatchProgress
-from rstar_common.errors import Cancelled, NotFound, RstarError, first_leaf
+from rstar_common.errors import Cancelled, Conflict, NotFound, RstarError, first_leaf
 
 _SECONDS = 60.0
 _PAGE = 200
@@ -41,11 +45,15 @@ async def search_arm(
 
     Raises:
         Cancelled: somebody cancelled the batch.
+        Conflict: the run was begun by other models than are served now.
         RstarError: the system does not answer.
     """
     known = run.records(arm.name)
     if any(problem.problem_id not in known for problem in problems):
-        batch_id = f"eval-{run.path.name[:60]}-{run.digest}-{arm.name}"
+        served = await served_by(where)
+        if _is_over(run, known, served):
+            return _in_order(known, problems)
+        batch_id = _batch_id(run, arm, served)
         wanted = [problem.to_proto() for problem in problems]
         submission = await publish(
             where.nats, where.object_store, submission_of(batch_id, wanted, arm.settings)
@@ -54,6 +62,38 @@ async def search_arm(
             with BatchProgress(quiet=quiet) as progress:
                 await _collect(wire, run, arm, batch_id, submission, set(known), progress)
         known = run.records(arm.name)
+    return _in_order(known, problems)
+
+
+def _is_over(run: RunDirectory, known: Mapping[str, Record], served: Versions) -> bool:
+    """Whether what an arm lacks stays without a result: it was reported, and of other models.
+
+    Raises:
+        Conflict: other models would answer the rest.
+    """
+    theirs = answered_by(run.every_record())
+    if not differ(theirs, served):
+        return False
+    if run.reported and known:
+        return True
+    way_back = "" if mixed(theirs) else ", or promote what answered them to go on"
+    raise Conflict(
+        f"{run.path} holds searches by {named(theirs)}, and served now: {named(served)}; "
+        f"choose another --name{way_back}"
+    )
+
+
+def _batch_id(run: RunDirectory, arm: Arm, served: Versions) -> str:
+    # A queue keeps its batches: without the models in its name, one of an earlier run, whose
+    # directory is gone or elsewhere, would be taken for what the present ones answer.
+    asks_ppm = arm.settings.strategy != types_pb2.STRATEGY_GREEDY
+    models = {tier: served[tier] for tier in served if tier != "ppm" or asks_ppm}
+    text = json.dumps([run.digest, models], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return f"eval-{run.path.name[:60]}-{digest}-{arm.name}"
+
+
+def _in_order(known: Mapping[str, Record], problems: Sequence[FileProblem]) -> list[Record]:
     return [
         known.get(problem.problem_id) or dead_record(problem.problem_id, problem.labels)
         for problem in problems

@@ -14,6 +14,7 @@ from typing import Any
 from rstar_cli.evaluation.arms import Arm
 from rstar_cli.evaluation.estimators import mean, pass_at_k, wilson
 from rstar_cli.evaluation.record import DEAD, Record, total
+from rstar_cli.evaluation.versions import answered_by
 from rstar_cli.grading import EQUAL, UNDECIDED
 
 GROUPS = ("subject", "level", "module")
@@ -70,7 +71,7 @@ def summary_of(arm: Arm, records: Sequence[Record], verdicts: Verdicts) -> dict[
             for label in GROUPS
             if any(label in record.labels for record in records)
         },
-        "versions": _versions(records),
+        "versions": answered_by(records),
     }
 
 
@@ -121,11 +122,3 @@ def is_right(record: Record, answer: str, verdicts: Verdicts) -> bool:
 
 def _verdict(record: Record, answer: str, verdicts: Verdicts) -> str:
     return verdicts.get((record.problem_id, answer), "") if answer else ""
-
-
-def _versions(records: Sequence[Record]) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = {}
-    for record in records:
-        for tier, version in record.versions.items():
-            found.setdefault(tier, set()).add(version)
-    return {tier: sorted(versions) for tier, versions in sorted(found.items())}

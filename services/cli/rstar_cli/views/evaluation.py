@@ -9,11 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from rstar_cli.evaluation.report import pass_at, trees_gone
+from rstar_cli.evaluation.versions import named, remarks
 
 
 def evaluation_table(summary: Mapping[str, Any]) -> Table:
-    """One line an arm and way to choose the answer."""
+    """One line an arm and way to choose the answer; below, whose answers they are."""
     table = Table(title=None, header_style="bold", box=None, pad_edge=False)
+    if answered := named(summary["versions"]):
+        table.caption, table.caption_justify = Text(f"answered by {answered}"), "left"
     for name in ("search", "answer"):
         table.add_column(name)
     for name in ("solved", "accuracy", "95 %", "pass@1", "pass@N", "tokens", "seconds"):
@@ -37,7 +40,10 @@ def evaluation_table(summary: Mapping[str, Any]) -> Table:
 
 def evaluation_notes(summary: Mapping[str, Any]) -> list[str]:
     """What must be known to read the figures."""
-    return [trees_gone(arm) for arm in summary["results"] if arm["trees_gone"]]
+    return [
+        *remarks(summary["versions"], summary["served"]),
+        *(trees_gone(arm) for arm in summary["results"] if arm["trees_gone"]),
+    ]
 
 
 def equal_tokens_table(compared: Mapping[str, Any]) -> Table:
