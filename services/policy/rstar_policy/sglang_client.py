@@ -31,6 +31,9 @@ CONNECT_SECONDS = 5.0
 CONTROL_SECONDS = 10.0
 """For calls that do not generate; the scheduler may be busy with a long prefill."""
 
+UPDATE_SECONDS = 900.0
+"""For reading weights from a disk; an engine that takes longer hangs, and is replaced."""
+
 ABORTED_SECONDS = 0.01
 """Until an aborted call is answered; then it is aborted again."""
 
@@ -203,7 +206,7 @@ class SglangClient:
             "weight_version": version,
             "flush_cache": True,
         }
-        reply = await self._post("/update_weights_from_disk", body)
+        reply = await self._post("/update_weights_from_disk", body, UPDATE_SECONDS)
         if not (isinstance(reply, dict) and reply.get("success")):
             raise Unavailable(f"engine: weights not taken: {reply}")
 

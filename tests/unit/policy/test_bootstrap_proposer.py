@@ -11,6 +11,7 @@ import pytest
 
 from rstar_policy.bootstrap import ProposedStep, RandomProgramProposer
 from rstar_policy.bootstrap.spans import is_letter_string
+from rstar_policy.bootstrap.values import VALUE_NAMES
 
 QUESTIONS = [
     "Let a = 1 - -1. Suppose 3*q - 2*q + 3 = 0, -5*f + 14 = a*q. Solve 8*j = f*j - 12 for j.",
@@ -179,3 +180,19 @@ def test_the_version_names_menu_and_code() -> None:
 def test_steps_of_a_foreign_form_are_borne(proposer: RandomProgramProposer) -> None:
     path = ["# Step 1: think\nx = ((", "# Step 2: odd\nR = 3"]
     assert proposer.propose("What is 2 plus 2?", path, num_candidates=4, seed=1)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which point is closest to the origin? (a) (1, 2) (b) (3, 4)",
+        f"Let {', '.join(VALUE_NAMES)} be points. What is 12*x + 3 at 4?",
+        f"Two letters picked from {{a: 2, b: 3}}. {' '.join(VALUE_NAMES)}",
+    ],
+    ids=["choices that hold commas", "every name is taken", "no name is left for letters"],
+)
+def test_a_question_of_a_foreign_form_is_borne(
+    proposer: RandomProgramProposer, question: str
+) -> None:
+    for seed in range(10):
+        assert walk(proposer, question, seed)

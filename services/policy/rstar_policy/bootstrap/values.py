@@ -18,6 +18,7 @@ MAX_VALUES = 8
 SYMBOL = re.compile(r"(?<![A-Za-z0-9])([A-Za-z])(?![A-Za-z0-9])")
 DIGIT_TEXT = re.compile(r"-?[0-9a-z]+(?: [-+] -?[0-9a-z]+)*")
 CALL = re.compile(r"[a-z]{2}\(")
+CHOICE_END = re.compile(r", (?=\w+: )")
 
 COUNTER = "from collections import Counter"
 DATETIME = "from datetime import datetime, timedelta"
@@ -58,15 +59,15 @@ def name_values(
             values.append(Value(code=span.text, type=kind, origin=origin))
         else:
             values += _as_text(span, origin)
-            if span.shape is not Shape.DIGITS:
-                bindings.append(_bind(next(names), span, origin, bound))
+            if span.shape is not Shape.DIGITS and (name := next(names, "")):
+                bindings.append(_bind(name, span, origin, bound))
                 values.append(bindings[-1].value)
-    if counted:
+    if counted and (name := next(names, "")):
         bag = ", ".join(f"{letter}={count}" for count, letter in counted)
-        value = Value(code=next(names), type="bag", origin=COUNTED)
+        value = Value(code=name, type="bag", origin=COUNTED)
         bindings.append(Binding(value=value, code=f"Counter({bag})", needs=COUNTER))
         values.append(value)
-    pair = _pair(free_names[0], bindings, values)
+    pair = _pair(free_names[0], bindings, values) if free_names else None
     return bindings, values + _implied_symbols(bindings, values, bound), pair
 
 
@@ -101,8 +102,9 @@ def _bind(name: str, span: Span, origin: int, bound: Mapping[str, str]) -> Bindi
             kind, code = "coll", f"{text!r}.split(', ')"
         case Shape.CHOICES:
             kind, labelled = "coll", True
-            items = (item.split(": ") for item in text.split(", "))
-            code = f"dict({', '.join(f'{label}=E({value!r})' for label, value in items)})"
+            # A choice may be a point, and hold a comma itself.
+            items = (item.partition(": ") for item in CHOICE_END.split(text))
+            code = f"dict({', '.join(f'{label}=E({value!r})' for label, _, value in items)})"
         case Shape.BAG | Shape.PICK:
             kind, needs = "bag", COUNTER
             code = f"Counter({text.replace(': ', '=') if ':' in text else repr(text)})"

@@ -51,11 +51,11 @@ class Court:
             self._opening = None
         return self._parent
 
-    def close(self) -> None:
-        """Let go of a parent that misbehaves."""
-        if self._parent:
-            self._parent.close()
+    def close(self, parent: Interpreter) -> None:
+        """Let go of a parent that misbehaves, unless somebody else has already."""
+        if self._parent is parent:
             self._parent = None
+            parent.close()
 
     def pids(self) -> set[int]:
         return {self._parent.pid} if self._parent else set()

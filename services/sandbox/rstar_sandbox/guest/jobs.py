@@ -107,9 +107,10 @@ class Jobs:
     async def judge(self, answer: str, reference: str, limits: Limits) -> Outcome:
         """Compare two answers in an interpreter that ends with it."""
         async with self._slots:
-            copies = await (await self._court.parent()).fork(1)
+            parent = await self._court.parent()
+            copies = await parent.fork(1)
             if not copies:
-                self._court.close()
+                self._court.close(parent)
                 return Outcome()
             outcome = await copies[0].judge({"answer": answer, "reference": reference}, limits)
             copies[0].close()

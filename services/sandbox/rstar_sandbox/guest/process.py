@@ -105,6 +105,8 @@ class Interpreter:
         copies: list[Interpreter] = []
         async with self.turn:
             for start in range(0, count, interpreter.MAX_FORKS):
+                if self._control.fileno() < 0:  # closed while this waited for its turn
+                    break
                 copies += await self._fork(min(count - start, interpreter.MAX_FORKS))
         return copies
 
