@@ -20,7 +20,7 @@ check:              ## Format, lint, types, import contracts, protos
 	@mypy -p rstar_common -p rstar_policy -p rstar_ppm -p rstar_searcher -p rstar_sandbox -p rstar_trainer -p rstar_cli \
 		-p rstar_client
 	@$(PY) infra/observability/dashboards.py --check
-	@lint-imports --no-logo 2>/dev/null | tail -n 1
+	@set -o pipefail; lint-imports --no-logo | tail -n 1
 	@cd proto && buf lint && ./generate.sh --check >/dev/null 2>&1 && echo "protos: linted, generated code is current"
 
 fmt:                ## Format and fix what can be fixed
@@ -29,11 +29,11 @@ fmt:                ## Format and fix what can be fixed
 proto:              ## Regenerate proto/gen
 	@proto/generate.sh 2>/dev/null
 
-models: install     ## Repeat the bundled models' training from the shipped problems
-	@infra/models.sh models
+models: install     ## Repeat the bundled models' training from the shipped problems, in hours: into models-out
+	@ROUNDS=5 infra/models.sh models-out
 
 bench: install      ## Held-out problems end to end: one JSON line
 	@rstar bench e2e --problems data/dm_math/heldout.jsonl --limit 200
 
 clean:              ## Forget environment and caches
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo-out
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache demo-out models-out

@@ -30,7 +30,8 @@ fi
 
 # The store runs as another user in its container, and reads the file there.
 mkdir -p "$private"
-sed "$(sed -n 's/^\(S3[A-Z0-9_]*_KEY\)=\(.*\)$/s|"\1"|"\2"|/p' "$file")" \
-    "$here/s3-identities.json.in" >|"$private/s3.json"
+# No argument of a program may hold a key: others can read those.
+sed -n 's/^\(S3[A-Z0-9_]*_KEY\)=\(.*\)$/s|"\1"|"\2"|/p' "$file" |
+    sed -f - "$here/s3-identities.json.in" >|"$private/s3.json"
 chmod 644 "$private/s3.json"
 echo "$file and $private written; add the images: see the head of compose.yaml" >&2

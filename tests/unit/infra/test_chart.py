@@ -28,6 +28,12 @@ SETTINGS = {
     "trainer": TrainerSettings,
 }
 
+CALLS = {
+    "searcher": ["rstar-policy", "rstar-ppm", "rstar-sandbox"],
+    "trainer": ["rstar-searcher", "rstar-policy", "rstar-ppm", "rstar-sandbox"],
+}
+"""Whom a service calls; the others call nobody."""
+
 Documents = list[dict[str, Any]]
 
 
@@ -148,17 +154,17 @@ def test_network_policies_allow_the_calls_of_the_architecture_and_no_others(
         called_by = peers(spec["ingress"], "from", 50051)
         calls = peers(spec["egress"], "to", 50051)
         if service in ("policy", "ppm"):
-            assert called_by == ["rstar-searcher"]
-        assert calls == (
-            ["rstar-policy", "rstar-ppm", "rstar-sandbox"] if service == "searcher" else []
-        )
+            assert called_by == ["rstar-searcher", "rstar-trainer"]
+        assert calls == CALLS.get(service, [])
         for rule in (*spec["ingress"], *spec["egress"]):
             # An empty peer list, or an empty peer, would mean everybody.
             assert rule.get("from") or rule.get("to")
             assert all(peer for peer in rule.get("from", rule.get("to")))
     sandbox = named(resources, "NetworkPolicy", "sandbox")["spec"]
     assert sandbox["egress"] == []
-    assert peers(sandbox["ingress"], "from", 50051)[0] == "rstar-searcher"
+    assert peers(sandbox["ingress"], "from", 50051)[:2] == ["rstar-searcher", "rstar-trainer"]
+    searcher = named(resources, "NetworkPolicy", "searcher")["spec"]
+    assert peers(searcher["ingress"], "from", 50051)[0] == "rstar-trainer"
 
 
 def test_services_accept_the_environment_and_the_file_they_are_given(
@@ -197,6 +203,18 @@ def test_searchers_know_every_replica_that_scaling_may_make() -> None:
         assert scaled["scaleTargetRef"]["kind"] == "StatefulSet"
 
 
+def test_runs_of_self_evolution_know_the_replicas_that_scaling_leaves() -> None:
+    resources = rendered("values-cluster-32-gpu.yaml")
+    pod = named(resources, "StatefulSet", "trainer")["spec"]["template"]["spec"]
+    environment = {v["name"]: v.get("value", "") for v in pod["containers"][0]["env"]}
+    for tier in ("policy", "ppm"):
+        least = named(resources, "ScaledObject", tier)["spec"]["minReplicaCount"]
+        addresses = environment[f"RSTAR_TRAINER_{tier.upper()}_ADDRESS"].split(",")
+        assert addresses == [f"rstar-{tier}-{n}.rstar-{tier}:50051" for n in range(max(1, least))]
+    for tier in ("searcher", "sandbox"):
+        assert environment[f"RSTAR_TRAINER_{tier.upper()}_ADDRESS"] == f"rstar-{tier}:50051"
+
+
 def test_searchers_are_scaled_by_the_queue_of_every_tenant() -> None:
     tenants = ("team-a.weight=2", "team-b.weight=1", "default.max_queued=9")
     resources = rendered(
@@ -224,6 +242,7 @@ def test_one_order_can_be_carried_out_by_several_nodes() -> None:
     assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 4, 4)
     pod = job["template"]["spec"]
     [worker] = pod["containers"]
+    assert worker["command"][0] == "/opt/venv/bin/python"  # where the image has torch
     assert "--nnodes=4" in worker["command"]
     assert "--rdzv-endpoint=rstar-training-0.rstar-training:29400" in worker["command"]
     assert worker["command"][-2:] == ["rstar_trainer.worker", "/var/lib/rstar/orders/policy-1"]

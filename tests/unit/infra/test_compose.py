@@ -78,7 +78,7 @@ def test_sandboxes_reach_nothing_and_know_no_secret(compose: dict[str, Any]) -> 
     assert sandbox["networks"] == ["sandboxes"]
     assert compose["networks"]["sandboxes"] == {"internal": True}
     on_it = {name for name, s in compose["services"].items() if "sandboxes" in s["networks"]}
-    assert on_it == {"sandbox", "searcher", "prometheus"}
+    assert on_it == {"sandbox", "searcher", "trainer", "prometheus"}
     assert "${" not in json.dumps(sandbox["environment"])
 
 
@@ -167,3 +167,16 @@ def test_what_is_mounted_from_here_exists(compose: dict[str, Any]) -> None:
                 assert (COMPOSE / source).exists(), source
             else:
                 assert source in compose["volumes"]
+
+
+def test_runs_of_self_evolution_reach_every_service_they_need(compose: dict[str, Any]) -> None:
+    trainer = compose["services"]["trainer"]
+    for tier in ("searcher", "policy", "ppm", "sandbox"):
+        assert trainer["environment"][f"RSTAR_TRAINER_{tier.upper()}_ADDRESS"] == f"{tier}:50051"
+        assert set(trainer["networks"]) & set(compose["services"][tier]["networks"])
+
+
+def test_no_key_is_an_argument_of_a_program() -> None:
+    script = (COMPOSE / "secrets.sh").read_text()
+    assert "$(sed" not in script
+    assert "sed -f -" in script

@@ -47,6 +47,27 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 {{- end }}
 
+{{/* Addresses of the pods that a StatefulSet always has: others come and go with the load. */}}
+{{- define "rstar.lasting" -}}
+{{- $own := index .root.Values .name -}}
+{{- if $own.enabled -}}
+{{- $count := max 1 (ternary $own.scaling.min $own.replicas $own.scaling.enabled | int) -}}
+{{- $full := include "rstar.fullname" . -}}
+{{- $addresses := list -}}
+{{- range $i := until (int $count) -}}
+{{- $addresses = append $addresses (printf "%s-%d.%s:50051" $full $i $full) -}}
+{{- end -}}
+{{ join "," $addresses }}
+{{- end -}}
+{{- end }}
+
+{{/* The name of a service, whichever pod answers. */}}
+{{- define "rstar.name" -}}
+{{- if (index .root.Values .name).enabled -}}
+{{ include "rstar.fullname" . }}:50051
+{{- end -}}
+{{- end }}
+
 {{- define "rstar.env" -}}
 {{- $prefix := printf "RSTAR_%s_" (upper .name) -}}
 {{- $values := .root.Values -}}
