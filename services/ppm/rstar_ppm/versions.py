@@ -150,6 +150,8 @@ class PointerFollower:
         self._cache = cache
         self._wanted = ""
         self._changed = asyncio.Event()
+        for outcome in ("done", "refused", "unavailable"):
+            SWAPS.labels(outcome)  # the first refusal must be an increase
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until `stop` is set."""

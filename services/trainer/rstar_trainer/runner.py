@@ -13,6 +13,7 @@ import contextlib
 import logging
 import shutil
 import time
+from itertools import product
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -40,7 +41,7 @@ from rstar_trainer.job import (
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.lessons import LESSONS
 from rstar_trainer.orders import WorkerLimits, work_order
-from rstar_trainer.promotion import Registry
+from rstar_trainer.promotion import MODELS, Registry
 from rstar_trainer.tree_store import fetch_given, fetch_trees, read_questions
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,8 @@ class JobRunner:
         self._work_dir = work_dir
         self._limits = limits
         self._current: tuple[str, asyncio.Task[None]] | None = None
+        for model, state in product(MODELS, ENDED):
+            JOBS.labels(model, state)  # the first failure must be an increase
 
     async def run(self, stop: asyncio.Event) -> None:
         """Carry jobs out until `stop` is set; the one that runs is resumed next time."""
