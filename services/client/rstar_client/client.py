@@ -6,6 +6,7 @@ again joins the search that runs instead of starting a second one.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -56,6 +57,9 @@ class AsyncClient:
         )
         self._searcher = searcher_pb2_grpc.SearcherServiceStub(self._connection.channel)
         self.batches = Batches(self._connection, nats_url=nats_url)
+        self._owed: dict[str, asyncio.Lock] = {}
+        """Searches that end when nobody reads them. A stream that is left unclosed ends at some
+        later time, too late for a call: `close` ends its search."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,8 +73,11 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection. Searches with a caller's own key go on."""
-        await self._connection.close()
+        """Close the connection. Searches with a caller's own key go on, all others end."""
+        try:
+            await asyncio.gather(*map(self._say_goodbye, list(self._owed)))
+        finally:
+            await self._connection.close()
 
     async def solve(
         self,
@@ -118,7 +125,6 @@ class AsyncClient:
         )
         _set_interval(request, min_interval_seconds)
         search_id = ""
-        finished = False
         try:
             events = self._events(
                 lambda seconds: self._searcher.SolveStream(request, timeout=seconds),
@@ -126,11 +132,16 @@ class AsyncClient:
             )
             async with aclosing(events):
                 async for event in events:
-                    search_id, finished = event.search_id, isinstance(event, Finished)
+                    if event.search_id != search_id:  # the first, or that of a search begun anew
+                        self._owed.pop(search_id, None)
+                        search_id = event.search_id
+                        if not idempotency_key:
+                            self._owed[search_id] = asyncio.Lock()
+                    if isinstance(event, Finished):
+                        self._owed.pop(search_id, None)
                     yield event
         finally:
-            if search_id and not finished and not idempotency_key:
-                await self._say_goodbye(search_id)
+            await self._say_goodbye(search_id)
 
     async def attach(
         self,
@@ -210,10 +221,18 @@ class AsyncClient:
         raise Unavailable("the search's events ended without its result")
 
     async def _say_goodbye(self, search_id: str) -> None:
-        """Nobody will ask for this search again: free what it holds."""
-        request = searcher_pb2.CancelSearchRequest(search_id=search_id)
-        with suppress(grpc.aio.AioRpcError):
-            await self._searcher.CancelSearch(request, timeout=_GOODBYE_SECONDS)
+        """Nobody will ask for this search again: free what it holds, unless that is done."""
+        saying = self._owed.get(search_id)
+        if saying is None:
+            return
+        # Who leaves a stream and at once closes the client does both at a time: the second waits.
+        async with saying:
+            if search_id not in self._owed or self._connection.closed:
+                return
+            request = searcher_pb2.CancelSearchRequest(search_id=search_id)
+            with suppress(grpc.aio.AioRpcError):
+                await self._searcher.CancelSearch(request, timeout=_GOODBYE_SECONDS)
+            self._owed.pop(search_id, None)
 
 
 async def _last(events: AsyncGenerator[Event]) -> Result:

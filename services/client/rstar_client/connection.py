@@ -51,6 +51,8 @@ class Connection:
     ) -> None:
         self._retry = retry
         self._rng = rng
+        self.closed = False
+        """Whether calls have become impossible."""
         self.channel = (
             grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
             if credentials
@@ -59,6 +61,7 @@ class Connection:
 
     async def close(self) -> None:
         """Give the channel back."""
+        self.closed = True
         await self.channel.close()
 
     async def call(self, attempt: Callable[[float], Awaitable[ReplyT]]) -> ReplyT:

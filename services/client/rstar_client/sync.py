@@ -40,7 +40,7 @@ class Client:
                 address, nats_url=nats_url, retry=retry, credentials=credentials, rng=rng
             )
 
-        self._loop = asyncio.Runner()
+        self._loop = _Loop()
         self._client = self._loop.run(connect())
         self.batches = SyncBatches(self._client.batches, self._loop)
 
@@ -56,7 +56,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection. Searches with a caller's own key go on."""
+        """Close the connection. Searches with a caller's own key go on, all others end."""
         self._loop.run(self._client.close())
         self._loop.close()
 
@@ -122,7 +122,7 @@ class Client:
 class SyncBatches:
     """See `Batches`."""
 
-    def __init__(self, batches: Batches, loop: asyncio.Runner) -> None:
+    def __init__(self, batches: Batches, loop: _Loop) -> None:
         self._batches = batches
         self._loop = loop
 
@@ -156,7 +156,17 @@ class SyncBatches:
         return self._loop.run(work)
 
 
-def _iterated(loop: asyncio.Runner, values: AsyncGenerator[ValueT]) -> Iterator[ValueT]:
+class _Loop(asyncio.Runner):
+    """A runner one can ask whether it is closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        super().close()
+
+
+def _iterated(loop: _Loop, values: AsyncGenerator[ValueT]) -> Iterator[ValueT]:
     async def following() -> tuple[ValueT] | None:
         async for value in values:
             return (value,)
@@ -166,4 +176,5 @@ def _iterated(loop: asyncio.Runner, values: AsyncGenerator[ValueT]) -> Iterator[
         while (value := loop.run(following())) is not None:
             yield value[0]
     finally:
-        loop.run(values.aclose())
+        if not loop.closed:  # which ends what was left
+            loop.run(values.aclose())

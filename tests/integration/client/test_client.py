@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from random import Random
+from typing import TypeVar
 
 import grpc
 import pytest
@@ -21,6 +27,9 @@ from rstar_common.rpc import grpc_server, serving
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
+
+T = TypeVar("T")
+ServicerT = TypeVar("ServicerT", bound=searcher_pb2_grpc.SearcherServiceServicer)
 
 QUICK = RetryPolicy(first_pause_seconds=0.01, longest_pause_seconds=0.05)
 
@@ -112,6 +121,44 @@ async def test_who_leaves_ends_the_search_unless_the_key_is_his_own(
         assert not await client.cancel(searches[True])
 
 
+async def test_closing_the_client_ends_the_searches_that_were_left(caplog):
+    async with waiting_searcher() as (servicer, address):
+        async with AsyncClient(address) as client:
+            async for _ in client.solve_stream("dropped at once"):
+                break  # what is left of the stream ends in a task of its own
+            events = client.solve_stream("kept in a variable")
+            await anext(events)
+            named = client.solve_stream("to be read on", idempotency_key="mine")
+            await anext(named)
+        assert sorted(servicer.cancelled) == ["dropped at once", "kept in a variable"]
+        for stream in (events, named):
+            await stream.aclose()
+        await asyncio.sleep(0)
+    assert len(servicer.cancelled) == 2
+    assert caplog.records == []  # where asyncio tells of exceptions that nobody retrieved
+
+
+async def test_a_client_closes_without_its_searcher():
+    async with AsyncExitStack() as stack:
+        _, address = await stack.enter_async_context(waiting_searcher())
+        client = AsyncClient(address)
+        events = client.solve_stream("toy?")
+        await anext(events)
+        await stack.aclose()
+        await client.close()
+        await events.aclose()
+
+
+def test_closing_the_plain_client_ends_the_searches_that_were_left(caplog):
+    with in_a_thread(waiting_searcher) as (servicer, address):
+        with rstar_client.Client(address) as client:
+            events = client.solve_stream("toy?")
+            assert isinstance(next(events), Started)
+        assert servicer.cancelled == ["toy?"]
+        events.close()
+    assert caplog.records == []
+
+
 async def test_a_batch_is_submitted_twice_and_read_once(
     nats_settings, object_store_settings, nats_url
 ):
@@ -163,16 +210,33 @@ async def test_a_full_service_is_asked_again_and_a_broken_stream_is_taken_up():
 
 
 def test_the_plain_client_does_the_same(nats_settings, object_store_settings, nats_url):
-    """In this thread: the searcher runs in another one's loop."""
+    with (
+        in_a_thread(lambda: searcher_stack(nats_settings, object_store_settings)) as stack,
+        rstar_client.Client(stack.runner.address, nats_url=nats_url) as client,
+    ):
+        assert client.solve("toy?", Settings(rollouts=2)).status == "answered"
+        events = list(client.solve_stream("toy?", Settings(rollouts=2)))
+        assert isinstance(events[-1], Finished)
+        batch_id = new_id("batch")
+        client.batches.submit(batch_id, [Problem(problem_id="p", question="toy?")])
+        [found] = client.batches.results(batch_id)
+        assert found.problem_id == "p"
+        with pytest.raises(rstar_client.NotFound):
+            client.get("s-none")
+
+
+@contextmanager
+def in_a_thread(serving: Callable[[], AbstractAsyncContextManager[T]]) -> Generator[T]:
+    """What `serving` gives, in another thread's loop: the plain client needs this one."""
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
-    addresses: list[str] = []
+    given: list[T] = []
     ready = threading.Event()
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        async with searcher_stack(nats_settings, object_store_settings) as stack:
-            addresses.append(stack.runner.address)
+        async with serving() as value:
+            given.append(value)
             ready.set()
             await stop.wait()
 
@@ -180,16 +244,7 @@ def test_the_plain_client_does_the_same(nats_settings, object_store_settings, na
     thread.start()
     try:
         assert ready.wait(90)
-        with rstar_client.Client(addresses[0], nats_url=nats_url) as client:
-            assert client.solve("toy?", Settings(rollouts=2)).status == "answered"
-            events = list(client.solve_stream("toy?", Settings(rollouts=2)))
-            assert isinstance(events[-1], Finished)
-            batch_id = new_id("batch")
-            client.batches.submit(batch_id, [Problem(problem_id="p", question="toy?")])
-            [found] = client.batches.results(batch_id)
-            assert found.problem_id == "p"
-            with pytest.raises(rstar_client.NotFound):
-                client.get("s-none")
+        yield given[0]
     finally:
         loops[0].call_soon_threadsafe(stop.set)
         thread.join(90)
@@ -230,9 +285,25 @@ class FlakySearcher(searcher_pb2_grpc.SearcherServiceServicer):
         )
 
 
+class WaitingSearcher(searcher_pb2_grpc.SearcherServiceServicer):
+    """Begins every search, under its question as id, and goes no further."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[str] = []
+
+    async def SolveStream(self, request, context):
+        yield searcher_pb2.SearchEvent(
+            search_id=request.problem.question, started=searcher_pb2.SearchStarted()
+        )
+        await asyncio.Event().wait()
+
+    async def CancelSearch(self, request, context):
+        self.cancelled.append(request.search_id)
+        return searcher_pb2.CancelSearchResponse(cancelled=True)
+
+
 @asynccontextmanager
-async def flaky_searcher() -> AsyncGenerator[tuple[FlakySearcher, str]]:
-    servicer = FlakySearcher()
+async def listening(servicer: ServicerT) -> AsyncGenerator[tuple[ServicerT, str]]:
     server = grpc.aio.server()
     searcher_pb2_grpc.add_SearcherServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -241,6 +312,14 @@ async def flaky_searcher() -> AsyncGenerator[tuple[FlakySearcher, str]]:
         yield servicer, f"127.0.0.1:{port}"
     finally:
         await server.stop(grace=0)
+
+
+def flaky_searcher() -> AbstractAsyncContextManager[tuple[FlakySearcher, str]]:
+    return listening(FlakySearcher())
+
+
+def waiting_searcher() -> AbstractAsyncContextManager[tuple[WaitingSearcher, str]]:
+    return listening(WaitingSearcher())
 
 
 async def test_a_secured_service_is_called_with_certificate_and_token(tmp_path):
