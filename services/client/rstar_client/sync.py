@@ -156,14 +156,19 @@ class SyncBatches:
         return self._loop.run(work)
 
 
-class _Loop(asyncio.Runner):
-    """A runner one can ask whether it is closed."""
+class _Loop:
+    """A loop to run calls in, which one can ask whether it is closed."""
 
-    closed = False
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self.closed = False
+
+    def run(self, work: Coroutine[Any, Any, ValueT]) -> ValueT:
+        return self._runner.run(work)
 
     def close(self) -> None:
         self.closed = True
-        super().close()
+        self._runner.close()
 
 
 def _iterated(loop: _Loop, values: AsyncGenerator[ValueT]) -> Iterator[ValueT]:
