@@ -54,7 +54,7 @@ _MINUS_SIGNS = str.maketrans({"\u2212": "-", "\ufe63": "-", "\uff0d": "-", "\u00
 _AROUND_OPERATORS = re.compile(r" ?([,;:+\-*/=^<>()\[\]{}|]) ?")
 _TRUTH = re.compile(r"\b(true|false)\b", re.IGNORECASE)
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,150}|\d{1,500})"
+_DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3}){1,150}|\d{1,500})"
 _DECIMAL = re.compile(
     rf"([+-]?)({_DIGITS})?(?:\.(\d{{0,500}}))?(?:[eE]([+-]?\d{{1,3}}))?", re.ASCII
 )

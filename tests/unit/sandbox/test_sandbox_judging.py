@@ -83,7 +83,8 @@ def test_what_needs_algebra_is_left_to_the_sandbox(kind, answer, reference):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "1 2", "1/0", "--1", "1e9999", "1,23", "0x10", "nan", "inf", "1_000", "٣e"]
+    "text",
+    ["", "x", "1 2", "1/0", "--1", "1e9999", "1,23", "0,123", "0x10", "nan", "inf", "1_000", "٣e"],
 )
 def test_what_is_no_number_is_none(text):
     assert number(text) is None

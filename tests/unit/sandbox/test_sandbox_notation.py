@@ -63,7 +63,10 @@ def test_the_rest_is_refused_with_a_reason(text, why):
         ("x**2", "x^2"),
         ("5.", "5"),
         ("\u22125", "-5"),
-        ("1{,}000", "1,000"),
+        ("1{,}000", "1000"),
+        (r"1,\!000\,000", "1000000"),
+        ("1,000", "1,000"),
+        (r"0{,}123", "0{,}123"),
     ],
 )
 def test_spelling_is_evened_out(text, tidied):

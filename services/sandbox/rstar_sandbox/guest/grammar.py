@@ -110,6 +110,8 @@ class _Reader:
         if self.next == "-":  # TeX wants braces here; people leave them out
             self._tokens.take()
             return -self.atom()
+        if "," in self.next:
+            raise Unreadable("a comma after an exponent")
         return self.atom()
 
     def argument(self) -> Any:
@@ -153,6 +155,8 @@ class _Reader:
         if self.next == "_":
             raise Unreadable("a number in a base of its own inside an expression")
         whole, point, decimals = token.replace(",", "").partition(".")
+        if whole.startswith("0") and len(whole) > 2:
+            raise Unreadable("digits that a comma cut off")
         value = sympy.Rational(int(whole + decimals or "0"), 10 ** len(decimals))
         if self.next == r"\overline" and point:
             self._tokens.take()

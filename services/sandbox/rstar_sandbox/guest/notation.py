@@ -62,7 +62,10 @@ _PLAIN = re.compile(
     r"(?<![A-Za-z\\])(sqrt|pi|oo|sin|cos|tan|log|ln|exp|asin|acos|atan)(?![A-Za-z])"
 )
 _PLAIN_NAMES = {"oo": "infty", "asin": "arcsin", "acos": "arccos", "atan": "arctan"}
-_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|,\s*\\!|\\!,|\\,)\s*(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(
+    r"(?:(?<![\d.])[1-9]\d{0,2}|(?<=\.)\d{3})(?:(?:\{,\}|,\s*\\!|\\!,|\\,)\s*\d{3})+(?!\d)"
+)
+"""A number whose separators say that they part no list: before its point or behind it."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{(.*)\}", re.DOTALL)
 
 
@@ -73,7 +76,7 @@ def tidy(text: str) -> str:
     text = text.strip().strip("$").strip()
     while boxed := _BOX.fullmatch(text):
         text = boxed[1].strip()
-    text = _THOUSANDS.sub(",", text)
+    text = _THOUSANDS.sub(lambda found: re.sub(r"\D", "", found[0]), text)
     text = _SPACING.sub(" ", text).replace(r"\!", "")
     text = _COMMAND.sub(_respell, text)
     text = _PLAIN.sub(lambda found: rf"\{_PLAIN_NAMES.get(found[1], found[1])} ", text)

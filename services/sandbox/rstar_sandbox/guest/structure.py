@@ -11,6 +11,16 @@ from dataclasses import dataclass
 
 from rstar_sandbox.guest import units
 from rstar_sandbox.guest.bounded import Unreadable
+from rstar_sandbox.guest.separators import (
+    CLOSING,
+    LISTED,
+    MIXED,
+    OPENING,
+    clauses,
+    items,
+    pieces,
+    split,
+)
 
 MAX_ITEMS = 64
 
@@ -44,6 +54,7 @@ class Bag:
 
     items: tuple[Tree, ...]
     is_set: bool = False
+    joined: str = LISTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +83,11 @@ Tree = Leaf | Words | Group | Bag | Union | Matrix | Relation
 
 _WRAPPED = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mbox)\s*\{([^{}]*)\}")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' ,.-]*")
-_JOINED = re.compile(
-    r"\s*(?:\\(?:text|mbox|textrm)\s*\{\s*(?:or|and)\s*\}|(?<![A-Za-z\\])(?:or|and)(?![A-Za-z]))\s*"
-)
 _OPERATOR = re.compile(r"\\(?:leq|geq|neq|lt|gt|in)(?![A-Za-z])|[<>=]")
 _OPERATORS = {r"\leq": "<=", r"\geq": ">=", r"\neq": "!=", r"\lt": "<", r"\gt": ">", r"\in": "in"}
-_NUMBER = re.compile(r"[-+]?(?:\\?\$)?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _MATRIX = re.compile(r"\\begin\s*\{(\w+)\}(?:\s*\{[clr|]*\})?(.*)\\end\s*\{\1\}", re.DOTALL)
 _SIGNS = re.compile(r"\\(pm|mp)(?![A-Za-z])")
 _BASED = re.compile(r"\d+_")
-_PIECE = re.compile(r"\\(?:begin|end)\s*\{\w+\}|\\langle|\\rangle|\\[A-Za-z]+|\\.|.", re.DOTALL)
-_OPENING = frozenset({"(", "[", "{", r"\{", r"\langle"})
-_CLOSING = frozenset({")", "]", "}", r"\}", r"\rangle"})
 _REALS = r"\mathbb{R}"
 
 
@@ -100,11 +104,11 @@ def structure(text: str) -> Tree:
         return words
     if whole := _WRAPPED.fullmatch(text):
         return structure(whole[1])
-    text = _JOINED.sub(", ", text)
-    if not _NUMBER.fullmatch(units.split(text)[0].strip()):
-        items = [item for part in split(text, ",") for item in split(part, ";")]
-        if len(items) > 1:
-            return _bag(items)
+    parts, word = clauses(text)
+    if not word:
+        parts, word = [item for part in split(text, ";") for item in items(part)], LISTED
+    if len(parts) > 1:
+        return _bag(parts, joined=word)
     parts = split(text, r"\cup")
     if len(parts) > 1:
         return Union(tuple(structure(part) for part in parts))
@@ -120,20 +124,24 @@ def _words(text: str) -> Words | None:
     return Words(plain.casefold()) if longest > (1 if plain != text else 3) else None
 
 
-def _bag(items: list[str], *, is_set: bool = False) -> Bag:
-    if len(items) > MAX_ITEMS:
+def _bag(parts: list[str], *, is_set: bool = False, joined: str = LISTED) -> Bag:
+    if len(parts) > MAX_ITEMS:
         raise Unreadable("too many items")
     found: list[Tree] = []
-    for item in items:
-        tree = structure(item)
-        found += tree.items if isinstance(tree, Bag) and not tree.is_set else [tree]
-    return Bag(tuple(found), is_set)
+    for part in parts:
+        tree = structure(part)
+        if isinstance(tree, Bag) and not tree.is_set:
+            found += tree.items
+            # "1, 2 or 3" is one list of alternatives, "1 and 2 or 3" is not.
+            joined = joined if tree.joined in (LISTED, joined) else MIXED
+        else:
+            found.append(tree)
+    return Bag(tuple(found), is_set, joined)
 
 
 def _relation(text: str) -> Relation | None:
-    pieces = list(_pieces(text))
     sides, operators, start = [], [], 0
-    for at, depth, piece in pieces:
+    for at, depth, piece in pieces(text):
         if depth == 0 and at >= start and _OPERATOR.fullmatch(piece):
             sides.append(text[start:at])
             operators.append(_OPERATORS.get(piece, piece))
@@ -154,24 +162,24 @@ def _bracketed(text: str) -> Tree | None:
             raise Unreadable("a matrix in a matrix")
         rows = [row for row in found[2].replace(r"\hline", "").split(r"\\") if row.strip()]
         return Matrix(tuple(tuple(structure(cell) for cell in row.split("&")) for row in rows))
-    pieces = list(_pieces(text))
-    opening, closing = pieces[0][2], pieces[-1][2]
-    closes = [at for at, depth, piece in pieces if depth == 0 and piece in _CLOSING]
-    if opening not in _OPENING or closing not in _CLOSING or closes != [pieces[-1][0]]:
+    found_pieces = pieces(text)
+    opening, closing = found_pieces[0][2], found_pieces[-1][2]
+    closes = [at for at, depth, piece in found_pieces if depth == 0 and piece in CLOSING]
+    if opening not in OPENING or closing not in CLOSING or closes != [found_pieces[-1][0]]:
         return None
     inside = text[len(opening) : len(text) - len(closing)]
-    items = split(inside, ",")
+    parts = items(inside, bracketed=True)
     if opening == r"\{" and closing == r"\}":
         for bar in ("|", r"\mid", ":"):
-            if len(parts := split(inside, bar)) == 2:
-                return Relation((structure(parts[0]), structure(parts[1])), ("with",))
-        return _bag(items, is_set=True)
-    if len(items) == 1:
+            if len(sides := split(inside, bar)) == 2:
+                return Relation((structure(sides[0]), structure(sides[1])), ("with",))
+        return _bag(parts, is_set=True)
+    if len(parts) == 1:
         return structure(inside) if opening + closing in ("()", "[]", "{}") else None
-    if len(items) > MAX_ITEMS:
+    if len(parts) > MAX_ITEMS:
         raise Unreadable("too many items")
     brackets = "()" if opening == r"\langle" else opening + closing
-    return Group(brackets, tuple(structure(item) for item in items))
+    return Group(brackets, tuple(structure(part) for part in parts))
 
 
 def _leaf(text: str) -> Tree:
@@ -185,30 +193,3 @@ def _leaf(text: str) -> Tree:
         return Bag((structure(plus), structure(minus)))
     value, unit = units.split(text)
     return Leaf(value.strip(), unit)
-
-
-def split(text: str, separator: str) -> list[str]:
-    """The parts between separators that stand in no bracket."""
-    parts, start = [], 0
-    for at, depth, piece in _pieces(text):
-        if depth == 0 and piece == separator:
-            parts.append(text[start:at])
-            start = at + len(piece)
-    return [*parts, text[start:]]
-
-
-def _pieces(text: str) -> list[tuple[int, int, str]]:
-    """Where each piece begins, how deep in brackets it stands (a bracket: outside), and itself."""
-    pieces, depth = [], 0
-    for found in _PIECE.finditer(text):
-        piece = found[0]
-        if piece in _CLOSING or piece.startswith(r"\end"):
-            depth -= 1
-        if depth < 0:
-            raise Unreadable("a bracket closes that was not opened")
-        pieces.append((found.start(), depth, piece))
-        if piece in _OPENING or piece.startswith(r"\begin"):
-            depth += 1
-    if depth:
-        raise Unreadable("a bracket is not closed")
-    return pieces

@@ -7,7 +7,7 @@ import re
 from rstar_sandbox.guest.bounded import Unreadable
 
 _TOKEN = re.compile(
-    r"\s*(\\[A-Za-z]+|\\.|\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\S)"
+    r"\s*(\\[A-Za-z]+|\\.|[1-9]\d{0,2}(?:,\d{3})+(?![\d,])(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+|\S)"
 )
 
 CLOSING = {
