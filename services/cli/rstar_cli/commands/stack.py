@@ -115,19 +115,17 @@ async def bring_up(home: Path, options: StackOptions, seconds: float, json: bool
         Conflict: one runs with other options.
         Unavailable: a service does not come up.
     """
-    from rstar_cli.local.lock import holder
     from rstar_cli.local.stack import launch, stop_stack, wait_serving
     from rstar_cli.output import console, emit_json
     from rstar_cli.views.stack import live_units
 
-    ours = holder(home) is None
+    launched = launch(home, options)
     try:
-        state = launch(home, options)
         with live_units(quiet=json) as show:
-            units = await wait_serving(home, state, seconds=seconds, on_change=show)
+            units = await wait_serving(home, launched, seconds=seconds, on_change=show)
     except BaseException:
-        if ours:  # a half-started stack helps nobody, after Ctrl-C neither
-            await stop_stack(home)
+        if launched.supervisor:  # a half-started stack helps nobody, after Ctrl-C neither
+            await stop_stack(home, launched.supervisor)
         raise
     if json:
         emit_json({unit.name: unit.address for unit in units})

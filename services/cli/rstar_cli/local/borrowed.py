@@ -16,16 +16,15 @@ from rstar_cli.views.stack import live_units
 @asynccontextmanager
 async def borrowed_stack(home: Path, options: StackOptions, *, quiet: bool) -> AsyncGenerator[bool]:
     """Yield whether we started it. What we started ends with the block, on Ctrl-C too."""
-    ours = holder(home) is None
+    launched = None if holder(home) else launch(home, options)
     say = console(stderr=True)
     try:
-        if ours:
-            state = launch(home, options)
+        if launched:
             with live_units(quiet=quiet) as show:
-                await wait_serving(home, state, on_change=show)
-        yield ours
+                await wait_serving(home, launched, on_change=show)
+        yield launched is not None
     finally:
-        if ours:
+        if launched:
             if not quiet:
                 say.print("stopping the stack …", style="dim")
-            await stop_stack(home)
+            await stop_stack(home, launched.supervisor)

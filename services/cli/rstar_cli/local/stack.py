@@ -51,7 +51,21 @@ class UnitView:
     """Since it was started; for a unit that came up, how long that took."""
 
 
-def launch(home: Path, options: StackOptions) -> StackState:
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A stack that is to come up."""
+
+    state: StackState
+    supervisor: subprocess.Popen[bytes] | None
+    """Started by us, a moment before it has its lock; None if the stack ran already."""
+
+    def has_ended(self, home: Path) -> bool:
+        """Whether nobody brings it up any more. Ours may have found that another one does."""
+        gone = self.supervisor is None or self.supervisor.poll() is not None
+        return gone and holder(home) is None
+
+
+def launch(home: Path, options: StackOptions) -> Launched:
     """Start a supervisor for `home`; it goes on when we end.
 
     Raises:
@@ -62,12 +76,12 @@ def launch(home: Path, options: StackOptions) -> StackState:
         assert state is not None
         if state.options != options:
             raise Conflict(f"a stack with other options runs in {home}; first: rstar down")
-        return state
+        return Launched(state, None)
     state = create(home, options)
     (home / "logs").mkdir(exist_ok=True)
     (home / "supervisor.json").unlink(missing_ok=True)
     with (home / "logs" / "supervisor.log").open("ab") as log:
-        subprocess.Popen(
+        supervisor = subprocess.Popen(
             [sys.executable, "-m", "rstar_cli.local.supervisor", str(home)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -75,13 +89,18 @@ def launch(home: Path, options: StackOptions) -> StackState:
             start_new_session=True,
             cwd=home,
         )
-    return state
+    return Launched(state, supervisor)
 
 
-async def stop_stack(home: Path) -> bool:
-    """End the stack of `home` and whatever a killed supervisor left; False if nothing ran."""
+async def stop_stack(home: Path, supervisor: subprocess.Popen[bytes] | None = None) -> bool:
+    """End the stack of `home` and whatever a killed supervisor left; False if nothing ran.
+
+    `supervisor` is one that may not have come so far as to hold the lock.
+    """
     state = load(home)
     pid = holder(home)
+    if not pid and supervisor and supervisor.poll() is None:
+        pid = supervisor.pid
     if pid:
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
@@ -150,7 +169,7 @@ async def serving(name: str, address: str) -> bool:
 
 async def wait_serving(
     home: Path,
-    state: StackState,
+    launched: Launched,
     *,
     seconds: float = START_SECONDS,
     on_change: Callable[[list[UnitView]], None] = lambda units: None,
@@ -163,7 +182,7 @@ async def wait_serving(
     deadline = time.monotonic() + seconds
     current: dict[str, UnitView] = {}
     while True:
-        units = await views(home, state, current)
+        units = await views(home, launched.state, current)
         on_change(units)
         current = {unit.name: unit for unit in units}
         waiting = [unit for unit in units if unit.state != "serving"]
@@ -171,16 +190,17 @@ async def wait_serving(
             return units
         for unit in waiting:
             if unit.state == "misconfigured" or unit.restarts >= FAILED_RESTARTS:
-                raise Unavailable(_complaint(home, unit, "does not start"))
-        if reports(home) and not holder(home):
-            raise Unavailable(f"the supervisor ended; see {home}/logs/supervisor.log")
+                raise Unavailable(_complaint(home, unit.name, "does not start"))
+        if launched.has_ended(home):
+            raise Unavailable(_complaint(home, "supervisor", "has ended"))
         if time.monotonic() > deadline:
-            raise Unavailable(_complaint(home, waiting[0], f"is not up after {seconds:.0f} s"))
+            late = f"is not up after {seconds:.0f} s"
+            raise Unavailable(_complaint(home, waiting[0].name, late))
         # Several processes come up at once; health has no event that spans a restart.
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _complaint(home: Path, unit: UnitView, what: str) -> str:
-    log = home / "logs" / f"{unit.name}.log"
+def _complaint(home: Path, name: str, what: str) -> str:
+    log = home / "logs" / f"{name}.log"
     lines = "\n".join(f"    {line}" for line in tail(log, lines=_LOG_LINES))
-    return f"{unit.name} {what}; the end of {log}:\n{lines}"
+    return f"{name} {what}; the end of {log}:\n{lines}"
