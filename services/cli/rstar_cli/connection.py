@@ -24,7 +24,7 @@ from nats.aio.client import Client
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rstar_cli.local.lock import holder
+from rstar_cli.local.lock import holder, not_up
 from rstar_cli.local.state import StackState, load, resolved_home
 from rstar_common.config import NatsSettings, ObjectStoreSettings, PeerSettings
 from rstar_common.errors import InvalidInput, Unavailable
@@ -124,7 +124,7 @@ class Endpoints:
     def _local(self) -> StackState:
         state = load(self._home)
         if not state or not holder(self._home):
-            raise Unavailable("the stack is not up; start it with: rstar up")
+            raise Unavailable(not_up(self._home))
         return state
 
 

@@ -86,7 +86,7 @@ async def _reached(
     from rstar_cli.backup.manifest import read
     from rstar_cli.connection import endpoints, nats_client
     from rstar_cli.local.foundations import foundations
-    from rstar_cli.local.lock import holder
+    from rstar_cli.local.lock import Purpose, holder
     from rstar_cli.local.state import StackOptions, create, load, resolved_home
     from rstar_common.artifacts import ObjectStore
     from rstar_common.errors import Conflict, NotFound
@@ -104,7 +104,8 @@ async def _reached(
                 raise NotFound(f"there is no stack in {path}")
             if holder(path) is None:
                 state = state or create(path, StackOptions())
-                await stack.enter_async_context(foundations(path, state))
+                purpose = Purpose.RESTORE if fresh else Purpose.BACKUP
+                await stack.enter_async_context(foundations(path, state, purpose))
             elif fresh:
                 raise Conflict("the stack runs; restore into another --home, or: rstar down")
             assert state is not None

@@ -112,7 +112,7 @@ async def bring_up(home: Path, options: StackOptions, seconds: float, json: bool
     """Start a stack, or find the one that runs, and wait until it is healthy.
 
     Raises:
-        Conflict: one runs with other options.
+        Conflict: one runs with other options, or its state is being backed up or restored.
         Unavailable: a service does not come up.
     """
     from rstar_cli.local.stack import launch, stop_stack, wait_serving

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rstar_cli.local.lock import take
+from rstar_cli.local.lock import Purpose, copying, take
 from rstar_cli.local.nats import nats_ready
 from rstar_cli.local.plan import plan
 from rstar_cli.local.process import start, stop
@@ -18,16 +18,16 @@ from rstar_common.errors import Conflict
 
 
 @asynccontextmanager
-async def foundations(home: Path, state: StackState) -> AsyncGenerator[None]:
+async def foundations(home: Path, state: StackState, purpose: Purpose) -> AsyncGenerator[None]:
     """Both, for the length of the block; nobody else can start the stack meanwhile.
 
     Raises:
-        Conflict: the stack runs.
+        Conflict: the stack runs, or somebody else does this.
         Unavailable: one of them does not come up.
     """
-    lock = take(home)
+    lock = take(home, purpose)
     if lock is None:
-        raise Conflict("the stack runs; first: rstar down")
+        raise Conflict(copying(home) or "the stack runs; first: rstar down")
     with lock:
         await end_marked(state.stack_id)
         units = [unit for unit in plan(state, home) if unit.stage == 0]

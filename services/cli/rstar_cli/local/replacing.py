@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rstar_cli.local.lock import holder
+from rstar_cli.local.lock import holder, not_up
 from rstar_cli.local.plan import Unit
 from rstar_cli.local.process import start, stop
 from rstar_common.errors import Unavailable
@@ -41,7 +41,7 @@ def order(home: Path, names: list[str]) -> None:
     """
     pid = holder(home)
     if pid is None:
-        raise Unavailable("the stack is not up; start it with: rstar up")
+        raise Unavailable(not_up(home))
     scratch = home / f".{ORDER_FILE}.{os.getpid()}"
     scratch.write_text(json.dumps(names))
     scratch.replace(home / ORDER_FILE)

@@ -17,7 +17,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from rstar_cli.local.lock import holder
+from rstar_cli.local.lock import copying, holder
 from rstar_cli.local.ports import until_open
 from rstar_cli.local.process import tail
 from rstar_cli.local.procfs import end_marked
@@ -69,8 +69,10 @@ def launch(home: Path, options: StackOptions) -> Launched:
     """Start a supervisor for `home`; it goes on when we end.
 
     Raises:
-        Conflict: one runs already, with other options.
+        Conflict: one runs already, with other options; or a backup or a restore does.
     """
+    if reason := copying(home):
+        raise Conflict(reason)
     if holder(home):
         state = load(home)
         assert state is not None
@@ -96,7 +98,12 @@ async def stop_stack(home: Path, supervisor: subprocess.Popen[bytes] | None = No
     """End the stack of `home` and whatever a killed supervisor left; False if nothing ran.
 
     `supervisor` is one that may not have come so far as to hold the lock.
+
+    Raises:
+        Conflict: a backup or a restore runs, whose servers are those of this stack.
     """
+    if reason := copying(home):
+        raise Conflict(reason)
     state = load(home)
     pid = holder(home)
     if not pid and supervisor and supervisor.poll() is None:

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rstar_cli.local.lock import take
+from rstar_cli.local.lock import copying, take
 from rstar_cli.local.nats import nats_ready
 from rstar_cli.local.plan import Unit, plan
 from rstar_cli.local.process import start, stop
@@ -198,7 +198,7 @@ def main() -> int:
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(message)s")
     lock = take(home)
     if not lock:
-        logger.error("another supervisor runs the stack of %s", home)
+        logger.error(copying(home) or f"another supervisor runs the stack of {home}")
         return 1
     with lock:
         state = load(home)

@@ -16,7 +16,7 @@ from nats.js.errors import APIError
 from rstar.v1 import policy_pb2, policy_pb2_grpc, ppm_pb2, ppm_pb2_grpc, sandbox_pb2
 from rstar.v1 import sandbox_pb2_grpc as sandbox_grpc
 from rstar_cli.connection import nats_client
-from rstar_cli.local.lock import holder
+from rstar_cli.local.lock import holder, not_up
 from rstar_cli.local.procfs import memory_bytes
 from rstar_cli.local.stack import UnitView, views
 from rstar_cli.local.state import StackState, load
@@ -73,7 +73,7 @@ async def survey(home: Path) -> Survey:
     state = load(home)
     pid = holder(home)
     if not state or not pid:
-        raise Unavailable("the stack is not up; start it with: rstar up")
+        raise Unavailable(not_up(home))
     units = await views(home, state, {})
     up = {unit.name for unit in units if unit.state == "serving"}
     info, queue = await asyncio.gather(_info(state, up), _queue(state.nats))
