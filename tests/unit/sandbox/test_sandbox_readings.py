@@ -58,8 +58,50 @@ COMMAS = [
     ("3(x^2,100)", "3x^{2100}", UNDECIDED),
 ]  # fmt: skip
 
+JOINED = [
+    # "and" is what both have in common, "or" is all of them
+    (r"x>1 \text{ and } x<3", r"\mathbb{R}", UNEQUAL),
+    (r"x>1 \text{ and } x<3", "(1,3)", EQUAL),
+    (r"x \ge 1 \text{ and } x<3", "[1,3)", EQUAL),
+    (r"x \ge 1 \text{ and } x>1 \text{ and } x<3", "1<x<3", EQUAL),
+    (r"x>1 \text{ or } x<3", r"\mathbb{R}", EQUAL),
+    (r"x>1 \text{ or } x<3", "(1,3)", UNEQUAL),
+    (r"x<1 \text{ or } x>3", r"x>3 \text{ or } x<1", EQUAL),
+    (r"x<1 \text{ or } x=3", r"(-\infty,1)\cup\{3\}", EQUAL),
+    # "x < -1 and x > 1" says that there is none, and often means "or"
+    (r"x<-1 \text{ and } x>1", r"x<-1 \text{ or } x>1", UNDECIDED),
+    (r"x<-1 \text{ and } x>1", r"\mathbb{R}", UNDECIDED),
+    (r"x<-1 \text{ and } x>1 \text{ or } x=0", r"x<-1 \text{ or } x>1 \text{ or } x=0", UNDECIDED),
+    ("x<-1, x>1", r"x<-1 \text{ or } x>1", UNDECIDED),
+    ("x>1, x<3", "(1,3)", UNDECIDED),
+    ("x<-1, x>1", "x>1, x<-1", EQUAL),
+    # of several names
+    (r"x>1 \text{ and } y>2", r"y>2, x>1", EQUAL),
+    (r"x>1 \text{ and } y>2", r"x>1 \text{ or } y>2", UNDECIDED),
+    (r"x<a \text{ or } x>b", r"x>b \text{ or } x<a", EQUAL),
+    (r"x<a \text{ or } x>b", r"x>b \text{ and } x<a", UNDECIDED),
+    (r"x=1 \text{ and } y=2", r"x=1 \text{ or } y=2", UNDECIDED),
+    (r"x=1 \text{ and } y=2", "x=1, y=2", EQUAL),
+    (r"x=1 \text{ or } x=2", "x=1, x=2", EQUAL),
+    (r"(x=1 \text{ and } y=2) \text{ or } (x=2 \text{ and } y=1)",
+     r"(x=1 \text{ and } y=1) \text{ or } (x=2 \text{ and } y=2)", UNDECIDED),
+    (r"x \ne 1 \text{ and } x \ne 2", r"x \ne 1 \text{ or } x \ne 2", UNDECIDED),
+    (r"x \ne 1 \text{ and } x \ne 2", r"x \ne 2, x \ne 1", EQUAL),
+]  # fmt: skip
 
-@pytest.mark.parametrize(("answer", "reference", "verdict"), COMMAS)
+BUILT = [
+    (r"\{x \mid 1 \le x \le 5\}", "[1,5]", EQUAL),
+    (r"\{x \in \mathbb{R} \mid 1 \le x \le 5\}", "[1,5]", EQUAL),
+    (r"\{x \in \mathbb{R} : x<1 \text{ or } x>3\}", r"(-\infty,1)\cup(3,\infty)", EQUAL),
+    (r"\{x \in \mathbb{Z} \mid 1 \le x \le 5\}", "[1,5]", UNDECIDED),
+    (r"\{2x \mid 1<x<3\}", "(1,3)", UNDECIDED),
+    (r"\{x \mid 1<y<3\}", "(1,3)", UNDECIDED),
+    (r"\{x^2 \mid x \in [0,2]\}", "[0,2]", UNDECIDED),
+    (r"\{x \mid x \in [0,2]\}", "[0,2]", EQUAL),
+]
+
+
+@pytest.mark.parametrize(("answer", "reference", "verdict"), COMMAS + JOINED + BUILT)
 def test_readings(answer, reference, verdict):
     for pair in ((answer, reference), (reference, answer)):
         found, reason = judge(*pair)

@@ -9,11 +9,13 @@ reference, and only if it has some digits. Whatever cannot be decided is undecid
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.meaning import compare
 from rstar_sandbox.guest.notation import refuse, tidy
-from rstar_sandbox.guest.structure import structure
+from rstar_sandbox.guest.separators import ALIKE, MIXED
+from rstar_sandbox.guest.structure import Bag, Relation, Tree, structure
 from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, Decision
 
 _SPACES = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
@@ -34,7 +36,25 @@ def judge(answer: str, reference: str) -> Decision:
             trees.append(structure(text))
         except Unreadable as error:
             return UNDECIDED, f"the {name} cannot be read: {error}"
+    if _alike(*trees):
+        return EQUAL, "the same parts, joined in the same way"
     try:
         return compare(*trees)
     except Unreadable as error:
         return UNDECIDED, f"an expression cannot be read: {error}"
+
+
+def _alike(ours: Tree, theirs: Tree) -> bool:
+    """Whether two lists have the same items, so that what joins these need not be understood."""
+    if (
+        not isinstance(ours, Bag)
+        or not isinstance(theirs, Bag)
+        or MIXED in (ours.joined, theirs.joined)
+    ):
+        return False
+    if ours.joined != theirs.joined or not any(isinstance(item, Relation) for item in ours.items):
+        return False
+    try:
+        return compare(replace(ours, joined=ALIKE), replace(theirs, joined=ALIKE))[0] == EQUAL
+    except Unreadable:
+        return False

@@ -13,6 +13,9 @@ from rstar_sandbox.guest.bounded import Unreadable
 LISTED, AND, OR, MIXED = ",", "and", "or", "and, or"
 """How the items of a list are joined."""
 
+ALIKE = ""
+"""Of lists that are held against each other: joined in the same way, whatever it means."""
+
 _PIECE = re.compile(r"\\(?:begin|end)\s*\{\w+\}|\\langle|\\rangle|\\[A-Za-z]+|\\.|.", re.DOTALL)
 OPENING = frozenset({"(", "[", "{", r"\{", r"\langle"})
 CLOSING = frozenset({")", "]", "}", r"\}", r"\rangle"})
