@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def jobs(json: Json = False, home: Home = None) -> None:
-    """List the training jobs.
+    """List the training jobs, newest first.
 
     Example: rstar jobs
     """
@@ -33,10 +33,17 @@ async def _jobs(home: Path | None) -> list[trainer_pb2.Job]:
     from rstar_cli.connection import endpoints
     from rstar_common.rpc import call
 
+    found: list[trainer_pb2.Job] = []
+    page_token = ""
     async with endpoints(home).dial("trainer") as wire:
         stub = trainer_pb2_grpc.TrainerServiceStub(wire)
-        request = trainer_pb2.ListJobsRequest(page_size=100)
-        return list((await call(stub.ListJobs(request, timeout=30))).jobs)
+        while True:
+            request = trainer_pb2.ListJobsRequest(page_size=100, page_token=page_token)
+            page = await call(stub.ListJobs(request, timeout=30))
+            found += page.jobs
+            page_token = page.next_page_token
+            if not page_token:
+                return found
 
 
 def cancel_job(
