@@ -100,8 +100,51 @@ BUILT = [
     (r"\{x \mid x \in [0,2]\}", "[0,2]", EQUAL),
 ]
 
+MIXED = [
+    (r"2\frac12", "5/2", EQUAL),
+    (r"-2\frac{1}{2}", "-5/2", EQUAL),
+    (r"x \cdot 2\frac12", "5x/2", EQUAL),
+    (r"x^{2\frac12}", "x^{5/2}", EQUAL),
+    (r"1 \div 2\frac12", "2/5", EQUAL),
+    (r"4^2\frac{1}{2}", "8", EQUAL),
+    (r"4^2\frac{1}{2}", "32", UNEQUAL),
+    (r"\frac12\frac34", "3/8", EQUAL),
+    (r"\frac12\frac34", "4/11", UNEQUAL),
+    (r"x^2\frac12", r"\frac{x^2}{2}", EQUAL),
+    (r"\pi r^2\frac{1}{3}", r"\frac{\pi r^2}{3}", EQUAL),
+    (r"\sqrt2\frac12", r"\frac{\sqrt2}{2}", EQUAL),
+    (r"\log_2\frac12", "-1", EQUAL),
+    (r"1/2\frac34", "3/8", UNDECIDED),
+    (r"1/2\frac34", "4/11", UNDECIDED),
+    (r"2\frac12^2", "25/4", UNDECIDED),
+    (r"2\frac12\frac34", "15/8", UNDECIDED),
+]
 
-@pytest.mark.parametrize(("answer", "reference", "verdict"), COMMAS + JOINED + BUILT)
+PERIODS = [
+    (r"0.\bar{3}", r"\frac13", EQUAL),
+    (r"0.\bar3", r"\frac13", EQUAL),
+    (r"0.\overline{3}", r"0.\bar{3}", EQUAL),
+    (r"0.1\bar6", r"\frac16", EQUAL),
+    (r"0.\bar{3}", r"0.\bar{6}", UNEQUAL),
+    (r"0.\bar{3}", "0", UNEQUAL),
+    (r"0.\bar{x}", "0", UNDECIDED),
+    (r"3\overline{4}", "34", UNDECIDED),
+    (r"0.5\bar{x}", r"\frac{\bar{x}}{2}", EQUAL),
+    (r"2\mathbf{i}+3\mathbf{j}", r"3\mathbf{j}+2\mathbf{i}", EQUAL),
+]
+
+BASES = [
+    ("1A_{16}", "A_{16}", UNDECIDED),
+    ("1AB_{16}", "AB_{16}", UNDECIDED),
+    ("1a_{16}", "a_{16}", UNDECIDED),
+    ("2x_1+3x_2", "3x_2+2x_1", EQUAL),
+    ("2a_{12}", "a_{12}+a_{12}", EQUAL),
+]
+
+TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES
+
+
+@pytest.mark.parametrize(("answer", "reference", "verdict"), TABLES)
 def test_readings(answer, reference, verdict):
     for pair in ((answer, reference), (reference, answer)):
         found, reason = judge(*pair)

@@ -19,6 +19,7 @@ import sympy
 
 from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, binomial, factorial, power
 from rstar_sandbox.guest.names import ACCENTS, FUNCTIONS, GREEK, INVERSES
+from rstar_sandbox.guest.numerals import numeral
 from rstar_sandbox.guest.tokens import CLOSING, Tokens
 
 _TIMES = frozenset({"*", r"\cdot", r"\times", r"\ast"})
@@ -74,8 +75,10 @@ class _Reader:
                 self._tokens.take()
                 value = value * self._signed()
             elif self.next in _DIVIDES:
-                self._tokens.take()
-                below = self._signed()
+                slash = self._tokens.take() == "/"
+                below = self._signed(mixed=not slash)
+                if slash and self.next == r"\frac":
+                    raise Unreadable("a fraction behind a slash has two readings")
                 divided = not below.is_Integer
                 value = value / below
             else:
@@ -87,11 +90,12 @@ class _Reader:
     def _ends(self) -> bool:
         return self.next in _ENDS or (self.next in ("|", r"\vert") and self._bars > 0)
 
-    def _signed(self) -> Any:
-        return -self.raised() if self._sign() else self.raised()
+    def _signed(self, *, mixed: bool = True) -> Any:
+        return -self.raised(mixed=mixed) if self._sign() else self.raised(mixed=mixed)
 
-    def raised(self) -> Any:
-        value = self.atom()
+    def raised(self, *, mixed: bool = True) -> Any:
+        # Only a number that stands alone has a fraction: that of 4^2 and of \frac12 is a factor.
+        value = self._mixed() if mixed and self._tokens.starts_number else self.atom()
         while self.next in ("^", "!", "'"):
             match self._tokens.take():
                 case "^" if self.next in (r"\circ", r"\prime"):
@@ -137,7 +141,7 @@ class _Reader:
         if token in ("(", "[", "{"):
             return self._group()
         if self._tokens.starts_number:
-            return self._number(self._tokens.take())
+            return numeral(self._tokens)
         self._tokens.take()
         if len(token) == 1 and token.isalpha():
             return self._letter(token)
@@ -151,27 +155,17 @@ class _Reader:
             return self._command(token[1:])
         raise Unreadable(f"{token[:20]!r} is out of place" if token else "it ends too early")
 
-    def _number(self, token: str) -> Any:
-        if self.next == "_":
-            raise Unreadable("a number in a base of its own inside an expression")
-        whole, point, decimals = token.replace(",", "").partition(".")
-        if whole.startswith("0") and len(whole) > 2:
-            raise Unreadable("digits that a comma cut off")
-        value = sympy.Rational(int(whole + decimals or "0"), 10 ** len(decimals))
-        if self.next == r"\overline" and point:
-            self._tokens.take()
-            self._tokens.expect("{")
-            period = self._tokens.take()
-            self._tokens.expect("}")
-            if not period.isdigit():
-                raise Unreadable("a period that is no number")
-            scale = 10 ** len(decimals) * (10 ** len(period) - 1)
-            return value + sympy.Rational(int(period), scale)
-        if self.next == r"\frac" and not point:  # a mixed number, if its fraction is a proper one
-            start = self._tokens.mark()
+    def _mixed(self) -> Any:
+        """A number, with its fraction if it is a whole one that a proper fraction follows."""
+        whole = "." not in self.next
+        value = numeral(self._tokens)
+        start = self._tokens.mark()
+        if whole and self.next == r"\frac":
             self._tokens.take()
             above, below = self.argument(), self.argument()
             if above.is_Integer and below.is_Integer and 0 < above < below:
+                if self.next in ("^", "!", r"\frac"):
+                    raise Unreadable(f"{self.next!r} after a mixed number has two readings")
                 return value + sympy.Rational(int(above), int(below))
             self._tokens.rewind(start)
         return value
@@ -214,10 +208,10 @@ class _Reader:
     def _name(self, kind: str) -> Any:
         text = self._tokens.braced()
         if kind not in ACCENTS:
-            if len(text) != 1:
+            if len(text) != 1 or not text.isalpha():
                 raise Unreadable("words inside an expression")
             return self._letter(text)
-        if not text.isalnum():
+        if not text.isalnum() or text[0].isdigit():
             raise Unreadable("an accent over what is no name")
         return sympy.Symbol(f"{kind} {text}")
 
