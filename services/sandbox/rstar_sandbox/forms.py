@@ -36,14 +36,22 @@ _ASKED = (
     (Form.SORTED, re.compile(r"\b(?:sort|arrange|(?:as|de|in)\w+ing order)\b", re.IGNORECASE)),
     (Form.SIMPLIFIED, re.compile(r"\b(?:simplif(?:y|ied)|simplest|lowest terms)\b", re.IGNORECASE)),
 )
-_NOISE = re.compile(r"\s|\$|\*|\\cdot")
+_TIMES = re.compile(r"(?<=\d)\s*(?:\*|\\cdot)\s*(?=\d)")
+_NOISE = re.compile(r"\s|\$|(?<!\d)\*|\*(?!\d)|\\cdot")
+"""Signs of multiplication say nothing, except between digits."""
+
 _FRACTION = re.compile(
-    r"\\frac\{(\d{1,99})\}\{(\d{1,99})\}|(?<![\d.])(\d{1,99})/(\d{1,99})(?![\d.])"
+    r"\\frac\{(\d{1,99})\}\{(\d{1,99})\}|(?<![\d.])(\d{1,99})/(\d{1,99})(?![\d.^!])"
 )
-_ROOT = re.compile(r"\\sqrt\{?(\d{1,9})\}?|sqrt\((\d{1,9})\)")
+_TAKES_NUMBER = re.compile(
+    r"(?:[\^_]|\\(?:sqrt(?:\[\d+\])?|(?:arc)?(?:sin|cos|tan)h?|cot|sec|csc|ln|lg|log|exp))$"
+)
+"""What makes the digits behind it its own: "x^2/6" has no fraction of digits."""
+
+_ROOT = re.compile(r"\\sqrt(?:\{(\d{1,9})\}|(\d))|sqrt\((\d{1,9})\)")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\d+(?:\.\d+)?|\S")
 _FACTOR = re.compile(
-    r"([A-Za-z]|\d+(?:\.\d+)?|/\d+|\\frac\{\d+\}\{\d+\}|\(([^()]*)\))(?:\^\{?(\d{1,2})\}?)?"
+    r"\*?([A-Za-z]|\d+(?:\.\d+)?|/\d+|\\frac\{\d+\}\{\d+\}|\(([^()]*)\))(?:\^\{?(\d{1,2})\}?)?"
 )
 _LETTER = re.compile(r"[A-Za-z](?:\^\{?(\d{1,2})\}?)?")
 _UNBRACED = re.compile(r"\\frac(\d)(\d)")
@@ -68,7 +76,7 @@ def in_form(form: Form, answer: str, reference: str, question: str) -> Judgement
 
 
 def _bare(text: str) -> str:
-    return _UNBRACED.sub(r"\\frac{\1}{\2}", _NOISE.sub("", tidy(text)))
+    return _UNBRACED.sub(r"\\frac{\1}{\2}", _NOISE.sub("", _TIMES.sub("*", tidy(text))))
 
 
 def _occurs(part: str, whole: str) -> bool:
@@ -166,11 +174,13 @@ def _degree(term: str) -> int:
 
 def _simplified(ours: str, theirs: str) -> Judgement | None:
     for found in _FRACTION.finditer(ours):
+        if found[3] and _TAKES_NUMBER.search(ours, max(0, found.start() - 24), found.start()):
+            continue
         above, below = int(found[1] or found[3]), int(found[2] or found[4])
         if math.gcd(above, below) > 1 or below == 1:
             return Judgement(Verdict.UNEQUAL, "a fraction is not in lowest terms")
     for found in _ROOT.finditer(ours):
-        under = int(found[1] or found[2])
+        under = int(found[1] or found[2] or found[3])
         square = any(under % (n * n) == 0 for n in range(2, math.isqrt(under) + 1))
         if square and found[0] not in theirs:
             return Judgement(Verdict.UNEQUAL, "a root can be drawn")

@@ -13,6 +13,7 @@ EQUAL, UNEQUAL, UNDECIDED = Verdict.EQUAL, Verdict.UNEQUAL, Verdict.UNDECIDED
 
 EXPAND, FACTOR = "Expand $(x+1)(x+2)$.", "Factor $x^4-1$ completely."
 SIMPLIFY, SORT = r"Simplify $\frac{6x}{4}+\sqrt{8}$.", "Sort $3, 1, 2$ in increasing order."
+SIMPLE = "Simplify the expression."
 COLLECT = "Collect the terms in $x + 2x + y$."
 
 
@@ -49,10 +50,23 @@ def test_the_question_tells_the_form(question, form):
         (FACTOR, "(x^2-1)(x^2+1)(x-x+1)", "(x-1)(x+1)(x^2+1)", UNDECIDED),
         ("Factor $x^2-2x+1$.", "(x-1)(x-1)", "(x-1)^2", EQUAL),
         ("Factor $ab+2a+5b+10$.", "(b+2)(a+5)", "(a+5)(b+2)", EQUAL),
+        ("Factor $6x+6$.", r"2 \cdot 3(x+1)", "6(x+1)", EQUAL),
         (SIMPLIFY, r"\frac{6x}{4}+\sqrt{8}", r"\frac{3x}{2}+2\sqrt2", UNEQUAL),
         (SIMPLIFY, r"\frac{3}{2}x+\sqrt{8}", r"\frac{3x}{2}+2\sqrt2", UNEQUAL),
         (SIMPLIFY, r"\frac{6}{4}x+2\sqrt{2}", r"\frac{3x}{2}+2\sqrt2", UNEQUAL),
         (SIMPLIFY, r"\frac{3}{2}x+2\sqrt{2}", r"\frac{3x}{2}+2\sqrt2", EQUAL),
+        (SIMPLE, "x^2/6", r"\frac{x^2}{6}", EQUAL),
+        (SIMPLE, "x^4/2", r"\frac{x^4}{2}", EQUAL),
+        (SIMPLE, "x^10/5", r"\frac{x^{10}}{5}", EQUAL),
+        (SIMPLE, r"\sqrt2/2", r"\frac{\sqrt{2}}{2}", EQUAL),
+        (SIMPLE, r"2\sqrt3/3", r"\frac{2\sqrt{3}}{3}", EQUAL),
+        (SIMPLE, r"\frac{\sqrt{4x+1}}{2}", r"\frac12\sqrt{1+4x}", EQUAL),
+        (SIMPLE, "x^2 * 2/6", r"\frac{x^2}{3}", UNEQUAL),
+        (SIMPLE, "2x/6 + 2/6", r"\frac{x+1}{3}", UNEQUAL),
+        (SIMPLE, "x^2 + 6/4", r"x^2+\frac32", UNEQUAL),
+        (SIMPLE, "sqrt(8)", r"2\sqrt2", UNEQUAL),
+        (SIMPLE, r"\sqrt8", r"2\sqrt2", UNEQUAL),
+        (SIMPLE, r"\sqrt{12}", r"2\sqrt{3}", UNEQUAL),
         ("Write 6/4 in lowest terms.", r"\frac{6}{4}", r"\frac{3}{2}", UNEQUAL),
         ("Write 6/4 in lowest terms.", "3/2", r"\frac{3}{2}", EQUAL),
         (SORT, "3, 1, 2", "1,2,3", UNEQUAL),
