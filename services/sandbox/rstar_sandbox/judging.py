@@ -127,6 +127,8 @@ def _choice(text: str) -> str:
 
 
 def _numbers(answer: str, reference: str) -> Judgement | None:
+    # Long runs of spaces would cost the patterns of units the square of their length.
+    answer, reference = (" ".join(text.split()) for text in (answer, reference))
     ours, theirs = number(answer), number(reference)
     if ours is None or theirs is None:
         measured, unit = units.split(answer.strip())

@@ -99,3 +99,14 @@ def test_hostile_text_costs_little(kind, text):
     decide(text, "1", kind)
     decide("1", text, kind)
     assert time.process_time() - started < 20, "not in proportion to its length"
+
+
+@pytest.mark.parametrize(
+    "piece", [" ", "1 ", "1square ", "5/", r"\text{", r"\text{m ", "}", "^", "1,"]
+)
+def test_units_at_the_end_of_hostile_text_cost_little(piece):
+    text = "1" + piece * (4000 // len(piece)) + "x"
+    started = time.process_time()
+    for _ in range(20):
+        decide(text, "5", NUMBER)
+    assert time.process_time() - started < 1, "not in proportion to its length"
