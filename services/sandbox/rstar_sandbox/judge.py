@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rstar_common.errors import DeadlineExceeded
 from rstar_sandbox.forms import asked, in_form
 from rstar_sandbox.guest.outcome import Status
 from rstar_sandbox.judging import AnswerKind, Judgement, Verdict, decide
@@ -63,13 +64,15 @@ class Judge:
             DeadlineExceeded: the time is up.
         """
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.timeout(timeout_seconds), asyncio.TaskGroup() as group:
                 tasks = {
                     pair: group.create_task(self.judge(pair, timeout_seconds=timeout_seconds))
                     for pair in dict.fromkeys(pairs)
                 }
         except ExceptionGroup as failures:  # one refusal refuses the batch, as itself
             raise failures.exceptions[0] from failures
+        except TimeoutError as error:  # of all together, those that waited for a slot too
+            raise DeadlineExceeded("judging did not end in time") from error
         return [tasks[pair].result() for pair in pairs]
 
     async def judge(self, pair: Pair, *, timeout_seconds: float) -> Judgement:
