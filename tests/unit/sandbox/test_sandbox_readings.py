@@ -141,7 +141,33 @@ BASES = [
     ("2a_{12}", "a_{12}+a_{12}", EQUAL),
 ]
 
-TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES
+ROOTS = [
+    (r"\sqrt[3]{-8}", "-2", EQUAL),
+    (r"\sqrt[3]{-8}", "2", UNEQUAL),
+    (r"\sqrt[3]{-8}", r"1+i\sqrt3", UNEQUAL),
+    (r"\sqrt[5]{-32}", "-2", EQUAL),
+    (r"\sqrt[3]{-2}", r"-\sqrt[3]{2}", EQUAL),
+    (r"\sqrt[3]{2-\sqrt5}", r"\frac{1-\sqrt5}{2}", EQUAL),
+    (r"\sqrt[3]{i}", "-i", UNDECIDED),
+    ("(-8)^{1/3}", "-2", UNDECIDED),
+    ("(-8)^{2/3}", "4", UNDECIDED),
+    ("-8^{1/3}", "-2", EQUAL),
+    ("8^{-2/3}", r"\frac14", EQUAL),
+    (r"\sqrt{-4}", "2i", EQUAL),
+    (r"\sqrt[3]{-x}", r"-\sqrt[3]{x}", EQUAL),
+    (r"\sqrt[3]{-x}", r"\sqrt[3]{x}", UNEQUAL),
+    (r"\sqrt[3]{x}", "x^{1/3}", EQUAL),
+    (r"\sqrt[3]{1-x}", "-(x-1)^{1/3}", EQUAL),
+    (r"\sqrt[3]{(x-1)^2}", "(x-1)^{2/3}", EQUAL),
+    (r"\sqrt[3]{x^3}", "x", EQUAL),
+    (r"\sqrt[3]{x^2y}", r"x\sqrt[3]{\frac{y}{x}}", EQUAL),
+    (r"\sqrt[3]{e^x}", "e^{x/3}", EQUAL),
+    (r"y = \sqrt[3]{x}", "y = x^{1/3}", EQUAL),
+    (r"y^2 = \sqrt[3]{x}", "2y^2 = 2x^{1/3}", EQUAL),
+    (r"\sqrt[4]{x^4}", "x", UNDECIDED),
+]
+
+TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES + ROOTS
 
 
 @pytest.mark.parametrize(("answer", "reference", "verdict"), TABLES)

@@ -17,9 +17,10 @@ from typing import Any
 
 import sympy
 
-from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, binomial, factorial, power
+from rstar_sandbox.guest.bounded import SOME_LOG, Unreadable, binomial, factorial
 from rstar_sandbox.guest.names import ACCENTS, FUNCTIONS, GREEK, INVERSES
 from rstar_sandbox.guest.numerals import numeral
+from rstar_sandbox.guest.roots import root, to_power
 from rstar_sandbox.guest.tokens import CLOSING, Tokens
 
 _TIMES = frozenset({"*", r"\cdot", r"\times", r"\ast"})
@@ -101,7 +102,7 @@ class _Reader:
                 case "^" if self.next in (r"\circ", r"\prime"):
                     raise Unreadable("a degree or a prime inside an expression")
                 case "^":
-                    value = power(value, self._exponent())
+                    value = to_power(value, self._exponent())
                 case "!":
                     value = factorial(value)
                 case _ if isinstance(value, sympy.Symbol):
@@ -189,7 +190,7 @@ class _Reader:
             degree = self._group() if self.next == "[" else sympy.Integer(2)
             if self._tokens.has_digits:
                 raise Unreadable("a root of several digits without braces")
-            return power(self.argument(), 1 / degree)
+            return root(self.argument(), degree)
         if name == "binom":
             above = self.argument()
             return binomial(above, self.argument())
