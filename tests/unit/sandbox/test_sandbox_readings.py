@@ -167,7 +167,25 @@ ROOTS = [
     (r"\sqrt[4]{x^4}", "x", UNDECIDED),
 ]
 
-TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES + ROOTS
+TINY = [
+    ("e^{-e^{8}}", "0", UNEQUAL),
+    ("e^{-e^{8}}", "e^{-e^{9}}", UNEQUAL),
+    (r"1+e^{-e^{9}}", "1", UNEQUAL),
+    (r"1+2^{-1000\pi}", "1", UNEQUAL),
+    ("e^{-e^{11}}", "0", UNDECIDED),
+    (r"\tanh 1000", "1", UNEQUAL),
+    (r"\tanh(e^{8})", "1", UNEQUAL),
+    ("1+e^{-e^{x}}", "1", UNEQUAL),
+    (r"(\frac{1}{1000})^{300\pi}", "0", UNEQUAL),
+    (r"(1000\pi)^{-500\sqrt2}", "0", UNEQUAL),
+    (r"(1000\pi)^{-500}", "0", UNEQUAL),
+    (r"e^{\ln 2}", "2", EQUAL),
+    (r"e^{-e^{8}}", r"\frac{1}{e^{e^8}}", EQUAL),
+    (r"e^{x+\pi}", r"e^x e^{\pi}", EQUAL),
+    (r"2^{\sqrt2}", r"4^{\frac{\sqrt2}{2}}", EQUAL),
+]
+
+TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES + ROOTS + TINY
 
 
 @pytest.mark.parametrize(("answer", "reference", "verdict"), TABLES)

@@ -24,7 +24,10 @@ MOST_DIGITS = 40_000
 """Where more would be needed the verdict is undecided."""
 
 BASE_BITS = 4
-"""Of the base of a power that is no integer: places are below 16."""
+"""Of the base of a power that is no fraction, at least: places are below 16."""
+
+_EXPONENTIAL = (sympy.exp, sympy.sinh, sympy.cosh, sympy.tanh)
+"""Functions whose values may be as large, or as near to others, as those of powers."""
 
 QUICK_DIGITS = 30
 """Enough to tell most different values apart."""
@@ -115,7 +118,7 @@ def _agree_at(
 
 
 def _agree(ours: Any, theirs: Any, place: dict[Any, Any] | None = None) -> bool | None:
-    fine = _digits(ours, theirs)
+    fine = _digits(ours, theirs, place)
     if fine > MOST_DIGITS:
         return None
     for digits in (QUICK_DIGITS, fine):
@@ -133,18 +136,45 @@ def _agree(ours: Any, theirs: Any, place: dict[Any, Any] | None = None) -> bool 
     return True
 
 
-def _digits(*values: Any) -> int:
+def _digits(ours: Any, theirs: Any, place: dict[Any, Any] | None) -> int:
     """To how many digits two different values may agree: all that went into them."""
     total = DIGITS
-    for value in values:
+    for value in (ours, theirs):
         for number in value.atoms(sympy.Rational):
             total += (number.p.bit_length() + number.q.bit_length()) // 3
-        for power in value.atoms(sympy.Pow, sympy.exp):
-            base, exponent = power.as_base_exp()
-            if exponent.is_Rational:
-                size = base.p.bit_length() if base.is_Integer else BASE_BITS
-                total += abs(int(exponent)) * size // 3
+        # The inner ones first: an outer one is worked out only if they are of a size for that.
+        for grown in sorted(value.atoms(sympy.Pow, *_EXPONENTIAL), key=sympy.count_ops):
+            total += _grown_digits(grown, place)
+            if total > MOST_DIGITS:
+                return total
     return total
+
+
+def _grown_digits(value: Any, place: dict[Any, Any] | None) -> int:
+    """By how many digits a power is longer or shorter than its base and exponent."""
+    if isinstance(value, sympy.Pow | sympy.exp):
+        base, exponent = value.as_base_exp()
+    else:
+        base, exponent = sympy.E, 2 * value.args[0]
+    size = _size(base, place)
+    if exponent.is_Rational:
+        return abs(int(exponent)) * size // 3
+    exponent = abs(sympy.N(exponent, 5, subs=place))
+    if not (exponent.is_Float or exponent == 0) or exponent > MOST_DIGITS:
+        return MOST_DIGITS + 1
+    return int(exponent) * size // 3
+
+
+def _size(base: Any, place: dict[Any, Any] | None) -> int:
+    """Of the base of a power, in bits."""
+    if base.is_Rational:
+        return int(max(base.p.bit_length(), base.q.bit_length()))
+    if base.is_Symbol or base == sympy.E:
+        return BASE_BITS
+    found = abs(sympy.N(base, 5, subs=place))
+    if not found.is_Float or found == 0:
+        return MOST_DIGITS
+    return max(BASE_BITS, int(abs(sympy.log(found)) * 3 / 2) + 1)
 
 
 def _is_complex(value: Any) -> bool:
