@@ -185,7 +185,41 @@ TINY = [
     (r"2^{\sqrt2}", r"4^{\frac{\sqrt2}{2}}", EQUAL),
 ]
 
-TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES + ROOTS + TINY
+UNITS = [
+    # letters are the unit that the other side spells out
+    (r"10\text{ m/s}", "10 m/s", EQUAL),
+    (r"10\text{ m/s}", "11 m/s", UNEQUAL),
+    (r"5\text{ m}", "5 m", EQUAL),
+    (r"5\text{ m}", "5m", EQUAL),
+    (r"500\text{ cm}", "5 m", EQUAL),
+    (r"5\text{ kg}", "5 m", UNEQUAL),
+    (r"9.8\text{ m/s}^2", "9.8 m/s^2", EQUAL),
+    # they may be one
+    ("5 in", "5", UNDECIDED),
+    ("5 in", "6", UNEQUAL),
+    ("60 s", "1 min", UNDECIDED),
+    ("60 s", "2 min", UNEQUAL),
+    ("5m", "5", UNEQUAL),
+    ("3x", "3", UNEQUAL),
+    # one quantity in several units
+    (r"1\text{ liter}", r"1000\text{ cubic centimeters}", EQUAL),
+    (r"1\text{ m}^3", r"1000\text{ L}", EQUAL),
+    (r"1\text{ m}^2", r"1000\text{ L}", UNEQUAL),
+    (r"1\text{ L}", r"1000\text{ mL}", EQUAL),
+    (r"60\text{ mph}", r"60\text{ miles per hour}", EQUAL),
+    (r"60\text{ mph}", r"88\text{ ft/s}", EQUAL),
+    (r"60\text{ mph}", r"60\text{ kph}", UNEQUAL),
+    ("36 kph", r"10\text{ m/s}", EQUAL),
+    (r"60\text{ mph}", r"60\text{ miles}", UNEQUAL),
+    (r"2\text{ square feet per minute}", r"288\text{ square inches per minute}", EQUAL),
+    (r"2\text{ square feet}", r"2\text{ ft}^2", EQUAL),
+    (r"5\text{ apples per day}", r"5\text{ pears per day}", UNDECIDED),
+    (r"90\degree", r"90^\circ", EQUAL),
+    (r"90^{\degree}", "90", EQUAL),
+    (r"90^\degree", "91", UNEQUAL),
+]
+
+TABLES = COMMAS + JOINED + BUILT + MIXED + PERIODS + BASES + ROOTS + TINY + UNITS
 
 
 @pytest.mark.parametrize(("answer", "reference", "verdict"), TABLES)

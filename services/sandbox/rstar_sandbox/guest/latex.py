@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from rstar_sandbox.guest import units
 from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.meaning import compare
 from rstar_sandbox.guest.notation import refuse, tidy
 from rstar_sandbox.guest.separators import ALIKE, MIXED
 from rstar_sandbox.guest.structure import Bag, Relation, Tree, structure
-from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, Decision
+from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, UNEQUAL, Decision
 
 _SPACES = re.compile(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])")
 """Those that separate nothing."""
@@ -30,6 +31,11 @@ def judge(answer: str, reference: str) -> Decision:
     for name, text in (("reference", reference), ("answer", answer)):
         if complaint := refuse(text):
             return UNDECIDED, f"the {name} {complaint}"
+    decision = _compared(answer, reference)
+    return (decision[0] == UNEQUAL and _with_units(answer, reference)) or decision
+
+
+def _compared(answer: str, reference: str) -> Decision:
     trees = []
     for name, text in (("answer", answer), ("reference", reference)):
         try:
@@ -42,6 +48,23 @@ def judge(answer: str, reference: str) -> Decision:
         return compare(*trees)
     except Unreadable as error:
         return UNDECIDED, f"an expression cannot be read: {error}"
+
+
+def _with_units(answer: str, reference: str) -> Decision | None:
+    """The verdict on two that differ, if letters at the end of one make another as a unit.
+
+    They are one where the other side has its unit spelled out, and may be one where a space sets
+    them apart.
+    """
+    pair = answer, reference
+    measured = [bool(units.split(text)[1]) for text in pair]
+    read = tuple(units.spelled(text, spaced=not any(measured)) for text in pair)
+    if read == pair:
+        return None
+    verdict, reason = _compared(*read)
+    if verdict == EQUAL and any(measured):
+        return EQUAL, reason
+    return None if verdict == UNEQUAL else (UNDECIDED, "letters that may be a unit")
 
 
 def _alike(ours: Tree, theirs: Tree) -> bool:

@@ -43,8 +43,8 @@ _REPLACEMENTS = {
 _SPELLINGS = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "dbinom": "binom", "tbinom": "binom",
     "leqslant": "leq", "geqslant": "geq", "le": "leq", "ge": "geq", "ne": "neq",
-    "varnothing": "emptyset", "lvert": "vert", "rvert": "vert", "degree": "circ",
-    "Bbb": "mathbb", "implies": "Rightarrow", "thinspace": "", "displaystyle": "", "textstyle": "",
+    "varnothing": "emptyset", "lvert": "vert", "rvert": "vert", "Bbb": "mathbb",
+    "thinspace": "", "displaystyle": "", "textstyle": "",
     "limits": "", "left": "", "right": "", "big": "", "Big": "", "bigg": "", "Bigg": "",
     "bigl": "", "bigr": "", "Bigl": "", "Bigr": "", "quad": "", "qquad": "", "space": "",
     "boldsymbol": "mathbf", "bf": "", "rm": "",
@@ -57,6 +57,7 @@ _GLUED = re.compile(
 """Commands that careless extraction leaves glued to the letter after them."""
 
 _BRACES = {r"\lbrace": r"\{", r"\rbrace": r"\}"}
+_DEGREE = re.compile(r"\^\s*\{\s*\\degree\s*\}|(?:\^\s*)?\\degree(?![A-Za-z])")
 _SPACING = re.compile(r"(?<!\\)\\[,;:\s]")
 _PLAIN = re.compile(
     r"(?<![A-Za-z\\])(sqrt|pi|oo|sin|cos|tan|log|ln|exp|asin|acos|atan)(?![A-Za-z])"
@@ -73,7 +74,7 @@ def tidy(text: str) -> str:
     """Spelling only: signs, sizes of brackets, spaces, a box around all, Python's names."""
     for found, wanted in (_REPLACEMENTS | _BRACES).items():
         text = text.replace(found, wanted)
-    text = text.strip().strip("$").strip()
+    text = _DEGREE.sub(r"^\\circ ", text).strip().strip("$").strip()
     while boxed := _BOX.fullmatch(text):
         text = boxed[1].strip()
     text = _THOUSANDS.sub(lambda found: re.sub(r"\D", "", found[0]), text)
