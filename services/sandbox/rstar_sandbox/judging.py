@@ -13,6 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from rstar_sandbox.guest import units
+from rstar_sandbox.guest.notation import same_list
 
 
 class AnswerKind(StrEnum):
@@ -146,6 +147,8 @@ def _numbers(answer: str, reference: str) -> Judgement | None:
     close = abs(ours - theirs) * 2 * 10**decimals <= 1
     if decimals >= APPROXIMATION_DIGITS and more_precise and close:
         return Judgement(Verdict.EQUAL, "the reference is its decimal approximation")
+    if same_list(answer, reference):
+        return Judgement(Verdict.UNDECIDED, "a comma that may group digits or part numbers")
     return Judgement(Verdict.UNEQUAL, "another number")
 
 

@@ -51,6 +51,13 @@ COMMAS = [
     ("0,123", "123", UNEQUAL),
     ("1, 2, and 3", "3,2,1", EQUAL),
     (r"1, 2\text{, or }3", "3,2,1", EQUAL),
+    ("10,100", "100,10", UNDECIDED),
+    ("100,200,300", "300, 200, 100", UNDECIDED),
+    ("10,100", "100,20", UNEQUAL),
+    ("(10,100)", "(100,10)", UNEQUAL),
+    ("f(1,500)=3", "f(1500)=3", UNDECIDED),
+    ("2(1,500)", "3000", UNDECIDED),
+    ("2(1,000)", "2000", EQUAL),
     # digits that a comma cut off
     ("(1,000,2)", "(1000,2)", UNDECIDED),
     (r"\frac 12,000", "6000", UNDECIDED),

@@ -131,6 +131,8 @@ class _Reader:
 
     def _group(self) -> Any:
         opening = self._tokens.take()
+        if opening != "{" and "," in self.next and ",0" not in self.next:
+            raise Unreadable("a number, or a pair of them")
         bars, self._bars = self._bars, 0
         value = self.sum()
         self._bars = bars

@@ -14,7 +14,7 @@ from dataclasses import replace
 from rstar_sandbox.guest import units
 from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.meaning import compare
-from rstar_sandbox.guest.notation import refuse, tidy
+from rstar_sandbox.guest.notation import refuse, same_list, tidy
 from rstar_sandbox.guest.separators import ALIKE, MIXED
 from rstar_sandbox.guest.structure import Bag, Relation, Tree, structure
 from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, UNEQUAL, Decision
@@ -32,6 +32,8 @@ def judge(answer: str, reference: str) -> Decision:
         if complaint := refuse(text):
             return UNDECIDED, f"the {name} {complaint}"
     decision = _compared(answer, reference)
+    if decision[0] == UNEQUAL and same_list(answer, reference):
+        return UNDECIDED, "a comma that may group digits or part numbers"
     return (decision[0] == UNEQUAL and _with_units(answer, reference)) or decision
 
 

@@ -98,6 +98,14 @@ def _respell(found: re.Match[str]) -> str:
     return (rf"\{name}" if name else "") + (" " if found[1] != name else "")
 
 
+def same_list(ours: str, theirs: str) -> bool:
+    """Whether two texts would be the same list if no comma in them grouped digits."""
+    our_parts, their_parts = (
+        sorted(part.strip() for part in text.split(",")) for text in (ours, theirs)
+    )
+    return len(our_parts) > 1 and our_parts == their_parts and "".join(our_parts).isdecimal()
+
+
 def refuse(text: str) -> str:
     """Why no parser shall see this tidied text; empty if one may."""
     if not text:
