@@ -15,6 +15,7 @@ from rstar_sandbox.guest import units
 from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.meaning import compare
 from rstar_sandbox.guest.notation import refuse, same_list, tidy
+from rstar_sandbox.guest.relations import named
 from rstar_sandbox.guest.separators import ALIKE, MIXED
 from rstar_sandbox.guest.structure import Bag, Relation, Tree, structure
 from rstar_sandbox.guest.verdicts import EQUAL, UNDECIDED, UNEQUAL, Decision
@@ -47,9 +48,18 @@ def _compared(answer: str, reference: str) -> Decision:
     if _alike(*trees):
         return EQUAL, "the same parts, joined in the same way"
     try:
-        return compare(*trees)
+        decision = compare(*trees)
     except Unreadable as error:
         return UNDECIDED, f"an expression cannot be read: {error}"
+    names = [_names(tree) for tree in trees]
+    if decision[0] == EQUAL and names[0] != names[1] and max(map(len, names)) > 1:
+        return UNDECIDED, "the same values, under other names"
+    return decision
+
+
+def _names(tree: Tree) -> set[str]:
+    """To which a list gives values."""
+    return {named(item)[0] for item in tree.items} - {""} if isinstance(tree, Bag) else set()
 
 
 def _with_units(answer: str, reference: str) -> Decision | None:
@@ -71,13 +81,11 @@ def _with_units(answer: str, reference: str) -> Decision | None:
 
 def _alike(ours: Tree, theirs: Tree) -> bool:
     """Whether two lists have the same items, so that what joins these need not be understood."""
-    if (
-        not isinstance(ours, Bag)
-        or not isinstance(theirs, Bag)
-        or MIXED in (ours.joined, theirs.joined)
-    ):
+    if not isinstance(ours, Bag) or not isinstance(theirs, Bag):
         return False
-    if ours.joined != theirs.joined or not any(isinstance(item, Relation) for item in ours.items):
+    if ours.joined != theirs.joined or ours.joined == MIXED or _names(ours) != _names(theirs):
+        return False
+    if not any(isinstance(item, Relation) for item in ours.items):
         return False
     try:
         return compare(replace(ours, joined=ALIKE), replace(theirs, joined=ALIKE))[0] == EQUAL

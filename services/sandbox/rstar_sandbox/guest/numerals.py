@@ -10,6 +10,7 @@ from rstar_sandbox.guest.bounded import Unreadable
 from rstar_sandbox.guest.tokens import Tokens
 
 _PERIODS = (r"\overline", r"\bar")
+_AFTER_POINT = frozenset({"", ")", "]", "}", r"\}", ",", "="})
 _HIGH_BASES = frozenset({"11", "12", "13", "14", "15", "16"})
 """Those in which letters are digits."""
 
@@ -32,7 +33,7 @@ def numeral(tokens: Tokens) -> Any:
     if period := _period(tokens):
         scale = 10 ** len(decimals) * (10 ** len(period) - 1)
         return value + sympy.Rational(int(period), scale)
-    if not decimals and (tokens.next.isalnum() or tokens.next.startswith("\\")):
+    if not decimals and tokens.next not in _AFTER_POINT:
         raise Unreadable("a point with nothing behind it")
     return value
 
