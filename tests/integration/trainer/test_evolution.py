@@ -253,6 +253,7 @@ async def test_a_run_that_fails_leaves_what_was_served_and_may_be_tried_with_wha
             await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="f", recipe=fails))
             run = await running.until("f", lambda run: False)
             assert run.state == evolution_pb2.RUN_STATE_FAILED
+            assert "training.max_length" in run.failure.message
             assert run.policy_before == version
             assert world.served["f/r0/search"] == "bootstrap"
             await eventually_serves(world, version)

@@ -151,9 +151,9 @@ class Evolution:
             self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
-            # What is promoted now is put back, and not what was when the run first began.
-            for name in ("failure", "finished_at", "policy_before", "ppm_before"):
-                added.ClearField(name)
+            added.ClearField("failure")
+            added.ClearField("finished_at")
+            await self._note_served(added)
             await self._runs.save(added)
         self._wanted.set()
         return added
@@ -173,11 +173,17 @@ class Evolution:
         run.stage = "waiting"
         run.progress = 0.0
         run.went_further_at = len(run.rounds)
-        # What is promoted now is put back, and not what was when the run first began.
-        for name in ("finished_at", "policy_before", "ppm_before"):
-            run.ClearField(name)
+        run.ClearField("finished_at")
+        await self._note_served(run)
         await self._runs.save(run)
         self._drivers.pop(run.run_id, None)
+
+    async def _note_served(self, run: evolution_pb2.Run) -> None:
+        """Have a run that goes on put back what is promoted now, not what was when it first began."""
+        run.policy_before = await self._registry.promoted_or_none("policy")
+        run.ppm_before = await self._registry.promoted_or_none("ppm")
+        if not any(report.promoted for report in run.rounds):  # it has nothing better of its own
+            run.policy_version = run.policy_before
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
         """End a run and what it ordered; ending one that has ended changes nothing."""
