@@ -137,6 +137,7 @@ def test_pairs_are_read_back_as_the_groups_they_were(per_side):
             preferred=tuple(map(shown, group.preferred)),
             rejected=tuple(map(shown, group.rejected)),
             search_id="",
+            problem_id="",
         )
         for group in groups
     ]

@@ -179,7 +179,7 @@ class Evolution:
         self._drivers.pop(run.run_id, None)
 
     async def _note_served(self, run: evolution_pb2.Run) -> None:
-        """Have a run that goes on put back what is promoted now, not what was when it first began."""
+        """A run that goes on puts back what is promoted now, not what was when it first began."""
         run.policy_before = await self._registry.promoted_or_none("policy")
         run.ppm_before = await self._registry.promoted_or_none("ppm")
         if not any(report.promoted for report in run.rounds):  # it has nothing better of its own
