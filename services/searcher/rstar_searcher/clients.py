@@ -39,10 +39,6 @@ from rstar_searcher.window import Window
 
 StubT = TypeVar("StubT")
 
-MAX_OUTPUT_BYTES = 8 * 1024
-"""Of what a step prints: prompts show 400 characters, an answer has 4,096 at most. A path's outputs
-are kept with its result, in one message."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiers:
@@ -158,11 +154,7 @@ class GrpcServices:
         if not siblings:
             return [], ""
         request = sandbox_pb2.ExecuteRequest(
-            session=self._search_id,
-            path=path,
-            siblings=siblings,
-            seed=seed,
-            limits=sandbox_pb2.ExecutionLimits(output_bytes=MAX_OUTPUT_BYTES),
+            session=self._search_id, path=path, siblings=siblings, seed=seed
         )
         with span("execute", siblings=len(siblings), steps_before=len(path)) as traced:
             response = await execute_on_path(self._execute, request)

@@ -172,10 +172,13 @@ class Lease:
         self._unconfirmed.clear()
 
     async def _write_over(self, revision: int, *, renew: bool) -> int:
+        if renew:
+            self.record.renewed_at.GetCurrentTime()
+        sent = _bytes(self.record)  # others go on writing into it meanwhile
         try:
-            return await self._records.write(self.record, revision=revision, renew=renew)
+            return await self._records.write(self.record, revision=revision, renew=False)
         except (Unavailable, asyncio.CancelledError):
-            self._unconfirmed.add(_bytes(self.record))
+            self._unconfirmed.add(sent)
             raise
 
 

@@ -26,6 +26,9 @@ from rstar_searcher.tree import Terminal
 
 MAX_QUESTION_CHARACTERS = 16_384
 MAX_LABELS = 16
+MAX_OUTPUT = 8 * 1024
+"""Characters kept of what a step prints: prompts show 400, an answer has 4,096 at most. The outputs
+of a path are kept with its result, in one message."""
 
 STEP_KINDS = {
     StepKind.CODE: types_pb2.STEP_KIND_CODE,
@@ -152,8 +155,8 @@ def outcome_from(wire: types_pb2.ExecutionOutcome) -> Outcome:
             type=wire.exception.type, message=wire.exception.message, line=wire.exception.line
         )
     return Outcome(
-        stdout=wire.stdout,
-        truncated=wire.stdout_truncated,
+        stdout=wire.stdout[:MAX_OUTPUT],
+        truncated=wire.stdout_truncated or len(wire.stdout) > MAX_OUTPUT,
         raised=raised,
         limit=wire.limit,
         wall_seconds=wire.wall_seconds,

@@ -91,3 +91,21 @@ async def test_a_phase_ends_when_its_seconds_are_refused():
     with pytest.raises(Unavailable, match="driven elsewhere"):
         await PhaseClock(0.0).watch(phase(), write=write, beat_seconds=0.001)
     assert ended.is_set()
+
+
+async def test_who_is_cancelled_is_not_told_that_its_phase_failed_in_the_same_moment():
+    fails = asyncio.Event()
+
+    async def phase() -> None:
+        await fails.wait()
+        raise Unavailable("the trainer is stopping")
+
+    async def write(seconds: float) -> None:
+        raise AssertionError(seconds)
+
+    watching = asyncio.create_task(PhaseClock(0.0).watch(phase(), write=write))
+    await asyncio.sleep(0)
+    fails.set()
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching

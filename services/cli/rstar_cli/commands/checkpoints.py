@@ -119,9 +119,10 @@ def download_checkpoint(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InvalidInput("is not an empty directory", field=str(output))
     version = version or _promoted(run(_list(home, model.value)), model.value)
+    runs = run(all_runs(home))
     output.mkdir(parents=True, exist_ok=True)
     count = run(_download(home, model.value, version, output))
-    write_card(output, run(all_runs(home)))
+    write_card(output, runs)
     console().print(f"wrote {count} files of {version} to {output}")
 
 

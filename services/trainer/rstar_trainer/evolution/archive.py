@@ -99,6 +99,8 @@ def _interrupted(run: evolution_pb2.Run) -> evolution_pb2.Run:
     copy.CopyFrom(run)
     copy.state = evolution_pb2.RUN_STATE_FAILED
     copy.finished_at.GetCurrentTime()
+    for name in ("policy_before", "ppm_before"):  # what is served there is not what is here
+        copy.ClearField(name)
     copy.seconds_left = 0.0
     why = Cancelled(f"exported while it was under way; to go on: rstar evolve resume {run.run_id}")
     copy.failure.CopyFrom(failure_of(why, service="trainer"))

@@ -142,18 +142,17 @@ class Evolution:
         run.created_at.GetCurrentTime()
         if self._runs.has(run_id) and goes_further(run.recipe, self._runs.get(run_id).recipe):
             await self._go_further(run)
+        added = await self._runs.add(run)
         if prepared.matches:
             lines = "".join(MessageToJson(one, indent=None) + "\n" for one in prepared.matches)
             key = f"{run_prefix(run_id)}contaminated.jsonl"
             await self._registry.store.put(key, lines.encode())
-        added = await self._runs.add(run)
         if added.state == evolution_pb2.RUN_STATE_FAILED:
             self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
             added.ClearField("failure")
             added.ClearField("finished_at")
-            await self._note_served(added)
             await self._runs.save(added)
         self._wanted.set()
         return added
@@ -173,17 +172,31 @@ class Evolution:
         run.stage = "waiting"
         run.progress = 0.0
         run.went_further_at = len(run.rounds)
-        run.ClearField("finished_at")
-        await self._note_served(run)
+        # What is promoted by then is put back, its own best perhaps.
+        for name in ("finished_at", "policy_before", "ppm_before"):
+            run.ClearField(name)
         await self._runs.save(run)
         self._drivers.pop(run.run_id, None)
 
     async def _note_served(self, run: evolution_pb2.Run) -> None:
-        """A run that goes on puts back what is promoted now, not what was when it first began."""
-        run.policy_before = await self._registry.promoted_or_none("policy")
-        run.ppm_before = await self._registry.promoted_or_none("ppm")
-        if not any(report.promoted for report in run.rounds):  # it has nothing better of its own
-            run.policy_version = run.policy_before
+        """What a run puts back: what is promoted when its turn comes, but for its own candidates.
+
+        It may have been killed, or have failed, while one of these was in place.
+        """
+        policy = await self._registry.promoted_or_none("policy")
+        ppm = await self._registry.promoted_or_none("ppm")
+        policies, ppms = set[str](), set[str]()
+        for made in run.rounds:
+            policies |= {made.search_policy, made.policy_version}
+            ppms |= {made.search_ppm, made.ppm_version}
+        for asked in run.recipe.rounds:
+            policies |= {asked.search_policy, asked.policy_version}
+            ppms |= {asked.search_ppm, asked.ppm_version}
+        if not run.policy_before or policy not in policies:
+            run.policy_before = policy
+        if not run.ppm_before or ppm not in ppms:
+            run.ppm_before = ppm
+        await self._runs.save(run)
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
         """End a run and what it ordered; ending one that has ended changes nothing."""
@@ -237,8 +250,12 @@ class Evolution:
             await self._drive_alone(run_id)
 
     async def _drive_alone(self, run_id: str) -> None:
+        noted = False
         while self._runs.get(run_id).state not in ENDED:
             try:
+                if not noted:
+                    await self._note_served(self._runs.get(run_id))
+                    noted = True
                 await self._carry_out(run_id)
             except DrivenElsewhere as error:
                 logger.warning("run %s: %s", run_id, error)
@@ -249,6 +266,7 @@ class Evolution:
             except RstarError as error:
                 logger.error("run %s failed: %s", run_id, error)
                 await self._end(run_id, evolution_pb2.RUN_STATE_FAILED, error)
+                return  # it may be asked for again already, and has another driver then
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
@@ -286,6 +304,11 @@ class Evolution:
         self, run_id: str, state: evolution_pb2.RunState.ValueType, error: RstarError | None
     ) -> None:
         run = self._runs.get(run_id)
+        if error is not None:
+            try:
+                await put_back(self._registry, run)
+            except RstarError as failure:
+                logger.warning("run %s: its candidates are served still: %s", run_id, failure)
         run.state = state
         run.finished_at.GetCurrentTime()
         run.seconds_left = 0.0
@@ -295,11 +318,6 @@ class Evolution:
             run.progress = 1.0
             run.stage = "done"
         await self._runs.save(run)
-        if error is not None:
-            try:
-                await put_back(self._registry, run)
-            except RstarError as failure:
-                logger.warning("run %s: its candidates are served still: %s", run_id, failure)
 
 
 def _finished(run: evolution_pb2.Run) -> bool:

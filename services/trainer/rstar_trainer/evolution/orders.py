@@ -141,8 +141,7 @@ async def best_of(registry: Registry, run: evolution_pb2.Run) -> list[Manifest]:
     """
     policy, ppm = run.policy_version, run.ppm_version or run.ppm_before
     first = max(run.branch.round, run.went_further_at)
-    continued = run.HasField("branch") or run.went_further_at
-    if continued and not any(report.promoted for report in run.rounds[first:]):
+    if not any(report.promoted for report in run.rounds[first:]):
         policy, ppm = run.policy_before, run.ppm_before
     versions: list[tuple[Model, str]] = [("policy", policy), ("ppm", ppm)]
     return [await manifest_of(registry, model, name) for model, name in versions if name]

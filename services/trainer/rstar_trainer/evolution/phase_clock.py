@@ -6,8 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 
-from rstar_common.errors import RstarError, first_leaf
-
 BEAT_SECONDS = 30.0
 """So often a phase's time is written down: a trainer that is killed loses no more of it."""
 
@@ -44,10 +42,15 @@ class PhaseClock:
         beat_seconds: float = BEAT_SECONDS,
     ) -> None:
         """Carry out a phase and `write` its seconds every `beat_seconds`; raise what it raises."""
+        # No TaskGroup: of a cancellation and a failure in one tick it would tell the failure alone,
+        # and who stops a run would be taken for a service that is away.
+        work = asyncio.create_task(phase)
         try:
-            async with asyncio.TaskGroup() as group:
-                work = group.create_task(phase)
-                while not (await asyncio.wait([work], timeout=beat_seconds))[0]:
-                    await write(self.beat())
-        except* RstarError as failures:
-            raise first_leaf(failures) from failures
+            while not (await asyncio.wait([work], timeout=beat_seconds))[0]:
+                await write(self.beat())
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+            if not work.cancelled():
+                work.exception()  # told, or outweighed
