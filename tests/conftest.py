@@ -20,6 +20,18 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 
 
+ONE_PROCESS = ("tests/e2e/", "tests/integration/policy/", "tests/integration/sandbox/")
+"""Folders whose tests share what is dear to start: a stack, an engine, a sandbox service."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests stay together when several processes run them: a file's, or a folder's."""
+    for item in items:
+        path = item.nodeid.partition("::")[0]
+        home = next((folder for folder in ONE_PROCESS if path.startswith(folder)), path)
+        item.add_marker(pytest.mark.xdist_group(home))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nats_settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsSettings]:
     """One nats-server for the session."""

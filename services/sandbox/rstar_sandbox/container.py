@@ -79,10 +79,10 @@ class Container:
         if not self.alive:
             raise SandboxDied("it had ended before")
         number = next(self._ids)
+        self._send(message | {"id": number})
         answer: asyncio.Future[frames.Message] = asyncio.get_running_loop().create_future()
         self._pending[number] = answer
         try:
-            self._send(message | {"id": number})
             async with asyncio.timeout(timeout_seconds):
                 return await answer
         finally:
@@ -95,12 +95,14 @@ class Container:
         """Write a message.
 
         Raises:
-            SandboxDied: its input is closed; that it ended is noticed a moment later.
+            SandboxDied: its input is closed. Nothing more is sent to it: whoever tries again must
+                not meet the same sandbox.
         """
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(frames.encode(message))
         except RuntimeError as error:  # uvloop's, of a pipe whose other end is gone
+            self.end()
             raise SandboxDied("its input is closed") from error
 
     async def watch(self) -> None:

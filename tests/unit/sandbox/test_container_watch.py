@@ -1,4 +1,4 @@
-"""A sandbox is ended when it is silent, and not when the machine stood still."""
+"""A sandbox is ended when it is silent or deaf, and not when the machine stood still."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from rstar_sandbox import container
-from rstar_sandbox.container import Container
+from rstar_sandbox.container import Container, SandboxDied
 from rstar_sandbox.guest import frames
 
 
@@ -77,3 +77,21 @@ async def test_a_machine_that_stood_still_costs_a_sandbox_one_wait(
     box.end()
     pipe.answers.put_nowait(b"")
     await asyncio.gather(*tasks)
+
+
+async def test_a_sandbox_that_cannot_be_told_anything_is_dead_at_once(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+):
+    box = boxed(pipe)
+    waiting = asyncio.create_task(box.ask({"op": "execute"}, timeout_seconds=None))
+    assert (await pipe.written.get())["op"] == "execute"
+
+    def refuse(_: bytes) -> None:
+        raise RuntimeError("the handler is closed")
+
+    monkeypatch.setattr(pipe, "write", refuse)
+    with pytest.raises(SandboxDied, match="its input is closed"):
+        await box.ask({"op": "execute"}, timeout_seconds=None)
+    assert not box.alive  # or who tries once more would meet the same one, and be blamed
+    with pytest.raises(SandboxDied, match="it ended"):
+        await waiting
