@@ -19,7 +19,7 @@ check:              ## Format, lint, types, import contracts, protos
 	@ruff format --check -q . && ruff check -q . && echo "ruff: clean"
 	@mypy -p rstar_common -p rstar_policy -p rstar_ppm -p rstar_searcher -p rstar_sandbox -p rstar_trainer -p rstar_cli \
 		-p rstar_client
-	@$(PY) infra/observability/dashboards.py --check
+	@$(PY) infra/observability/dashboards.py --check && $(PY) infra/config/reference.py --check
 	@set -o pipefail; lint-imports --no-logo | tail -n 1
 	@cd proto && buf lint && ./generate.sh --check >/dev/null 2>&1 && echo "protos: linted, generated code is current"
 

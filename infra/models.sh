@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Repeats the making of the bundled mini models from problems with final answers alone, as their
-# recipe says: random programs search, the policy learns from what was right, the PPM, which starts
+# Makes mini models as today's recipe says, from problems with final answers alone: random programs search, the policy learns from what was right, the PPM, which starts
 # from the policy, from pairs of right and wrong steps. No GPU, no network. Interrupted, it goes on.
 #
 #   infra/models.sh OUT_DIR                                     policy, PPM and report, in OUT_DIR
 #   RECIPE=infra/recipes/smoke.toml infra/models.sh /tmp/m      minutes: teaches next to nothing
 #
-# The models in models/ are those of round 4 (ROUNDS=5; docs/self-evolution.md).
+# ROUNDS says how many (1: random programs and what they teach). The models in models/ are those of
+# round 4 (ROUNDS=5; docs/self-evolution.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?usage: infra/models.sh OUT_DIR}

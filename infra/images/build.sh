@@ -3,7 +3,8 @@
 #
 #   infra/images/build.sh sha256:… [SERVICE…]
 #
-# TAG (dev), POLICY_ENGINE (cpu; none, base), TORCH_INDEX_URL and DOCKER (docker) may be set.
+# TAG (dev), POLICY_ENGINE (cpu; none, base), BASE_NAME (python:3.11-slim-bookworm: the image that the
+# digest is of), TORCH_INDEX_URL and DOCKER (docker) may be set.
 set -euo pipefail
 digest=${1:?usage: build.sh sha256:DIGEST [SERVICE…]}
 shift
@@ -14,6 +15,7 @@ for service in "$@"; do
     [[ -f infra/images/$service/Dockerfile ]] || { echo "build.sh: no image for $service" >&2 && exit 2; }
     arguments=(--build-arg "BASE_DIGEST=$digest")
     [[ $service == policy ]] && arguments+=(--build-arg "ENGINE=${POLICY_ENGINE:-cpu}")
+    [[ -n ${BASE_NAME:-} ]] && arguments+=(--build-arg "BASE_NAME=$BASE_NAME")
     [[ -n ${TORCH_INDEX_URL:-} ]] && arguments+=(--build-arg "TORCH_INDEX_URL=$TORCH_INDEX_URL")
     "${DOCKER:-docker}" build --file "infra/images/$service/Dockerfile" "${arguments[@]}" \
         --tag "rstar-$service:${TAG:-dev}" .

@@ -36,11 +36,11 @@ WireFormat = Literal["json", "protobuf"]
 _CONTENT_TYPES = {"json": "application/json", "protobuf": "application/protobuf"}
 
 
-def new_batch_id(stem: str) -> str:
-    """A fresh id that says where and when it came from."""
+def new_batch_id(stem: str, *, tenant: str = "") -> str:
+    """A fresh id that says whose it is, and where and when it came from."""
     safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in stem)[:64]
     when = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return f"{safe}-{when}-{secrets.token_hex(2)}"
+    return f"{tenant and tenant + '/'}{safe}-{when}-{secrets.token_hex(2)}"
 
 
 def encode(submission: events_pb2.BatchSubmission, wire_format: WireFormat) -> bytes:

@@ -1,8 +1,7 @@
 """Settings: one frozen model per service, read once in `main()`.
 
-Precedence, highest first: constructor arguments, environment, mounted secret
-files, the TOML file named by `RSTAR_CONFIG`, defaults. Unknown keys fail. Nothing
-below `main()` reads the environment.
+Precedence, highest first: constructor arguments, environment, the TOML file named by
+`RSTAR_CONFIG`, defaults. Unknown keys fail. Nothing below `main()` reads the environment.
 """
 
 from __future__ import annotations
@@ -59,9 +58,16 @@ class ObjectStoreSettings(Section):
     """URL of the S3 API."""
 
     bucket: str = "rstar"
+    """Holds everything; made by `python -m rstar_common.prepare`."""
+
     region: str = "us-east-1"
+    """As requests are signed for; most stores other than Amazon's take any."""
+
     access_key: SecretStr = SecretStr("")
+    """Who asks."""
+
     secret_key: SecretStr = SecretStr("")
+    """Signs requests."""
 
 
 class GrpcServerSettings(Section):
@@ -121,6 +127,7 @@ class TelemetrySettings(Section):
     """Where `/metrics` is served; empty turns it off."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """DEBUG, INFO, WARNING or ERROR; lines are JSON on stderr."""
 
     traces_endpoint: str = ""
     """URL of an OTLP/HTTP collector; empty: OTEL_EXPORTER_OTLP_ENDPOINT, or no traces."""

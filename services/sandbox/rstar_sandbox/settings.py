@@ -64,12 +64,25 @@ class LimitSection(Section):
     """Limits of one run."""
 
     wall_seconds: float = Field(default=5.0, gt=0)
+    """From its start to its end."""
+
     cpu_seconds: float = Field(default=5.0, gt=0)
+    """Of processor time."""
+
     memory_bytes: int = Field(default=512 * 2**20, ge=2**24)
+    """Of address space, beside what the interpreter had before."""
+
     processes: int = Field(default=16, ge=1)
+    """Processes and threads at once, itself included."""
+
     file_bytes: int = Field(default=8 * 2**20, ge=0)
+    """Of one file that it writes."""
+
     open_files: int = Field(default=64, ge=16)
+    """File descriptors at once."""
+
     output_bytes: int = Field(default=2**16, ge=1)
+    """Printed; a run that prints more is ended."""
 
 
 class SandboxSettings(ServiceSettings):

@@ -19,15 +19,34 @@ class SearchDefaults(Section):
     """What a search gets where its caller says nothing; wall time and tokens are ceilings too."""
 
     rollouts: int = Field(default=8, ge=1, le=1024)
+    """Trajectories that are begun."""
+
     candidates: int = Field(default=8, ge=1, le=64)
+    """Steps proposed at each expansion."""
+
     parallel_rollouts: int = Field(default=4, ge=1, le=64)
+    """Under way at once in one tree."""
+
     temperature: float = Field(default=1.0, ge=0, le=2)
+    """Of sampling."""
+
     max_depth: int = Field(default=16, ge=1, le=64)
+    """Steps of a trajectory."""
+
     max_step_tokens: int = Field(default=2048, ge=1)
+    """Of one step."""
+
     max_trajectory_tokens: int = Field(default=4096, ge=1)
+    """Of a trajectory; longer ones are given up."""
+
     max_generated_tokens: int = Field(default=1_000_000, ge=1)
+    """Of a search; a caller may ask for less, not for more."""
+
     max_sandbox_seconds: float = Field(default=600.0, gt=0)
+    """Processor time of a search's runs; likewise."""
+
     max_wall_seconds: float = Field(default=300.0, gt=0)
+    """Of a search; likewise."""
 
     def search_settings(self) -> SearchSettings:
         """As the search core wants them."""
@@ -41,8 +60,13 @@ class CallSeconds(Section):
     """
 
     policy: float = Field(default=330.0, gt=0)
+    """Of `Propose` and `Complete`."""
+
     ppm: float = Field(default=90.0, gt=0)
+    """Of `Score`."""
+
     sandbox: float = Field(default=150.0, gt=0)
+    """Of `Execute` and `Judge`."""
 
 
 class TenantSettings(Section):

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+from rstar_cli.batch import new_batch_id
 from rstar_cli.local.credentials import nats_of, nats_password, store_of
 from rstar_cli.local.nats import nats_settings
 from rstar_cli.local.plan import connection_environment
@@ -100,3 +101,8 @@ async def test_what_a_caller_has_in_its_shell_reaches_no_service(tmp_path):
         for name in mine:
             del os.environ[name]
     assert not set(json.loads(command.log.read_text())) & set(mine)
+
+
+def test_a_tenant_s_batches_are_named_as_its_own():
+    assert new_batch_id("a problem", tenant="team-a").startswith("team-a/a-problem-")
+    assert "/" not in new_batch_id("a problem")

@@ -60,7 +60,8 @@ class PolicyServiceServicer:
 
     def Propose(self, request, context):
         """Samples `num_candidates` continuations, each with a seed of its own.
-        RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
+        RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: no engine is up. During a
+        change of weights calls wait.
         Cancelling the call aborts the samples in the engine.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

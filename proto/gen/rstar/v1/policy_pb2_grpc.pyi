@@ -37,7 +37,8 @@ class PolicyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> PolicyServiceAsyncStub: ...
     Propose: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ProposeRequest, _policy_pb2.ProposeResponse]
     """Samples `num_candidates` continuations, each with a seed of its own.
-    RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
+    RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: no engine is up. During a
+    change of weights calls wait.
     Cancelling the call aborts the samples in the engine.
     """
     Complete: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CompleteRequest, _policy_pb2.CompleteResponse]
@@ -57,7 +58,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Propose: _aio.UnaryUnaryMultiCallable[_policy_pb2.ProposeRequest, _policy_pb2.ProposeResponse]  # type: ignore[assignment]
     """Samples `num_candidates` continuations, each with a seed of its own.
-    RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
+    RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: no engine is up. During a
+    change of weights calls wait.
     Cancelling the call aborts the samples in the engine.
     """
     Complete: _aio.UnaryUnaryMultiCallable[_policy_pb2.CompleteRequest, _policy_pb2.CompleteResponse]  # type: ignore[assignment]
@@ -80,7 +82,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.ProposeResponse, _abc.Awaitable[_policy_pb2.ProposeResponse]]:
         """Samples `num_candidates` continuations, each with a seed of its own.
-        RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: the engine is down or swapping.
+        RESOURCE_EXHAUSTED: full, retry after the hint. UNAVAILABLE: no engine is up. During a
+        change of weights calls wait.
         Cancelling the call aborts the samples in the engine.
         """
 

@@ -166,20 +166,10 @@ async def _upload(
     home: Path | None, model: CheckpointModel, directory: Path, prompt_format: str, version: str
 ) -> Manifest:
     from rstar_cli.connection import endpoints
-    from rstar_cli.local.state import load, resolved_home
     from rstar_cli.upload import upload_checkpoint
     from rstar_common.artifacts import ObjectStore
-    from rstar_common.errors import NotFound
 
-    where = endpoints(home)
-    if where.names_state:
-        settings = where.object_store
-    else:
-        state = load(resolved_home(home))
-        if state is None:
-            raise NotFound(f"there is no stack in {resolved_home(home)}; first: rstar up")
-        settings = state.object_store
-    store = ObjectStore(settings)
+    store = ObjectStore(endpoints(home).object_store)
     await store.ready()
     return await upload_checkpoint(
         store, directory, model=model, prompt_format=prompt_format, version=version

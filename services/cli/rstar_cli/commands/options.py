@@ -93,7 +93,10 @@ class SearchOptions:
     ] = None
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the search.")] = None
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds one search may take.")
+        float | None,
+        typer.Option(
+            min=0.001, help="Seconds one search may take; at most what the searcher allows (300)."
+        ),
     ] = None
 
     def to_proto(self) -> types_pb2.SearchSettings:

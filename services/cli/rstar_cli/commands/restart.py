@@ -22,7 +22,10 @@ def restart(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Restart services while the stack works, after an upgrade or a change of settings.
+    """Restart services while the stack works, after an upgrade or a change of a TOML file.
+
+    Environment variables stay those of the `rstar up` that started the stack: for others, end it
+    with `rstar down` and start it anew.
 
     A new process starts beside the old one and serves before that one drains; the trainer alone
     is stopped first. Ports and options stay those of `rstar up`. With --load, exit status 1 if a

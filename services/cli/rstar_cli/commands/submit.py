@@ -49,10 +49,8 @@ def submit(
 
     Example: rstar submit problems.jsonl --rollouts 16 --watch
     """
-    from rstar_cli.batch import new_batch_id
     from rstar_cli.output import console, emit_json, run
 
-    batch_id = batch_id or new_batch_id(file.stem)
     work = _submit(
         home,
         file,
@@ -63,7 +61,7 @@ def submit(
         answer_kind=answer_kind,
         wire_format=wire_format,
     )
-    count, submission = run(work)
+    batch_id, count, submission = run(work)
     if json:
         emit_json({"batch_id": batch_id, "problems": count})
     else:
@@ -84,15 +82,17 @@ async def _submit(
     limit: int,
     answer_kind: str,
     wire_format: WireFormat,
-) -> tuple[int, int]:
-    """How many problems, and the submission's sequence."""
-    from rstar_cli.batch import publish, submission_of
+) -> tuple[str, int, int]:
+    """The batch's id, how many problems, and the submission's sequence."""
+    from rstar_cli.batch import new_batch_id, publish, submission_of
     from rstar_cli.connection import endpoints
     from rstar_cli.problems import read_problems, read_references, spread
     from rstar_common.errors import InvalidInput
+    from rstar_common.nats_roles import tenant_of
     from rstar_common.streams import check_name
 
-    check_name(batch_id, field="--batch")
+    if batch_id:
+        check_name(batch_id, field="--batch")
     settings = options.to_proto()
     generation.apply(settings)
     problems = spread(read_problems(file, kind=answer_kind), limit)
@@ -101,10 +101,11 @@ async def _submit(
     if generation.with_references and missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(file))
     where = endpoints(home)
+    batch_id = batch_id or new_batch_id(file.stem, tenant=tenant_of(where.nats.user))
     batch = submission_of(
         batch_id,
         [problem.to_proto(references.get(problem.problem_id)) for problem in problems],
         settings,
     )
     submission = await publish(where.nats, where.object_store, batch, wire_format=wire_format.value)
-    return len(problems), submission
+    return batch_id, len(problems), submission
