@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,10 +78,25 @@ def read_references(path: Path) -> dict[str, str]:
     """
     references = {}
     for where, line in _lines(path):
-        reference = line.get("reference", line.get("answer"))
-        if reference is not None:
-            references[_problem_id(line, where)] = str(reference)
+        if reference := _reference(line, where):
+            references[_problem_id(line, where)] = reference
     return references
+
+
+def _reference(line: Mapping[str, Any], where: str) -> str:
+    """What `reference` says, else `answer`; empty where neither says anything."""
+    name = "answer" if line.get("reference") is None else "reference"
+    given = line.get(name)
+    if given is None:
+        return ""
+    # A boolean is an int; a list, or NaN, is nothing that an answer could be compared with.
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise InvalidInput("is neither text nor a number", field=f"{where}: {name}")
+    if isinstance(given, float) and not math.isfinite(given):
+        raise InvalidInput("is not finite", field=f"{where}: {name}")
+    if not (reference := str(given).strip()):
+        raise InvalidInput("is empty", field=f"{where}: {name}")
+    return reference
 
 
 def spread(problems: Sequence[FileProblem], limit: int) -> list[FileProblem]:

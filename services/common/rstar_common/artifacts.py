@@ -52,7 +52,11 @@ PART_TIMEOUT = timedelta(minutes=1)
 
 SMALL_BYTES = 256 * 1024
 
+WHOLE_TIMEOUT = timedelta(minutes=10)
+"""To write an object that must not exist: it goes in one piece, perhaps over a slow link."""
+
 RETRY_TIMEOUT = timedelta(seconds=30)
+"""From the first attempt of a request to the last; more where one alone may take longer."""
 
 PIECE_BYTES = 8 * 2**20
 
@@ -94,6 +98,7 @@ class ObjectStore:
         self._store = _bucket(settings, read_timeout=STEP_TIMEOUT, timeout=OBJECT_TIMEOUT)
         # Bytes that go out do not count as read: a limit on those would cut a slow upload.
         self._uploads = _bucket(settings, read_timeout=PART_TIMEOUT, timeout=PART_TIMEOUT)
+        self._whole = _bucket(settings, read_timeout=WHOLE_TIMEOUT, timeout=WHOLE_TIMEOUT)
 
     @property
     def bucket(self) -> S3Store:
@@ -147,7 +152,8 @@ class ObjectStore:
             Unavailable: the store did not take it.
         """
         with _mapped("create", key), span("store", bytes=len(data)):
-            await obstore.put_async(self._to_write(len(data)), key, data, mode="create")
+            store = self._store if len(data) <= SMALL_BYTES else self._whole
+            await obstore.put_async(store, key, data, mode="create")
 
     def _to_write(self, size: int) -> S3Store:
         return self._store if size <= SMALL_BYTES else self._uploads
@@ -231,5 +237,5 @@ def _bucket(
             "read_timeout": read_timeout,
             "timeout": timeout,
         },
-        retry_config={"max_retries": 8, "retry_timeout": RETRY_TIMEOUT},
+        retry_config={"max_retries": 8, "retry_timeout": max(RETRY_TIMEOUT, 2 * read_timeout)},
     )

@@ -45,8 +45,11 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
     Raises:
         Unavailable: NATS did not answer within `CONNECT_SECONDS`; names the setting.
     """
+    last: Exception | None = None
 
     async def on_error(error: Exception) -> None:
+        nonlocal last
+        last = error
         logger.warning("nats: %s", error)
 
     async def on_disconnect() -> None:
@@ -58,26 +61,27 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while True:
         try:
-            client = await nats.connect(
-                settings.servers,
-                name=name,
-                user=settings.user or None,
-                password=settings.password.get_secret_value() or None,
-                inbox_prefix=inbox(settings.user),
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.25,
-                connect_timeout=5,
-                ping_interval=PING_SECONDS,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
-            )
+            async with asyncio.timeout_at(deadline):  # the client itself never gives up
+                client = await nats.connect(
+                    settings.servers,
+                    name=name,
+                    user=settings.user or None,
+                    password=settings.password.get_secret_value() or None,
+                    inbox_prefix=inbox(settings.user),
+                    allow_reconnect=True,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,
+                    connect_timeout=5,
+                    ping_interval=PING_SECONDS,
+                    error_cb=on_error,
+                    disconnected_cb=on_disconnect,
+                    reconnected_cb=on_reconnect,
+                )
             break
-        except (nats.errors.Error, OSError) as error:
-            if asyncio.get_running_loop().time() > deadline:
+        except (nats.errors.Error, OSError) as error:  # TimeoutError is an OSError
+            if asyncio.get_running_loop().time() >= deadline:
                 raise Unavailable(
-                    f"nats.servers: cannot reach {settings.servers}: {error}"
+                    f"nats.servers: cannot use {settings.servers}: {last or error}"
                 ) from error
             logger.warning("nats.servers: cannot reach %s yet: %s", settings.servers, error)
             # The first connection has no event to wait on.

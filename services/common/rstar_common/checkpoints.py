@@ -12,10 +12,11 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -38,6 +39,9 @@ PREFIX = "checkpoints/"
 FETCHING = ".fetching-"
 ABANDONED_SECONDS = 6 * 3600.0
 """Nobody fetches a checkpoint for so long: others may share the cache."""
+
+KEPT = 4
+"""Checkpoints that a cache holds: those used last. A rollback finds its model there."""
 
 BOOTSTRAP = "bootstrap"
 """Version and prompt format of the policy that is no model: the proposer of random programs. It is
@@ -136,16 +140,31 @@ async def read_manifest(store: ObjectStore, model: Model, version: str) -> Manif
     return Manifest.from_json(await store.get(f"{PREFIX}{model}/{version}/{MANIFEST}"))
 
 
-async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
+async def fetch(
+    store: ObjectStore, manifest: Manifest, cache: Path, *, used: Collection[str] = ()
+) -> Path:
     """Download a checkpoint into `cache` unless it is there; returns its directory.
 
+    Of those that lie there the `KEPT` used last stay, and the versions in `used`.
+
     Raises:
-        Unavailable: a file does not have the hash or a name that the manifest may give.
+        Unavailable: a file does not have the hash or a name that the manifest may give, or the
+            cache cannot be written.
     """
+    try:
+        return await _fetched(store, manifest, cache, used)
+    except OSError as error:  # no room, most often: the next attempt may find some
+        raise Unavailable(f"checkpoint {manifest.version}: {cache}: {error}") from error
+
+
+async def _fetched(
+    store: ObjectStore, manifest: Manifest, cache: Path, used: Collection[str]
+) -> Path:
     target = cache / manifest.version
     if await asyncio.to_thread((target / MANIFEST).exists):
+        await asyncio.to_thread(os.utime, target)
         return target
-    await asyncio.to_thread(_prepare, cache)
+    await asyncio.to_thread(_prepare, cache, used)
     with tempfile.TemporaryDirectory(dir=cache, prefix=FETCHING) as scratch:
         staging = Path(scratch) / "files"
         staging.mkdir()
@@ -159,12 +178,16 @@ async def fetch(store: ObjectStore, manifest: Manifest, cache: Path) -> Path:
     return target
 
 
-def _prepare(cache: Path) -> None:
-    """Make the directory; remove what a process that was killed while it fetched has left."""
+def _prepare(cache: Path, used: Collection[str]) -> None:
+    """Make room for one more; remove what a process that was killed while it fetched has left."""
     cache.mkdir(parents=True, exist_ok=True)
     for left in cache.glob(f"{FETCHING}*"):
         if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
+    here = [path.parent for path in cache.glob(f"*/{MANIFEST}") if path.parent.name not in used]
+    here.sort(key=lambda path: path.stat().st_mtime)
+    for old in here[: 1 - KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _place(staging: Path, target: Path) -> None:

@@ -119,7 +119,7 @@ class Consumer:
                 group.create_task(self._work(subscription, stop))
 
     async def open(self) -> None:
-        """Make the durable consumer, or change its filter and how much of it may be held.
+        """Make the durable consumer, or change its filter, its patience and how much may be held.
 
         Raises:
             InvalidInput: the stream does not carry its subject.
@@ -138,8 +138,12 @@ class Consumer:
             known = (await self._jetstream.consumer_info(route.stream, route.durable)).config
         except NotFoundError:
             known = None
-        wanted = (route.max_held, route.filter_subject)
-        if known and (known.max_ack_pending, known.filter_subject or EVERYTHING) == wanted:
+        wanted = (route.max_held, route.filter_subject, route.ack_wait_seconds)
+        if known and wanted == (
+            known.max_ack_pending,
+            known.filter_subject or EVERYTHING,
+            known.ack_wait,
+        ):
             return
         try:
             await self._jetstream.add_consumer(route.stream, config)

@@ -94,9 +94,15 @@ CANCELLED, without a word to either side; the caller's deadline is the limit tha
 MAX_UNREAD_CALLS = 1_000_000
 
 
+def _status_of(error: BaseException) -> tuple[grpc.StatusCode, types_pb2.FailureCode.ValueType]:
+    """Those of its class, or of the nearest one above."""
+    kinds = cast("tuple[type[RstarError], ...]", type(error).__mro__)
+    return next((STATUS_BY_ERROR[kind] for kind in kinds if kind in STATUS_BY_ERROR), _INTERNAL)
+
+
 def failure_of(error: BaseException, *, service: str = "") -> types_pb2.Failure:
     """Describe an exception for the wire."""
-    _, code = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+    _, code = _status_of(error)
     known = isinstance(error, RstarError)
     failure = types_pb2.Failure(
         code=code,
@@ -168,7 +174,7 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError):
                 raise
-            code, _ = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+            code, _ = _status_of(error)
             if code is grpc.StatusCode.INTERNAL:
                 logger.exception("bug while serving %s", method)
             outcome[0] = code.name
@@ -178,7 +184,7 @@ async def serving(context: ServicerContext, method: str) -> AsyncGenerator[None]
 
 async def abort(context: ServicerContext, error: Exception) -> None:
     """End a call with the status of an error and its `Failure` as detail."""
-    code, _ = STATUS_BY_ERROR.get(cast("type[RstarError]", type(error)), _INTERNAL)
+    code, _ = _status_of(error)
     failure = failure_of(error)
     detail = any_pb2.Any()
     detail.Pack(failure)

@@ -52,6 +52,9 @@ _BY_SERVICE: dict[str, frozenset[str]] = {
     "rstar.v1.SandboxService": frozenset({SERVICE}),
 }
 
+_OF_THE_HOUSE = frozenset({"rstar.v1.TrainerService", "rstar.v1.EvolutionService"})
+"""What is trained on, and what comes of it, is everybody's."""
+
 _BY_METHOD: dict[str, frozenset[str]] = {
     "rstar.v1.SearcherService/Solve": frozenset({SOLVE}),
     "rstar.v1.SearcherService/SolveStream": frozenset({SOLVE}),
@@ -83,6 +86,8 @@ class Caller:
         wanted = scopes_of(method) | {ADMIN}
         if not self.scopes & wanted:
             raise Forbidden(f"{method} needs scope {' or '.join(sorted(wanted))}")
+        if self.tenant and method.partition("/")[0] in _OF_THE_HOUSE:
+            raise Forbidden(f"{method} knows no tenants: a token of {self.tenant} may not call it")
 
 
 def scopes_of(method: str) -> frozenset[str]:
@@ -110,7 +115,7 @@ def sign(
     """Make a token; with a certificate, it is of use only beside that.
 
     Raises:
-        InvalidInput: an unknown scope, no scope, or no lifetime.
+        InvalidInput: an unknown scope, no scope, no lifetime, or a tenant that trains.
     """
     if unknown := set(scopes) - set(SCOPES):
         raise InvalidInput(f"unknown: {', '.join(sorted(unknown))}", field="scope")
@@ -124,6 +129,8 @@ def sign(
         "iat": now,
         "exp": now + int(seconds),
     }
+    if tenant and TRAIN in scopes:
+        raise InvalidInput("the trainer is the house's own: not of a tenant", field="scope")
     if tenant:
         claims["tenant"] = check_tenant(tenant, field="tenant")
     if certificate_pem:

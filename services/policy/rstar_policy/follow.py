@@ -47,6 +47,9 @@ class PointerFollower:
         self._want = want
         self._propose = propose
         self._promoted = ""
+        self._wanted: tuple[str, ...] = ()
+        """The last two that the engine was given: it starts again from these files."""
+
         self._changed = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,7 +73,7 @@ class PointerFollower:
                     logger.info("the bootstrap proposer serves")
                     self._propose()
                     continue
-                directory = await fetch(self._store, manifest, self._cache)
+                directory = await fetch(self._store, manifest, self._cache, used=self._wanted)
                 checkpoint = await asyncio.to_thread(
                     open_checkpoint,
                     directory.resolve(),
@@ -85,4 +88,5 @@ class PointerFollower:
                 logger.error("checkpoint %s cannot be served: %s", version, error)
             else:
                 logger.info("checkpoint fetched", extra={"policy_version": version})
+                self._wanted = (*self._wanted[-1:], version)
                 self._want(checkpoint)

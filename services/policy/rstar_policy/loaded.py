@@ -54,7 +54,10 @@ def open_checkpoint(directory: Path, *, prompt_format: str = "", version: str = 
         raise InvalidInput(f"no {tokenizer_file}", field="model")
     if not list(directory.glob("*.safetensors")):
         raise InvalidInput(f"no safetensors in {directory}", field="model")
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    try:
+        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    except Exception as error:  # the library raises nothing narrower
+        raise InvalidInput(f"cannot read {tokenizer_file}: {error}", field="model") from error
     prompt_format = prompt_format or (manifest.prompt_format if manifest else MINI.name)
     end_of_text_ids = _end_of_text_ids(directory, config)
     prompter: Prompter

@@ -102,4 +102,4 @@ class PolicySettings(ServiceSettings):
     """A swap waits this long for running samples; what is left then is sampled anew after it."""
 
     cache_dir: Path = Path(".rstar/policy")
-    """Where checkpoints are kept on this machine."""
+    """Where checkpoints are kept on this machine, those used last; this service's alone."""

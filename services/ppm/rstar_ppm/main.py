@@ -44,7 +44,7 @@ class PpmSettings(ServiceSettings):
     """Follow the pointer of this channel, not the one for everybody: a tier for candidates."""
 
     cache_dir: Path = Path("~/.cache/rstar-math/ppm")
-    """Where fetched checkpoints are kept."""
+    """Where fetched checkpoints are kept, those used last."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs; `auto` takes a GPU if there is one."""
@@ -163,7 +163,10 @@ def loader(settings: PpmSettings) -> Loader:
             raise InvalidInput(f"{directory} is a {manifest.model} checkpoint", field="model")
         if manifest.prompt_format not in FORMATS:
             raise InvalidInput(f"unknown prompt format {manifest.prompt_format}", field="model")
-        tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        try:
+            tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        except Exception as error:  # the library raises nothing narrower
+            raise InvalidInput(f"{directory}: tokenizer.json: {error}", field="model") from error
         return ServedVersion(
             version=manifest.version,
             encoder=Encoder(tokenizer, FORMATS[manifest.prompt_format]),

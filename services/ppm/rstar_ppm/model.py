@@ -53,11 +53,11 @@ class RewardModel:
                 local_files_only=True,
                 use_safetensors=True,
             )
+            model.eval().requires_grad_(False).to(device)
         except (OSError, ValueError, RuntimeError) as error:
             raise InvalidInput(f"cannot load {directory}: {error}", field="model") from error
         if config.num_labels != 1:
             raise InvalidInput(f"{directory} has {config.num_labels} labels, not 1", field="model")
-        model.eval().requires_grad_(False).to(device)
         self._body = model.base_model
         self._head = model.score
         self._device = device

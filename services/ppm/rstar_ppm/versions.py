@@ -206,5 +206,7 @@ class PointerFollower:
 
     async def _fetch(self, version: str) -> ServedVersion:
         manifest = await checkpoints.read_manifest(self._store, "ppm", version)
-        directory = await checkpoints.fetch(self._store, manifest, self._cache)
+        directory = await checkpoints.fetch(
+            self._store, manifest, self._cache, used=self._versions.names
+        )
         return await asyncio.to_thread(self._load, directory, manifest)

@@ -142,15 +142,17 @@ class Batches:
         return message is not None
 
     async def put_result(self, result: searcher_pb2.BatchResult) -> None:
-        """Store the one result of a problem; a second one is refused in silence."""
-        try:
+        """Store the one result of a problem; a second one is refused in silence.
+
+        A problem that was given up before, and has its result after all, is a dead letter no more.
+        """
+        with suppress(Conflict):
             await publish_once(
                 self._jetstream,
                 result_subject(result.batch_id, result.problem_id),
                 result.SerializeToString(),
             )
-        except Conflict:
-            return
+        await self._forget(dead_subject(result.batch_id, result.problem_id))
 
     async def results(
         self, batch_id: str, *, page_size: int, page_token: str
@@ -187,12 +189,20 @@ class Batches:
 
     async def forget_refusal(self, batch_id: str) -> None:
         """The batch was published again and is taken in now."""
-        message = await self._next(DEAD, dead_subject(batch_id, REFUSAL), 1)
+        await self._forget(dead_subject(batch_id, REFUSAL))
+
+    async def _forget(self, subject: str) -> None:
+        message = await self._next(DEAD, subject, 1)
         if message and message.seq:
-            try:
-                await self._jetstream.delete_msg(DEAD, message.seq)
-            except (nats.errors.Error, APIError) as error:
-                raise Unavailable(f"{DEAD}: {error}") from error
+            await self._delete_letter(message.seq)
+
+    async def _delete_letter(self, sequence: int) -> None:
+        try:
+            await self._jetstream.delete_msg(DEAD, sequence)
+        except NatsNotFound:
+            return  # somebody else did
+        except (nats.errors.Error, APIError) as error:
+            raise Unavailable(f"{DEAD}: {error}") from error
 
     async def dead_letters(
         self, batch_id: str, *, page_size: int, page_token: str
@@ -220,7 +230,7 @@ class Batches:
             return False
         item = events_pb2.WorkItem.FromString(letter.payload)
         await self.put_work(item)
-        await self._jetstream.delete_msg(DEAD, message.seq)
+        await self._delete_letter(message.seq)
         return True
 
     async def _page(
@@ -231,17 +241,22 @@ class Batches:
             raise InvalidInput(f"at most {MAX_PAGE}", field="page_size")
         found: list[RawStreamMsg] = []
         while len(found) < (page_size or DEFAULT_PAGE):
-            message = await self._next(stream, subject, sequence)
+            # A replica may be behind; where it knows no more, the stream's leader is asked.
+            message = await self._next(stream, subject, sequence) or await self._next(
+                stream, subject, sequence, direct=False
+            )
             if message is None or message.seq is None:
                 break
             found.append(message)
             sequence = message.seq + 1
         return found, str(sequence)
 
-    async def _next(self, stream: str, subject: str, sequence: int) -> RawStreamMsg | None:
+    async def _next(
+        self, stream: str, subject: str, sequence: int, *, direct: bool = True
+    ) -> RawStreamMsg | None:
         try:
             return await self._jetstream.get_msg(
-                stream, seq=sequence, subject=subject, direct=True, next=True
+                stream, seq=sequence, subject=subject, direct=direct, next=True
             )
         except NatsNotFound:
             return None

@@ -8,11 +8,10 @@ problem is dead-lettered alone and its neighbours are worked on.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from io import BytesIO
 
 from google.protobuf import json_format
@@ -33,8 +32,8 @@ from rstar_searcher.tenants import HOUSE, Tenant, Tenants
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH_OBJECT_BYTES = 256 * 2**20
-"""Largest object a batch may name; about a million problems."""
+MAX_BATCH_OBJECT_BYTES = 2 * 2**30
+"""Largest object a batch may name. It is read as it comes, a piece at a time."""
 
 MAX_LINES = 2 * 10**6
 """Of such an object; empty lines cost time too."""
@@ -87,10 +86,11 @@ class Intake:
             logger.info("batch published again", extra={"batch_id": batch_id})
             return
         # Before anything is written: a batch whose problems cannot be read is refused as a whole.
-        data = await self._object(submission)
+        count = await self._count(submission)
         if record is None:
             try:
-                await self._check_quota(submission, data)
+                if self._admit and self._tenant.max_queued:
+                    await self._admit(self._tenant, count)
             except Overloaded as error:
                 await self._store_refusal(batch_id, error, msg)
                 return
@@ -98,7 +98,8 @@ class Intake:
         await self._batches.forget_refusal(batch_id)
         total = refused = 0
         seen: set[str] = set()
-        for index, problem in enumerate(_lines(submission, data)):
+        async for problem in self._problems(submission):
+            index = total + refused
             try:
                 checked = self._checked(problem, index, seen, settings)
             except InvalidInput as error:
@@ -120,12 +121,6 @@ class Intake:
         logger.info(
             "batch accepted", extra={"batch_id": batch_id, "total": total, "refused": refused}
         )
-
-    async def _check_quota(self, submission: events_pb2.BatchSubmission, data: bytes) -> None:
-        """Pass if the tenant may queue so many; a batch begun before is among those queued."""
-        if self._admit and self._tenant.max_queued:
-            count = len(submission.problems) + await asyncio.to_thread(_count_lines, data)
-            await self._admit(self._tenant, count)
 
     async def bury(self, msg: Msg, error: Exception, attempts: int) -> None:
         """Dead-letter a submission that cannot be worked on; whoever asks for its batch is told."""
@@ -190,26 +185,43 @@ class Intake:
         assert stored is not None, "records are not deleted"
         return stored, revision
 
-    async def _object(self, submission: events_pb2.BatchSubmission) -> bytes:
-        """The object that holds the problems; nothing where the submission holds them itself.
+    async def _count(self, submission: events_pb2.BatchSubmission) -> int:
+        """How many problems, the bad ones too; an object is read to its end.
 
         Raises:
-            InvalidInput: there is none, it is too large or has too many lines.
+            InvalidInput: there is no such object, it is too large or has too many lines.
         """
         if submission.problems:
-            return b""
+            return len(submission.problems)
         key = submission.problems_key
         if not key.startswith(INBOX) or ".." in key or key != key.strip():
             raise InvalidInput(f"must lie under {INBOX}", field="problems_key")
         try:
             if await self._store.size(key) > MAX_BATCH_OBJECT_BYTES:
-                raise InvalidInput("the object is too large", field="problems_key")
-            data = await self._store.get(key)
+                limit = f"{MAX_BATCH_OBJECT_BYTES >> 20} MiB"
+                raise InvalidInput(f"has more than {limit}", field="problems_key")
+            count = lines = 0
+            async with aclosing(_lines(self._store, key)) as found:
+                async for line in found:
+                    lines += 1
+                    count += bool(line.strip())
+                    if lines > MAX_LINES:
+                        break
         except NotFound as error:
             raise InvalidInput(f"there is no object {key!r}", field="problems_key") from error
-        if data.count(b"\n") > MAX_LINES:
+        if lines > MAX_LINES:
             raise InvalidInput(f"has more than {MAX_LINES} lines", field="problems_key")
-        return data
+        return count
+
+    async def _problems(self, submission: events_pb2.BatchSubmission) -> AsyncGenerator[Line]:
+        """Every problem of a submission."""
+        for problem in submission.problems:
+            yield problem
+        if submission.problems_key:
+            async with aclosing(_lines(self._store, submission.problems_key)) as lines:
+                async for line in lines:
+                    if line.strip():
+                        yield _problem(line)
 
     def _checked(
         self,
@@ -275,26 +287,31 @@ def _digest(submission: events_pb2.BatchSubmission) -> str:
     return hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
 
 
-def _lines(submission: events_pb2.BatchSubmission, data: bytes) -> Iterator[Line]:
-    """Every problem of a submission, `data` being its object."""
-    yield from submission.problems
-    for line in BytesIO(data):  # one line at a time: a list of them could be larger than the object
-        if not line.strip():
-            continue
-        problem: Line
-        try:
-            if len(line) > MAX_PROBLEM_BYTES:
-                raise InvalidInput(f"a problem has {len(line)} bytes", field="problems_key")
-            problem = json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-            problem = InvalidInput(f"not a rstar.v1.Problem in JSON: {str(error)[:300]}")
-        except InvalidInput as error:
-            problem = error
-        yield problem
+async def _lines(store: ObjectStore, key: str) -> AsyncGenerator[bytes]:
+    """Every line of an object. Of one that is too long for a problem comes the beginning."""
+    rest = b""
+    async with aclosing(store.pieces(key)) as pieces:
+        async for piece in pieces:
+            # One line at a time: a list of them could be larger than the piece by far.
+            for line in BytesIO(rest + piece):
+                rest = b""
+                if line.endswith(b"\n"):
+                    yield line
+                else:
+                    rest = line[: MAX_PROBLEM_BYTES + 1]
+    if rest:
+        yield rest
 
 
-def _count_lines(data: bytes) -> int:
-    return sum(1 for line in BytesIO(data) if line.strip())
+def _problem(line: bytes) -> Line:
+    try:
+        if len(line) > MAX_PROBLEM_BYTES:
+            raise InvalidInput(f"has more than {MAX_PROBLEM_BYTES} bytes", field="problems_key")
+        return json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        return InvalidInput(f"not a rstar.v1.Problem in JSON: {str(error)[:300]}")
+    except InvalidInput as error:
+        return error
 
 
 def _content_type(msg: Msg) -> str:

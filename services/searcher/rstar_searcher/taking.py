@@ -53,6 +53,7 @@ class Taker:
         self._changed = asyncio.Event()
         """A place became free, or a request for work was answered."""
 
+        self._stopping = False
         self._asked: set[str] = set()
         """Tenants that have a request open: nothing was there when it was made."""
 
@@ -70,6 +71,7 @@ class Taker:
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
+        self._stopping = True
         self._changed.set()
 
     async def _fill_one(self, group: asyncio.TaskGroup) -> bool:
@@ -105,6 +107,7 @@ class Taker:
         self._changed.set()
 
     async def _await(self, group: asyncio.TaskGroup, name: str) -> None:
+        """Wait for a problem of one tenant; one that comes after the end is put back."""
         try:
             route, _ = self._consumers[name]
             if msg := await self._ask(name, wait_seconds=route.fetch_seconds):
@@ -114,7 +117,7 @@ class Taker:
             self._changed.set()
 
     async def _came(self, group: asyncio.TaskGroup, name: str, msg: Msg) -> None:
-        if self._held():
+        if not self._stopping and self._held():
             try:
                 # Asked for before the last of its tokens were spent, perhaps.
                 if not await self._spent(name):

@@ -23,8 +23,10 @@ from rstar_searcher.settings_wire import settings_from
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 2.0
-"""How long a problem of a paused batch is put aside before it is looked at again."""
+PAUSE_SECONDS, PAUSE_DOUBLINGS = 2.0, 4
+"""How long a problem of a paused batch is put aside before it is looked at again: twice as long
+each time, up to half a minute. Redeliveries come before what is new: many that came back at once
+would keep a searcher from what lies behind them."""
 
 
 class Work:
@@ -49,7 +51,8 @@ class Work:
             return
         record, _ = await self._batches.record(item.batch_id)
         if record.state == searcher_pb2.BATCH_STATE_PAUSED:
-            raise NotYet("the batch is paused", delay_seconds=PAUSE_SECONDS)
+            times = min(msg.metadata.num_delivered - 1, PAUSE_DOUBLINGS)
+            raise NotYet("the batch is paused", delay_seconds=PAUSE_SECONDS * 2**times)
         if record.state == searcher_pb2.BATCH_STATE_CANCELLED:
             result = tree_pb2.SearchResult(
                 search_id=item.search_id,

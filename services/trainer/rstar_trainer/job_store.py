@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from rstar_common.errors import Conflict, NotFound, Unavailable
 from rstar_common.streams import JOB_RECORDS, bucket_keys, token
-from rstar_trainer.job import JobRecord
+from rstar_trainer.job import ENDED, JobRecord
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ class JobStore:
         self._jetstream = jetstream
         self._bucket = bucket
         self._records: dict[str, JobRecord] = {}
+        self._changing = asyncio.Lock()
+        """Changes are written one after another, in the order in which they are remembered."""
+
         self._changed = asyncio.Event()
         self._closed = False
 
@@ -94,19 +97,26 @@ class JobStore:
         return known
 
     async def change(self, job_id: str, **changes: object) -> JobRecord:
-        """Write a change of state; waits as long as NATS is away."""
-        record = self.get(job_id).changed(**changes)
-        while True:
-            try:
-                await self._write(record)
-                break
-            except Unavailable as error:
-                logger.warning("%s", error)
-                # The client reconnects by itself; there is no event to wait on.
-                await asyncio.sleep(RETRY_SECONDS)
-        self._records[job_id] = record
-        self._tell()
-        return record
+        """Write a change of state; waits as long as NATS is away.
+
+        A job that has ended is returned as it is: whoever ended it came first.
+        """
+        async with self._changing:
+            record = self.get(job_id)
+            if record.state in ENDED:
+                return record
+            record = record.changed(**changes)
+            while True:
+                try:
+                    await self._write(record)
+                    break
+                except Unavailable as error:
+                    logger.warning("%s", error)
+                    # The client reconnects by itself; there is no event to wait on.
+                    await asyncio.sleep(RETRY_SECONDS)
+            self._records[job_id] = record
+            self._tell()
+            return record
 
     def note(self, job_id: str, **changes: object) -> None:
         """Change what is told of progress, in memory alone."""

@@ -148,6 +148,8 @@ class JobRunner:
             started_at=record.started_at or time.time(),
             stage="starting",
         )
+        if record.state in ENDED:  # cancelled meanwhile
+            return
         RUNNING.set(1)
         try:
             while True:
@@ -184,6 +186,8 @@ class JobRunner:
     async def _end(self, record: JobRecord, **changes: object) -> None:
         now = time.time()
         record = await self._jobs.change(record.job_id, finished_at=now, **changes)
+        if record.finished_at != now:  # cancelled meanwhile, and counted
+            return
         JOBS.labels(record.spec.model, record.state).inc()
         JOB_SECONDS.labels(record.spec.model).observe(now - record.started_at)
 

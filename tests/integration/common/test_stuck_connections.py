@@ -6,6 +6,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import SecretStr
 
 from rstar_cli.chaos.proxy import Proxy
 from rstar_common import bus
@@ -43,3 +44,11 @@ async def test_a_client_that_does_not_connect_while_others_are_served_ends_the_s
             stop.set()
             proxy.heal()
             await away
+
+
+async def test_a_wrong_password_or_address_is_given_up_and_named(nats_settings, monkeypatch):
+    monkeypatch.setattr(bus, "CONNECT_SECONDS", 1.0)
+    for wrong in ({"password": SecretStr("wrong")}, {"servers": ["nats://127.0.0.1:9"]}):
+        with pytest.raises(Unavailable, match=r"nats\.servers: cannot use"):
+            async with bus.connected(nats_settings.model_copy(update=wrong), name="test"):
+                raise AssertionError("it is connected")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
@@ -245,6 +246,12 @@ async def test_a_problem_whose_services_fail_is_retried_then_dead_lettered_and_c
         assert response.retried == 1
         assert (await stack.finished(batch.batch_id)).done == 1
         assert await dead_letters(stack, batch.batch_id) == []
+        # One that was stored although the problem has its result counts no longer than that.
+        await stack.batches.put_dead(letter, item=letter.problem_id)
+        assert (await stack.finished(batch.batch_id)).dead == 1
+        [result] = await stack.results(batch.batch_id)
+        await stack.batches.put_result(result)
+        assert (await stack.finished(batch.batch_id)).dead == 0
 
 
 async def test_a_paused_batch_waits_goes_on_when_resumed_and_ends_when_cancelled(
@@ -313,19 +320,27 @@ async def test_a_page_token_of_somebody_elses_is_named(
 async def test_results_can_be_read_in_pages_while_the_batch_runs(
     nats_settings, object_store_settings
 ):
-    async with searcher_stack(nats_settings, object_store_settings) as stack:
+    gate, numbers = asyncio.Event(), itertools.count()
+
+    def gated(meter):
+        return ToyWorld(meter, gate=gate if next(numbers) >= 2 else None)
+
+    async with searcher_stack(nats_settings, object_store_settings, world=gated) as stack:
         batch = submission(new_id("batch"), 7)
         await stack.publish(batch.SerializeToString(), "application/protobuf")
-        await stack.finished(batch.batch_id)
-        seen, page = [], ""
-        while True:
-            response = await stack.batch.ListBatchResults(
-                searcher_pb2.ListBatchResultsRequest(
-                    batch_id=batch.batch_id, page_size=3, page_token=page
+        await eventually(lambda: stack.worlds)  # it has been taken in
+        seen, page, complete = [], "", False
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not complete:
+                response = await stack.batch.ListBatchResults(
+                    searcher_pb2.ListBatchResultsRequest(
+                        batch_id=batch.batch_id, page_size=3, page_token=page
+                    )
                 )
-            )
-            seen += [result.problem_id for result in response.results]
-            page = response.next_page_token
-            if response.complete:
-                break
+                seen += [result.problem_id for result in response.results]
+                page, complete = response.next_page_token, response.complete
+                if len(seen) == 2:  # the others wait: what is read is not all
+                    assert not complete
+                    gate.set()
+                await asyncio.sleep(0.01)  # results are kept in NATS
         assert sorted(seen) == sorted(f"p{i}" for i in range(7))

@@ -28,6 +28,21 @@ def test_references_are_read_apart(tmp_path):
     assert read_references(path) == {"a": "2"}
 
 
+@pytest.mark.parametrize(
+    "answer", [True, [5], {"x": 1}, float("nan"), float("inf"), "", "  "], ids=repr
+)
+def test_what_can_be_no_answer_is_refused(tmp_path, answer):
+    path = write(tmp_path, {"question": "?", "answer": 2}, {"question": "?", "answer": answer})
+    with pytest.raises(InvalidInput) as refused:
+        read_references(path)
+    assert refused.value.field == f"{path}:2: answer"
+
+
+def test_a_reference_that_is_nothing_leaves_the_answer(tmp_path):
+    path = write(tmp_path, {"id": "a", "question": "?", "reference": None, "answer": "5"})
+    assert read_references(path) == {"a": "5"}
+
+
 def test_a_line_without_an_id_is_named_after_its_number(tmp_path):
     path = write(tmp_path, {"question": "?"}, {"question": "??"})
     assert [problem.problem_id for problem in read_problems(path)] == ["line-1", "line-2"]

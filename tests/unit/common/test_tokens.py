@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import inspect
+import json
 import time
+from dataclasses import replace
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_public_key,
+)
 
 from rstar.v1 import evolution_pb2, policy_pb2, ppm_pb2, sandbox_pb2, searcher_pb2, trainer_pb2
 from rstar_cli.authority import Authority
 from rstar_common.errors import Forbidden, InvalidInput, NotFound, Unauthenticated
-from rstar_common.tokens import ADMIN, ALGORITHM, AUDIENCE, SCOPES, Verifier, scopes_of
+from rstar_common.tokens import ADMIN, ALGORITHM, AUDIENCE, SCOPES, Verifier, scopes_of, sign
 
 METHODS = [
     f"{service.full_name}/{method.name}"
@@ -118,9 +128,33 @@ def test_a_token_that_chooses_its_own_algorithm_is_refused(authority, verifier):
     with pytest.raises(Unauthenticated):
         verifier.caller(f"Bearer {unsigned}")
     # The public key as the secret of a symmetric signature: a classic of careless verifiers.
-    symmetric = jwt.encode(claims, public.split(b"\n")[1] * 2, algorithm="HS256")
-    with pytest.raises(Unauthenticated):
-        verifier.caller(f"Bearer {symmetric}")
+    # (The library itself refuses to sign with such a secret.)
+    raw = load_pem_public_key(public).public_bytes(Encoding.Raw, PublicFormat.Raw)
+    head, body = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256", "typ": "JWT"}, claims)
+    )
+    for secret in (public, public.strip(), raw):
+        mac = hmac.new(secret, head + b"." + body, hashlib.sha256).digest()
+        token = b".".join((head, body, base64.urlsafe_b64encode(mac).rstrip(b"="))).decode()
+        assert jwt.get_unverified_header(token)["alg"] == "HS256"
+        with pytest.raises(Unauthenticated):
+            verifier.caller(f"Bearer {token}")
+
+
+def test_what_is_trained_is_the_house_s_own(authority, verifier):
+    key = authority.path("tokens", "key").read_bytes()
+    with pytest.raises(InvalidInput, match="not of a tenant") as refused:
+        sign(key, subject="s", scopes=["publish", "train"], seconds=60, tenant="a")
+    assert refused.value.field == "scope"
+    one = verifier.caller(
+        f"Bearer {sign(key, subject='s', scopes=['publish'], seconds=60, tenant='a')}"
+    )
+    one.check("rstar.v1.BatchService/GetBatch")
+    made_before = replace(one, scopes=frozenset({"train", "admin"}))
+    for method in ("rstar.v1.EvolutionService/ExportRun", "rstar.v1.TrainerService/SubmitJob"):
+        with pytest.raises(Forbidden, match="token of a"):
+            made_before.check(method)
 
 
 def test_private_keys_are_their_owner_s_alone(authority):

@@ -120,3 +120,29 @@ async def test_a_request_that_is_answered_while_another_is_asked_takes_no_place_
         a.came.set()
         b.came.set()
     assert handled["most"] == places
+
+
+async def test_what_comes_after_the_end_is_put_back():
+    queue = Queue("a")
+    handled: Counter[str] = Counter()
+    stop = asyncio.Event()
+
+    async def spent(_: str) -> bool:
+        return False
+
+    hands = Hands(queue, handled, asyncio.Event())
+    taker = Taker(
+        Bus(queue),
+        {"a": (Route(stream="W", durable="a", filter_subject=">"), hands)},
+        Turns({"a": 1.0}),
+        places=1,
+        spent=spent,
+    )
+    async with asyncio.TaskGroup() as group:
+        group.create_task(taker.run(stop))
+        await eventually(lambda: queue.polls == 1)
+        stop.set()
+        await asyncio.sleep(0.01)  # it has been told
+        queue.put(1)
+    assert queue.waiting == 1
+    assert not handled

@@ -122,8 +122,11 @@ class Orders:
             await self._jobs.next_change()
             record = self._jobs.get(request.job_id)
         if record.state is not JobState.SUCCEEDED:
-            why = record.failure.message if record.failure else record.state.value
-            raise JobEnded(f"job {record.job_id}: {why}")
+            failure = record.failure
+            why = f"job {record.job_id}: {failure.message if failure else record.state.value}"
+            if failure and failure.field:
+                raise InvalidInput(why, field=failure.field)
+            raise JobEnded(why)
         return record
 
 

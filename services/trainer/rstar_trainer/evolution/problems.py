@@ -6,6 +6,7 @@ is published without them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -68,14 +69,18 @@ def level_of(labels: Mapping[str, str]) -> str:
 
 
 async def read_set(store: ObjectStore, key: str, *, where: str) -> list[types_pb2.Problem]:
-    """The problems of an object, in order.
+    """The problems of an object, in order. Those of a public set take a minute to read.
 
     Raises:
         InvalidInput: naming `where`: a line is no problem, or an id appears twice.
     """
+    return await asyncio.to_thread(_parsed, await store.get(key), where)
+
+
+def _parsed(data: bytes, where: str) -> list[types_pb2.Problem]:
     problems: list[types_pb2.Problem] = []
     seen: set[str] = set()
-    for number, line in enumerate((await store.get(key)).splitlines(), start=1):
+    for number, line in enumerate(data.splitlines(), start=1):
         try:
             problem = json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
         except (json_format.ParseError, UnicodeDecodeError) as error:

@@ -1,0 +1,49 @@
+"""A cache of checkpoints: the last ones used stay, and a disk without room is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from rstar_common.artifacts import ObjectStore
+from rstar_common.checkpoints import KEPT, MANIFEST, Manifest, fetch
+from rstar_common.errors import Unavailable
+
+
+class Files:
+    """In place of the store: every file is its own hash."""
+
+    async def get_file(self, key: str, target: Path) -> str:
+        await asyncio.to_thread(target.write_text, key)
+        return "hash"
+
+
+STORE = cast("ObjectStore", cast("Any", Files()))
+
+
+def manifest(version: str) -> Manifest:
+    return Manifest(model="ppm", version=version, prompt_format="mini", files={"a": "hash"})
+
+
+async def test_those_used_last_stay_and_those_in_use(tmp_path: Path):
+    names = [f"v{number}" for number in range(KEPT + 2)]
+    for age, name in enumerate(names):
+        directory = await fetch(STORE, manifest(name), tmp_path, used=["v1"])
+        os.utime(directory, (age, age))
+        if age == KEPT - 1:
+            await fetch(STORE, manifest("v0"), tmp_path)  # used again: the oldest no more
+    assert names_in(tmp_path) == {"v0", "v1", *names[-KEPT + 1 :]}
+
+
+def names_in(cache: Path) -> set[str]:
+    return {path.parent.name for path in cache.glob(f"*/{MANIFEST}")}
+
+
+async def test_a_cache_that_cannot_be_written_is_unavailable(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="checkpoint v0"):
+        await fetch(STORE, manifest("v0"), tmp_path / "file" / "cache")
