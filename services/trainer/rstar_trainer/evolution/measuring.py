@@ -33,9 +33,14 @@ def total_cost(results: Sequence[searcher_pb2.BatchResult]) -> types_pb2.Cost:
     """The sum of what searches cost."""
     total = types_pb2.Cost()
     for result in results:
-        for descriptor, value in result.result.cost.ListFields():
-            setattr(total, descriptor.name, getattr(total, descriptor.name) + value)
+        add_cost(total, result.result.cost)
     return total
+
+
+def add_cost(total: types_pb2.Cost, cost: types_pb2.Cost) -> None:
+    """Add field by field."""
+    for descriptor, value in cost.ListFields():
+        setattr(total, descriptor.name, getattr(total, descriptor.name) + value)
 
 
 def shares(outcomes: Mapping[str, Sequence[bool]]) -> dict[str, float]:

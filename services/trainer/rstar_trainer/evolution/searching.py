@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.errors import InvalidInput
 from rstar_trainer.dataset import SYNTHETIC
-from rstar_trainer.evolution.measuring import shares, total_cost
+from rstar_trainer.evolution.measuring import add_cost, shares
 from rstar_trainer.evolution.orders import Orders, Tell
 from rstar_trainer.evolution.past import past_results
 from rstar_trainer.evolution.problems import (
@@ -106,7 +106,8 @@ class Searching:
             part=FIRST_PART if round_.HasField("second_search") else 1.0,
         )
         report.batch_id, report.dead = batch.batch_id, batch.dead
-        results = await self._tiers.results(report.batch_id)
+        report.ClearField("search_cost")  # a phase may begin again
+        await self._add_costs(report.search_cost, report.batch_id)
         if round_.HasField("second_search"):
             past = await self._outcomes(run, report)
             left = [name for name in ids if name not in past or not past[name].right]
@@ -123,10 +124,13 @@ class Searching:
                 )
                 report.second_batch_id = batch.batch_id
                 report.dead += batch.dead
-                results += await self._tiers.results(batch.batch_id)
+                await self._add_costs(report.search_cost, batch.batch_id)
                 past = await self._outcomes(run, report)
                 report.second_solved = sum(name in past and past[name].right > 0 for name in left)
-        report.search_cost.CopyFrom(total_cost(results))
+
+    async def _add_costs(self, total: types_pb2.Cost, batch_id: str) -> None:
+        async for result in self._tiers.each_result(batch_id):
+            add_cost(total, result.result.cost)
 
     def _solved_by(
         self,

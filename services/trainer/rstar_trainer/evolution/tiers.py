@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -135,16 +135,21 @@ class Tiers:
 
     async def results(self, batch_id: str) -> list[searcher_pb2.BatchResult]:
         """Every result of a batch that has ended, by problem id."""
-        found: list[searcher_pb2.BatchResult] = []
+        found = [result async for result in self.each_result(batch_id)]
+        return sorted(found, key=lambda result: result.problem_id)
+
+    async def each_result(self, batch_id: str) -> AsyncIterator[searcher_pb2.BatchResult]:
+        """The same in the order of their ends, one page in memory at a time."""
         page_token = ""
         while True:
             request = searcher_pb2.ListBatchResultsRequest(
                 batch_id=batch_id, page_size=PAGE, page_token=page_token
             )
             page = await call(self._batches.ListBatchResults(request, timeout=CALL_SECONDS))
-            found += page.results
+            for result in page.results:
+                yield result
             if page.complete or not page.results:
-                return sorted(found, key=lambda result: result.problem_id)
+                return
             page_token = page.next_page_token
 
     async def served(self, model: Model) -> set[str]:
