@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from rstar.v1 import sandbox_pb2, sandbox_pb2_grpc, types_pb2
 from rstar_common.rpc import call, channel
+from rstar_sandbox.usage import cpu_seconds
+from tests.support.servers import Service
 
 _sessions = itertools.count(1)
 
@@ -69,3 +73,32 @@ async def sandbox_client(address: str) -> AsyncGenerator[SandboxClient]:
     """A client with a channel and a session of its own."""
     async with channel(address) as connection:
         yield SandboxClient(sandbox_pb2_grpc.SandboxServiceStub(connection))
+
+
+def sandbox_pids(running: Service) -> list[int]:
+    """The sandboxed kernels that a service started: descendants, told by their name."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            parents[int(entry.name)] = (int(fields[1]), command)
+    found = []
+    for pid, (parent, command) in parents.items():
+        if b"runsc-sandbox" in command and b"boot" in command:
+            while parent in parents and parent != running.process.pid:
+                parent = parents[parent][0]
+            if parent == running.process.pid:
+                found.append(pid)
+    return found
+
+
+async def idle(running: Service, *, seconds: float = 2.0) -> bool:
+    """Whether its sandboxes compute next to nothing for a while."""
+    before = {pid: cpu_seconds(pid) for pid in sandbox_pids(running)}
+    await asyncio.sleep(seconds)  # proving an absence needs a clock
+    used = sum(cpu_seconds(pid) - then for pid, then in before.items())
+    return bool(before) and used < 0.2 * seconds

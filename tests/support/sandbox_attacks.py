@@ -66,7 +66,7 @@ LIMIT_NAMES = {"wall": WALL, "cpu": CPU, "memory": MEMORY, "output": OUTPUT}
 
 def ended_as_it_must(attack: Attack, outcome: types_pb2.ExecutionOutcome) -> bool:
     """Whether this is the outcome of an attack that was contained."""
-    if "BREACH" in outcome.stdout:
+    if "BREACH" in outcome.stdout or outcome.exception.type == "SandboxLost":
         return False
     if not attack.ends:
         return "HELD" in outcome.stdout or outcome.HasField("exception")
@@ -87,10 +87,13 @@ def guarded(attempt: str) -> str:
 
 
 def system_call(number: int, *arguments: str) -> str:
-    """Code that prints BREACH if the kernel does as it is told."""
+    """Code that prints BREACH unless the kernel refuses: a call that fails for its arguments alone
+    has been let through."""
     listed = ", ".join([str(number), *arguments])
     return (
-        "import ctypes\n"
+        "import ctypes, errno\n"
         f"result = ctypes.CDLL(None, use_errno=True).syscall({listed})\n"
-        "print('BREACH' if result >= 0 else 'HELD')\n"
+        "number = ctypes.get_errno()\n"
+        "refused = result < 0 and number in (errno.EPERM, errno.EACCES, errno.ENOSYS)\n"
+        "print('HELD' if refused else f'BREACH {result} {errno.errorcode.get(number)}')\n"
     )

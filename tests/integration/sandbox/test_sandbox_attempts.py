@@ -10,6 +10,9 @@ import pytest
 from rstar.v1 import types_pb2
 from tests.support.sandbox import SandboxClient
 
+PATIENT = {"wall": 60, "cpu": 60}
+"""How long a step takes is not compared."""
+
 START = (
     "from sympy import *\nfrom sympy.abc import *\n"
     "E = lambda s: sympify(s, globals(), rational=True)\n"
@@ -61,10 +64,11 @@ async def test_siblings_side_by_side_equal_siblings_alone(sandbox: SandboxClient
     def step() -> str:
         return rng.choice(STEPS).format(k=rng.randrange(1, 6))
 
+    assert not (await sandbox.run(START)).HasField("exception")
     path = [START]
     for depth in range(3):
         siblings = [step() for _ in range(6)]
-        together = await sandbox.execute(siblings, path=path, seed=3)
+        together = await sandbox.execute(siblings, path=path, seed=3, **PATIENT)
         alone = [
             await sandbox.execute(
                 # `import os` is not plain, so this path is forked, and in a session of its own.
@@ -72,6 +76,7 @@ async def test_siblings_side_by_side_equal_siblings_alone(sandbox: SandboxClient
                 path=["import os", *path],
                 session=f"{sandbox.session}-{depth}-{index}",
                 seed=3,
+                **PATIENT,
             )
             for index, sibling in enumerate(siblings)
         ]
@@ -95,7 +100,7 @@ async def test_a_walk_through_a_tree_finds_every_state_as_it_was(sandbox: Sandbo
         children = [
             rng.choice(STEPS).format(k=rng.randrange(1, 6)) for _ in range(rng.choice((1, 1, 3)))
         ]
-        response = await sandbox.execute(children, path=path, seed=3)
+        response = await sandbox.execute(children, path=path, seed=3, **PATIENT)
         for child, outcome in zip(children, response.outcomes, strict=True):
             seen[*path, child] = essence(outcome)
             if not outcome.HasField("exception"):
@@ -110,6 +115,7 @@ async def test_a_walk_through_a_tree_finds_every_state_as_it_was(sandbox: Sandbo
             path=["import os", *steps[:-1]],
             session=f"{sandbox.session}-{index}",
             seed=3,
+            **PATIENT,
         )
         [expected] = alone.outcomes
         assert outcome == essence(expected), steps

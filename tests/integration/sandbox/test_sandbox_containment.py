@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rstar.v1 import types_pb2
-from tests.support.sandbox import SandboxClient
+from tests.support.sandbox import SandboxClient, idle
+from tests.support.sandbox_attacks import system_call
+from tests.support.servers import Service
 
 WALL, CPU = types_pb2.LIMIT_KIND_WALL, types_pb2.LIMIT_KIND_CPU
 MEMORY, OUTPUT = types_pb2.LIMIT_KIND_MEMORY, types_pb2.LIMIT_KIND_OUTPUT
@@ -48,6 +50,7 @@ burn()
 async def test_a_memory_bomb_hits_the_memory_limit(sandbox: SandboxClient, bomb):
     outcome = await sandbox.run(bomb)
     assert outcome.limit == MEMORY
+    assert outcome.exception.type != "SandboxLost"
     assert await sandbox.printed("print('alive')") == "alive\n"
 
 
@@ -69,22 +72,19 @@ async def test_a_fork_bomb_ends_with_the_run(sandbox: SandboxClient):
     assert await sandbox.printed("print('alive')") == "alive\n"
 
 
-async def test_a_daemon_does_not_outlive_its_step(sandbox: SandboxClient):
+async def test_a_daemon_does_not_outlive_its_step(sandbox: SandboxClient, sandbox_service: Service):
     code = """
 import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        while True: time.sleep(0.01)
+        while True: pass
     os._exit(0)
 print('left one')
 """
     assert await sandbox.printed(code) == "left one\n"
-    survivors = (
-        "import os\ntry: os.kill(-1, 0); print('others')\nexcept OSError as e: print('none')"
-    )
-    # Alone under a fresh user: kill(-1) finds nobody else.
-    assert await sandbox.printed(survivors) == "none\n"
+    # Nothing inside can see it, if it is there: runs have users of their own.
+    assert await idle(sandbox_service)
 
 
 async def test_a_large_file_is_refused(sandbox: SandboxClient):
@@ -111,7 +111,6 @@ async def test_a_large_file_is_refused(sandbox: SandboxClient):
         "import os; os.kill(1, 9)",
         "import os; os.mkdir('/evil')",
         "import os; os.chroot('/tmp')",
-        "import os; os.mount",
         "import os; os.memfd_create('x')",
     ],
 )
@@ -140,9 +139,8 @@ async def test_reaching_out_is_an_exception(sandbox: SandboxClient, code):
     ],
 )
 async def test_kernel_interfaces_are_refused(sandbox: SandboxClient, name, number, arguments):
-    code = f"import ctypes\nprint(ctypes.CDLL(None).syscall({number}, {arguments}))"
-    outcome = await sandbox.run(code)
-    assert outcome.stdout.strip() == "-1" or outcome.exception.type == "ProcessKilled"
+    outcome = await sandbox.run(system_call(number, arguments))
+    assert outcome.stdout == "HELD\n" or outcome.exception.type == "ProcessKilled", name
 
 
 async def test_nothing_is_to_be_seen_in_proc(sandbox: SandboxClient):
@@ -209,7 +207,8 @@ async def test_siblings_cannot_reach_each_other(sandbox: SandboxClient):
 async def test_sabotage_of_the_interpreter_harms_only_its_own_path(
     sandbox: SandboxClient, sabotage
 ):
-    await sandbox.execute([sabotage, "print('beside')"], wall=3)
+    response = await sandbox.execute([sabotage, "print('beside')"], wall=3)
+    assert response.outcomes[1].stdout == "beside\n"
     await sandbox.execute(["print('below')"], path=[sabotage], wall=3)
     response = await sandbox.execute(["print('beside')"])
     assert response.outcomes[0].stdout == "beside\n"

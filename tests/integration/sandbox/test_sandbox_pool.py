@@ -15,32 +15,12 @@ import pytest_asyncio
 from rstar.v1 import sandbox_pb2, types_pb2
 from rstar_common.errors import Overloaded
 from rstar_common.rpc import call
+from rstar_sandbox.runsc import CGROUP_PARENT
 from rstar_sandbox.usage import cpu_seconds, descendants
-from tests.support.sandbox import SandboxClient, sandbox_client
+from tests.support.sandbox import SandboxClient, sandbox_client, sandbox_pids
 from tests.support.servers import Service, service
 
 READY_SECONDS = 240.0
-
-
-def sandbox_pids(running: Service) -> list[int]:
-    """The sandboxed kernels that a service started: descendants, told by their name."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                command = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            parents[int(entry.name)] = (int(fields[1]), command)
-    found = []
-    for pid, (parent, command) in parents.items():
-        if b"runsc-sandbox" in command and b"boot" in command:
-            while parent in parents and parent != running.process.pid:
-                parent = parents[parent][0]
-            if parent == running.process.pid:
-                found.append(pid)
-    return found
 
 
 @pytest_asyncio.fixture
@@ -59,7 +39,7 @@ async def test_a_killed_sandbox_is_replaced_and_what_was_in_flight_is_run_again(
     async with sandbox_client(lone.address) as sandbox:
         await sandbox.printed("x = 1")
         [victim] = sandbox_pids(lone)
-        slow = "import time\ntime.sleep(1.5)\nprint(x)"
+        slow = "import time\ntime.sleep(4)\nprint(x)"
         running = asyncio.create_task(sandbox.execute([slow, "print(x + 1)"], path=["x = 1"]))
         await sandbox.printed("x = 1")  # answered by the same sandbox: the other has been sent
         os.kill(victim, signal.SIGKILL)
@@ -172,7 +152,10 @@ def is_alive(pid: int) -> bool:
 
 def leftovers(pid: int) -> list[str]:
     """Control groups and state of the sandboxes of a service that has stopped."""
-    groups = Path("/sys/fs/cgroup").glob(f"**/rstar-{pid}-*")
+    # Not the whole tree: other sandboxes' groups come and go while it is walked.
+    root = Path("/sys/fs/cgroup")
+    hierarchies = (root, *(path for path in root.iterdir() if path.is_dir()))
+    groups = (each for one in hierarchies for each in (one / CGROUP_PARENT).glob(f"rstar-{pid}-*"))
     state = Path("~/.cache/rstar/sandbox/runs").expanduser().glob(f"run-*/bundles/rstar-{pid}-*")
     return [str(path) for path in (*groups, *state)]
 
