@@ -95,12 +95,19 @@ class Trainer:
         self.process = running.process
 
     async def until(self, run_id: str, wanted) -> evolution_pb2.Run:
-        """Watch a run until it is as wanted, or has ended."""
+        """Watch a run until it is as wanted; one that ends first was not."""
         run = evolution_pb2.Run()
         async for reply in self.runs.WatchRun(evolution_pb2.WatchRunRequest(run_id=run_id)):
             run = reply.run
             if wanted(run):
-                break
+                return run
+        raise AssertionError(f"{run_id} ended: {run}")
+
+    async def ended(self, run_id: str) -> evolution_pb2.Run:
+        """Watch a run until it has ended, however it does."""
+        run = evolution_pb2.Run()
+        async for reply in self.runs.WatchRun(evolution_pb2.WatchRunRequest(run_id=run_id)):
+            run = reply.run
         return run
 
 

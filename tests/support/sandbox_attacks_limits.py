@@ -166,6 +166,7 @@ RESOURCES = (
         "open('/tmp/big', 'wb').truncate(2**40)",
         "OSError",
         "ProcessKilled",
+        limits=(("wall", 4.0), ("cpu", 4.0)),
     ),
     _resource(
         "many-files",
@@ -179,6 +180,7 @@ RESOURCES = (
         "bounded in number",
         "import os\nwhile True: os.open('/dev/null', 0)",
         "OSError",
+        limits=(("wall", 4.0), ("cpu", 4.0)),
     ),
     _resource(
         "nested-data",
@@ -187,6 +189,7 @@ RESOURCES = (
         "RecursionError",
         "ProcessKilled",
         "memory",
+        limits=(("wall", 4.0), ("cpu", 4.0)),
     ),
     _resource(
         "exception-that-never-ends",

@@ -217,10 +217,10 @@ async def test_cancelled_and_late_calls_free_the_engine(policy_under_test: Polic
         pending = stub.Propose(policy_pb2.ProposeRequest(**ENDLESS))
         await eventually(lambda: engine_running(policy_under_test) > 0)
         pending.cancel()
-        await eventually(lambda: engine_running(policy_under_test) == 0, seconds=5.0)
+        await eventually(lambda: engine_running(policy_under_test) == 0, seconds=20.0)
     with pytest.raises(DeadlineExceeded):
         await propose(policy_under_test, deadline_seconds=0.5, **ENDLESS)
-    await eventually(lambda: engine_running(policy_under_test) == 0, seconds=5.0)
+    await eventually(lambda: engine_running(policy_under_test) == 0, seconds=20.0)
 
 
 async def test_a_promoted_checkpoint_is_swapped_in_under_traffic_without_a_failed_call(

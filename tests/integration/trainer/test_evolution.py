@@ -91,10 +91,10 @@ async def ended(
                 running.process.kill()
                 await running.process.wait()
         async with trainer(directory, nats, object_store_settings, address) as running:
-            run = await running.until("mortal", lambda run: False)
+            run = await running.ended("mortal")
             assert len(run.rounds) == 1
             await running.runs.StartRun(start)
-            run = await running.until("mortal", lambda run: False)
+            run = await running.ended("mortal")
             again = await running.runs.StartRun(start)
             assert again.run.created_at == run.created_at
             with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -167,12 +167,12 @@ async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_se
         world.slow_answers = [codes.RESOURCE_EXHAUSTED, codes.DEADLINE_EXCEEDED, codes.UNAVAILABLE]
         async with trainer(tmp_path, nats, object_store_settings, address, **channel) as running:
             await running.runs.StartRun(start)
-            run = await running.until("again", lambda run: False)
+            run = await running.ended("again")
             assert run.state == evolution_pb2.RUN_STATE_FAILED
             assert "was cancelled" in run.failure.message
             assert not world.slow_answers
             await running.runs.StartRun(start)
-            run = await running.until("again", lambda run: False)
+            run = await running.ended("again")
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
         first, trial = run.rounds
         assert first.batch_id == "again/r0/search-1"
@@ -251,7 +251,7 @@ async def test_a_run_that_fails_leaves_what_was_served_and_may_be_tried_with_wha
         for version in (first, second):
             await promote(version)
             await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="f", recipe=fails))
-            run = await running.until("f", lambda run: False)
+            run = await running.ended("f")
             assert run.state == evolution_pb2.RUN_STATE_FAILED
             assert "training.max_length" in run.failure.message
             assert run.policy_before == version
@@ -375,7 +375,7 @@ async def test_a_branch_trains_anew_on_what_another_run_searched(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await running.runs.StartRun(elsewhere)
         assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
-        run = await running.until("branch", lambda run: False)
+        run = await running.ended("branch")
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
         assert list(world.published) == ["branch/r1/eval/greedy"]
         theirs, ours = ended.run.rounds[1], run.rounds[1]

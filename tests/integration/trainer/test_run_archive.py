@@ -98,7 +98,7 @@ async def test_a_run_is_whole_in_a_system_that_knew_nothing_of_it_and_goes_furth
         await put_pool(here.store)
         await here.store.put(OTHERS, "".join(f"{name}\n" for name in first_searched).encode())
         await here.trainer.runs.StartRun(start)
-        run = await here.trainer.until("moved", lambda run: False)
+        run = await here.trainer.ended("moved")
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
         await here.rstar("evolve", "export", "moved", "-o", archive)
         await here.rstar("report", "moved", "-o", str(tmp_path / "report"))
@@ -117,7 +117,7 @@ async def test_a_run_is_whole_in_a_system_that_knew_nothing_of_it_and_goes_furth
 
         start.recipe.rounds.append(recipe().rounds[1])
         await there.trainer.runs.StartRun(start)
-        further = await there.trainer.until("moved", lambda run: False)
+        further = await there.trainer.ended("moved")
         assert further.state == evolution_pb2.RUN_STATE_SUCCEEDED, further.failure
         first, second = further.rounds
         assert first == run.rounds[0]
@@ -150,7 +150,7 @@ async def test_a_run_under_way_goes_on_elsewhere_from_the_phase_it_was_in(tmp_pa
         assert reply.run.state == evolution_pb2.RUN_STATE_FAILED
         assert "rstar evolve resume moved" in reply.run.failure.message
         await there.rstar("evolve", "resume", "moved")
-        run = await there.trainer.until("moved", lambda run: False)
+        run = await there.trainer.ended("moved")
         assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
         assert list(there.world.published) == ["moved/r0/eval/greedy"]
         [was], [became] = going_on.run.rounds, run.rounds

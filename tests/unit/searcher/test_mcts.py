@@ -228,15 +228,3 @@ def test_a_candidate_whose_code_raised_is_recorded_and_is_no_child():
     assert len(mcts.tree[ROOT].children) == 1
     assert mcts.tree.dropped == [(ROOT, failed)]
     assert not mcts.backups, "it says nothing about its parent"
-
-
-def test_under_way_when_a_service_fails_a_rollout_leaves_no_trace_in_a_replay():
-    # A service that failed is told nowhere: the next searcher's strategy asks again.
-    mcts = search()
-    mcts.ask()
-    mcts.tell(ROOT, [step(0)], [])
-    again = search()
-    again.ask()
-    again.tell(ROOT, [step(0)], [])
-    assert again.asked == mcts.asked == [NodeId(1)]
-    assert again.tree[NodeId(1)].visits == 0

@@ -82,7 +82,7 @@ async def run_driver(
         schedule=Schedule(
             seconds=simulation.now,
             busy=simulation.engine_busy,
-            expansions=len(simulation.expanded),
+            expansions=len(set(simulation.expanded)),
             sequences=simulation.sequences,
             tokens=simulation.tokens,
             answers=sum(len(strategy.backups) for strategy in strategies),
