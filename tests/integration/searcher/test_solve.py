@@ -10,6 +10,7 @@ import pytest
 from rstar.v1 import searcher_pb2, tree_pb2, types_pb2
 from rstar_common.rpc import error_from_rpc
 from rstar_common.streams import SEARCH_RECORDS, token
+from rstar_searcher import servicer
 from tests.support.eventually import eventually
 from tests.support.searcher_stack import new_id, searcher_stack
 from tests.support.toy_world import ToyWorld
@@ -71,11 +72,16 @@ async def test_an_impossible_request_names_its_field(
         assert not stack.worlds, "nothing was started"
 
 
-async def test_a_deadline_that_passed_starts_nothing(nats_settings, object_store_settings):
+async def test_a_deadline_that_leaves_no_time_starts_nothing(
+    nats_settings, object_store_settings, monkeypatch
+):
+    # A deadline that has passed never leaves the client: this one is too near for the server.
+    monkeypatch.setattr(servicer, "LEAST_SECONDS", 100.0)
     async with searcher_stack(nats_settings, object_store_settings, consume=False) as stack:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await stack.searcher.Solve(solve(), timeout=0.0001)
+            await stack.searcher.Solve(solve(), timeout=50.0)
         assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert failure.value.details() == "the deadline has passed"
         assert not stack.worlds
 
 
