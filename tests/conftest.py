@@ -24,6 +24,7 @@ ONE_PROCESS = ("tests/e2e/", "tests/integration/policy/", "tests/integration/san
 """Folders whose tests share what is dear to start: a stack, an engine, a sandbox service."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay together when several processes run them: a file's, or a folder's."""
     for item in items:

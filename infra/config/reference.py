@@ -60,13 +60,13 @@ def reference() -> str:
     """What every service has, then what each has for itself."""
     common = set(ServiceSettings.model_fields)
     parts = [INTRODUCTION.replace("| setting", "## Every service\n\n| setting")]
-    parts += rows(ServiceSettings(), only=common)
+    parts += rows(ServiceSettings.model_construct(), only=common)
     for settings in SERVICES:
         prefix = settings.model_config["env_prefix"]
         name = prefix.removeprefix("RSTAR_").rstrip("_").lower()
         parts.append(f"\n## {name}\n\nEnvironment: `{prefix}…`\n\n")
         parts.append("| setting | default | meaning |\n|---|---|---|\n")
-        parts += rows(settings(), only=set(settings.model_fields) - common)
+        parts += rows(settings.model_construct(), only=set(settings.model_fields) - common)
     return "".join(parts)
 
 

@@ -52,8 +52,8 @@ PART_TIMEOUT = timedelta(minutes=1)
 
 SMALL_BYTES = 256 * 1024
 
-WHOLE_TIMEOUT = timedelta(minutes=10)
-"""To write an object that must not exist: it goes in one piece, perhaps over a slow link."""
+LARGE_BYTES, WHOLE_TIMEOUT = 20 * 2**20, timedelta(minutes=10)
+"""To write a large object that must not exist: it goes in one piece, perhaps over a slow link."""
 
 RETRY_TIMEOUT = timedelta(seconds=30)
 """From the first attempt of a request to the last; more where one alone may take longer."""
@@ -152,7 +152,7 @@ class ObjectStore:
             Unavailable: the store did not take it.
         """
         with _mapped("create", key), span("store", bytes=len(data)):
-            store = self._store if len(data) <= SMALL_BYTES else self._whole
+            store = self._whole if len(data) > LARGE_BYTES else self._to_write(len(data))
             await obstore.put_async(store, key, data, mode="create")
 
     def _to_write(self, size: int) -> S3Store:

@@ -60,9 +60,10 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
 
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while True:
+        client = Client()
         try:
             async with asyncio.timeout_at(deadline):  # the client itself never gives up
-                client = await nats.connect(
+                await client.connect(
                     settings.servers,
                     name=name,
                     user=settings.user or None,
@@ -70,7 +71,7 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
                     inbox_prefix=inbox(settings.user),
                     allow_reconnect=True,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]  # it is slept for
                     connect_timeout=5,
                     ping_interval=PING_SECONDS,
                     error_cb=on_error,
@@ -79,6 +80,7 @@ async def connected(settings: NatsSettings, *, name: str) -> AsyncGenerator[Clie
                 )
             break
         except (nats.errors.Error, OSError) as error:  # TimeoutError is an OSError
+            await client.close()
             if asyncio.get_running_loop().time() >= deadline:
                 raise Unavailable(
                     f"nats.servers: cannot use {settings.servers}: {last or error}"

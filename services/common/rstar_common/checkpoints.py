@@ -9,6 +9,7 @@ reading it and being told of its changes are one subscription.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
 import logging
@@ -16,7 +17,9 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -153,7 +156,9 @@ async def fetch(
     """
     try:
         return await _fetched(store, manifest, cache, used)
-    except OSError as error:  # no room, most often: the next attempt may find some
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # the next attempt finds what room there is
+            await asyncio.to_thread(_remove, cache, used, keep=0)
         raise Unavailable(f"checkpoint {manifest.version}: {cache}: {error}") from error
 
 
@@ -162,7 +167,8 @@ async def _fetched(
 ) -> Path:
     target = cache / manifest.version
     if await asyncio.to_thread((target / MANIFEST).exists):
-        await asyncio.to_thread(os.utime, target)
+        with suppress(OSError):  # somebody else's cache, read by us
+            await asyncio.to_thread(os.utime, target)
         return target
     await asyncio.to_thread(_prepare, cache, used)
     with tempfile.TemporaryDirectory(dir=cache, prefix=FETCHING) as scratch:
@@ -184,10 +190,19 @@ def _prepare(cache: Path, used: Collection[str]) -> None:
     for left in cache.glob(f"{FETCHING}*"):
         if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(left, ignore_errors=True)
+    _remove(cache, used, keep=KEPT - 1)
+
+
+def _remove(cache: Path, used: Collection[str], *, keep: int) -> None:
+    """Remove all checkpoints but those in use and the `keep` used last."""
     here = [path.parent for path in cache.glob(f"*/{MANIFEST}") if path.parent.name not in used]
-    here.sort(key=lambda path: path.stat().st_mtime)
-    for old in here[: 1 - KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    here.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in here[keep:]:
+        # By another name first: half a checkpoint must not look like one.
+        gone = cache / f"{FETCHING}{old.name}-{uuid.uuid4().hex}"
+        with suppress(OSError):
+            old.rename(gone)
+            shutil.rmtree(gone)
 
 
 def _place(staging: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, DynamicCache
 
-from rstar_common.errors import InvalidInput
+from rstar_common.errors import InvalidInput, Unavailable
 from rstar_ppm.layout import Row, ScoringCall, lay_out
 from rstar_ppm.prefix_cache import PrefixCache
 
@@ -43,6 +43,7 @@ class RewardModel:
 
         Raises:
             InvalidInput: it is no sequence classification checkpoint with one label.
+            Unavailable: the GPU has no room for it now.
         """
         try:
             config = AutoConfig.from_pretrained(directory, local_files_only=True)
@@ -54,6 +55,8 @@ class RewardModel:
                 use_safetensors=True,
             )
             model.eval().requires_grad_(False).to(device)
+        except torch.OutOfMemoryError as error:  # a version that retires may make room
+            raise Unavailable(f"no room for {directory}: {error}") from error
         except (OSError, ValueError, RuntimeError) as error:
             raise InvalidInput(f"cannot load {directory}: {error}", field="model") from error
         if config.num_labels != 1:

@@ -135,7 +135,15 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
                 ids += [letter.dead_letter_id for letter in letters if letter.retryable]
                 if len(letters) < MAX_PAGE:
                     break
-            refused = [letter_id for letter_id in ids if not await self._batches.retry(letter_id)]
+            refused = []
+            for letter_id in ids:
+                try:
+                    taken = await self._batches.retry(letter_id)
+                except NotFound:
+                    if not request.batch_id:
+                        raise
+                    taken = False  # since it was listed its problem has its result
+                refused += [] if taken else [letter_id]
             return searcher_pb2.RetryDeadLettersResponse(
                 retried=len(ids) - len(refused), refused_ids=refused
             )

@@ -32,6 +32,10 @@ from rstar_searcher.tenants import Tenants
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 PAGE_TOKEN = re.compile(r"[0-9]{1,18}")
+_NO_SUCH_SEQUENCE = 10043
+_NO_SUCH_MESSAGE = "no message found"
+"""What JetStream says of a message that is gone: in a cluster, and alone (as error 10057)."""
+
 MAX_DEAD_PAYLOAD_BYTES = 64 * 1024
 REFUSAL = "the batch itself"
 """Item of the dead letter of a batch that was refused for a quota; no problem's id has spaces."""
@@ -152,7 +156,11 @@ class Batches:
                 result_subject(result.batch_id, result.problem_id),
                 result.SerializeToString(),
             )
-        await self._forget(dead_subject(result.batch_id, result.problem_id))
+        await self.forget_letter(result.batch_id, result.problem_id)
+
+    async def forget_letter(self, batch_id: str, problem_id: str) -> None:
+        """A problem has its result: no letter says that it was given up."""
+        await self._forget(dead_subject(batch_id, problem_id))
 
     async def results(
         self, batch_id: str, *, page_size: int, page_token: str
@@ -199,9 +207,11 @@ class Batches:
     async def _delete_letter(self, sequence: int) -> None:
         try:
             await self._jetstream.delete_msg(DEAD, sequence)
-        except NatsNotFound:
-            return  # somebody else did
         except (nats.errors.Error, APIError) as error:
+            if isinstance(error, APIError) and (
+                error.err_code == _NO_SUCH_SEQUENCE or error.description == _NO_SUCH_MESSAGE
+            ):
+                return  # somebody else did
             raise Unavailable(f"{DEAD}: {error}") from error
 
     async def dead_letters(

@@ -8,11 +8,14 @@ problem is dead-lettered alone and its neighbours are worked on.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from io import BytesIO
+from tempfile import TemporaryFile
+from typing import IO
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
@@ -32,8 +35,11 @@ from rstar_searcher.tenants import HOUSE, Tenant, Tenants
 
 logger = logging.getLogger(__name__)
 
-MAX_BATCH_OBJECT_BYTES = 2 * 2**30
-"""Largest object a batch may name. It is read as it comes, a piece at a time."""
+MAX_BATCH_OBJECT_BYTES = 2**30
+"""Largest object a batch may name: it lies in a temporary file while it is taken in."""
+
+READ_BYTES = 2**20
+"""Of that file at a time."""
 
 MAX_LINES = 2 * 10**6
 """Of such an object; empty lines cost time too."""
@@ -86,35 +92,36 @@ class Intake:
             logger.info("batch published again", extra={"batch_id": batch_id})
             return
         # Before anything is written: a batch whose problems cannot be read is refused as a whole.
-        count = await self._count(submission)
-        if record is None:
-            try:
-                if self._admit and self._tenant.max_queued:
-                    await self._admit(self._tenant, count)
-            except Overloaded as error:
-                await self._store_refusal(batch_id, error, msg)
-                return
-            record, revision = await self._begun(submission)
-        await self._batches.forget_refusal(batch_id)
-        total = refused = 0
-        seen: set[str] = set()
-        async for problem in self._problems(submission):
-            index = total + refused
-            try:
-                checked = self._checked(problem, index, seen, settings)
-            except InvalidInput as error:
-                refused += 1
-                await self._refuse(batch_id, problem, index, error)
-                continue
-            total += 1
-            await self._batches.put_work(
-                events_pb2.WorkItem(
-                    batch_id=batch_id,
-                    problem=checked,
-                    settings=submission.settings,
-                    search_id=batch_search_id(batch_id, checked.problem_id, settings),
+        with TemporaryFile() as file:
+            count = await self._read(submission, file)
+            if record is None:
+                try:
+                    if self._admit and self._tenant.max_queued:
+                        await self._admit(self._tenant, count)
+                except Overloaded as error:
+                    await self._store_refusal(batch_id, error, msg)
+                    return
+                record, revision = await self._begun(submission)
+            await self._batches.forget_refusal(batch_id)
+            total = refused = 0
+            seen: set[str] = set()
+            for problem in _problems(submission, file):
+                index = total + refused
+                try:
+                    checked = self._checked(problem, index, seen, settings)
+                except InvalidInput as error:
+                    refused += 1
+                    await self._refuse(batch_id, problem, index, error)
+                    continue
+                total += 1
+                await self._batches.put_work(
+                    events_pb2.WorkItem(
+                        batch_id=batch_id,
+                        problem=checked,
+                        settings=submission.settings,
+                        search_id=batch_search_id(batch_id, checked.problem_id, settings),
+                    )
                 )
-            )
         record.total, record.refused = total, refused
         record.state = searcher_pb2.BATCH_STATE_RUNNING
         await self._batches.write(record, revision=revision)
@@ -185,8 +192,8 @@ class Intake:
         assert stored is not None, "records are not deleted"
         return stored, revision
 
-    async def _count(self, submission: events_pb2.BatchSubmission) -> int:
-        """How many problems, the bad ones too; an object is read to its end.
+    async def _read(self, submission: events_pb2.BatchSubmission, file: IO[bytes]) -> int:
+        """Copy the object that holds the problems into `file`; returns how many there are.
 
         Raises:
             InvalidInput: there is no such object, it is too large or has too many lines.
@@ -196,32 +203,17 @@ class Intake:
         key = submission.problems_key
         if not key.startswith(INBOX) or ".." in key or key != key.strip():
             raise InvalidInput(f"must lie under {INBOX}", field="problems_key")
+        size = 0
         try:
-            if await self._store.size(key) > MAX_BATCH_OBJECT_BYTES:
-                limit = f"{MAX_BATCH_OBJECT_BYTES >> 20} MiB"
-                raise InvalidInput(f"has more than {limit}", field="problems_key")
-            count = lines = 0
-            async with aclosing(_lines(self._store, key)) as found:
-                async for line in found:
-                    lines += 1
-                    count += bool(line.strip())
-                    if lines > MAX_LINES:
-                        break
+            async with aclosing(self._store.pieces(key)) as pieces:
+                async for piece in pieces:
+                    if (size := size + len(piece)) > MAX_BATCH_OBJECT_BYTES:
+                        limit = f"{MAX_BATCH_OBJECT_BYTES >> 20} MiB"
+                        raise InvalidInput(f"has more than {limit}", field="problems_key")
+                    await asyncio.to_thread(file.write, piece)
         except NotFound as error:
             raise InvalidInput(f"there is no object {key!r}", field="problems_key") from error
-        if lines > MAX_LINES:
-            raise InvalidInput(f"has more than {MAX_LINES} lines", field="problems_key")
-        return count
-
-    async def _problems(self, submission: events_pb2.BatchSubmission) -> AsyncGenerator[Line]:
-        """Every problem of a submission."""
-        for problem in submission.problems:
-            yield problem
-        if submission.problems_key:
-            async with aclosing(_lines(self._store, submission.problems_key)) as lines:
-                async for line in lines:
-                    if line.strip():
-                        yield _problem(line)
+        return await asyncio.to_thread(_count, file)
 
     def _checked(
         self,
@@ -287,18 +279,35 @@ def _digest(submission: events_pb2.BatchSubmission) -> str:
     return hashlib.sha256(submission.SerializeToString(deterministic=True)).hexdigest()
 
 
-async def _lines(store: ObjectStore, key: str) -> AsyncGenerator[bytes]:
+def _problems(submission: events_pb2.BatchSubmission, file: IO[bytes]) -> Iterator[Line]:
+    """Every problem of a submission, `file` being its object."""
+    yield from submission.problems
+    for line in _lines(file):
+        if line.strip():
+            yield _problem(line)
+
+
+def _count(file: IO[bytes]) -> int:
+    count = 0
+    for number, line in enumerate(_lines(file), start=1):
+        if number > MAX_LINES:
+            raise InvalidInput(f"has more than {MAX_LINES} lines", field="problems_key")
+        count += bool(line.strip())
+    return count
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
     """Every line of an object. Of one that is too long for a problem comes the beginning."""
+    file.seek(0)
     rest = b""
-    async with aclosing(store.pieces(key)) as pieces:
-        async for piece in pieces:
-            # One line at a time: a list of them could be larger than the piece by far.
-            for line in BytesIO(rest + piece):
-                rest = b""
-                if line.endswith(b"\n"):
-                    yield line
-                else:
-                    rest = line[: MAX_PROBLEM_BYTES + 1]
+    while piece := file.read(READ_BYTES):
+        # One line at a time: a list of them could be larger than the piece by far.
+        for line in BytesIO(rest + piece):
+            rest = b""
+            if line.endswith(b"\n"):
+                yield line
+            else:
+                rest = line[: MAX_PROBLEM_BYTES + 1]
     if rest:
         yield rest
 

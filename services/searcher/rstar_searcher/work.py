@@ -48,6 +48,7 @@ class Work:
         """Search one problem and store its result. Safe to do twice."""
         item = _decode(msg)
         if await self._batches.has_result(item.batch_id, item.problem.problem_id):
+            await self._batches.forget_letter(item.batch_id, item.problem.problem_id)
             return
         record, _ = await self._batches.record(item.batch_id)
         if record.state == searcher_pb2.BATCH_STATE_PAUSED:
@@ -122,6 +123,9 @@ class Work:
             retryable=bool(item.batch_id),
         )
         await self._batches.put_dead(letter, item=item.problem.problem_id or msg.subject)
+        if item.batch_id and await self._is_stale(item):  # it came at the same moment
+            await self._batches.forget_letter(item.batch_id, item.problem.problem_id)
+            return
         logger.warning(
             "problem dead-lettered: %s",
             error,

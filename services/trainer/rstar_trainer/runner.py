@@ -106,9 +106,12 @@ class JobRunner:
         if record.state in ENDED:
             return record
         # Written first: whatever happens now, the job will not run again.
+        now = time.time()
         record = await self._jobs.change(
-            job_id, state=JobState.CANCELLED, finished_at=time.time(), stage="cancelled"
+            job_id, state=JobState.CANCELLED, finished_at=now, stage="cancelled"
         )
+        if record.finished_at != now:  # it ended at the same moment
+            return record
         JOBS.labels(record.spec.model, record.state).inc()
         if self._current and self._current[0] == job_id:
             self._current[1].cancel()

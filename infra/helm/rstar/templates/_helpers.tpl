@@ -195,7 +195,7 @@ spec:
   volumes:
     - name: config
       configMap: {name: {{ include "rstar.fullname" . }}}
-    - {name: tmp, emptyDir: {sizeLimit: 1Gi}}
+    - {name: tmp, emptyDir: {sizeLimit: 4Gi}}
     {{- with .volumes }}
     {{- . | nindent 4 }}
     {{- end }}

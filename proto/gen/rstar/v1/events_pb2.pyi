@@ -39,7 +39,7 @@ class BatchSubmission(_message.Message):
     """
     problems_key: _builtins.str
     """Instead of `problems`, for batches over 1 MiB: key of an object that holds one JSON problem a line.
-    Under `inbox/` (a tenant's under `inbox/TENANT/`); at most 2 GiB, 2,000,000 lines and 64 KiB a
+    Under `inbox/` (a tenant's under `inbox/TENANT/`); at most 1 GiB, 2,000,000 lines and 64 KiB a
     line, each the JSON form of `Problem`.
     """
     @_builtins.property
