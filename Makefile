@@ -13,7 +13,7 @@ demo: install       ## Start the stack, solve 24 held-out problems through the q
 
 test:               ## The whole suite, with real servers and one real engine
 	@infra/install.sh tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder
 
 check:              ## Format, lint, types, import contracts, protos
 	@ruff format --check -q . && ruff check -q . && echo "ruff: clean"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,13 +25,23 @@ ONE_PROCESS = ("tests/e2e/", "tests/integration/policy/", "tests/integration/san
 """Folders whose tests share what is dear to start: a stack, an engine, a sandbox service."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together when several processes run them: a file's, or a folder's."""
-    for item in items:
-        path = item.nodeid.partition("::")[0]
-        home = next((folder for folder in ONE_PROCESS if path.startswith(folder)), path)
-        item.add_marker(pytest.mark.xdist_group(home))
+def home_of(nodeid: str) -> str:
+    """What a test stays together with when several processes run them: its file, or its folder."""
+    path = nodeid.partition("::")[0]
+    return next((folder for folder in ONE_PROCESS if path.startswith(folder)), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process homes, not tests. (`--dist loadgroup` says so by marks, which pytest-xdist
+    3.8 loses with pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByHome(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return home_of(nodeid)
+
+    return ByHome(config, log)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
