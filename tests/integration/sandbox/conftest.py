@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 
+from rstar_common import transport
 from tests.support.sandbox import SandboxClient, sandbox_client
 from tests.support.servers import Service, service
 
 READY_SECONDS = 240.0
 """The first start builds the root file system."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Pings may wait: these tests starve the machine, and others run beside them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "KEEPALIVE_SECONDS", 60)
+        yield
 
 
 @pytest.fixture(scope="session")
