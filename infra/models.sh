@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes mini models as today's recipe says, from problems with final answers alone: random programs search, the policy learns from what was right, the PPM, which starts
-# from the policy, from pairs of right and wrong steps. No GPU, no network. Interrupted, it goes on.
+# Makes mini models as today's recipe says, from problems with final answers alone: random programs
+# search, the policy learns from what was right, the PPM, which starts from the policy, from pairs of
+# right and wrong steps. No GPU, no network. Interrupted, it goes on.
 #
 #   infra/models.sh OUT_DIR                                     policy, PPM and report, in OUT_DIR
 #   RECIPE=infra/recipes/smoke.toml infra/models.sh /tmp/m      minutes: teaches next to nothing

@@ -42,9 +42,11 @@ the environment it is two underscores behind the service's prefix: `RSTAR_POLICY
 Lists and tables are JSON there. A key that does not exist, or a value that does not fit, ends a
 start with exit status 78 and names the key.
 
-| setting | default | meaning |
-|---|---|---|
+## Every service
+
 """
+
+HEAD = "| setting | default | meaning |\n|---|---|---|\n"
 
 
 def main() -> None:
@@ -59,13 +61,12 @@ def main() -> None:
 def reference() -> str:
     """What every service has, then what each has for itself."""
     common = set(ServiceSettings.model_fields)
-    parts = [INTRODUCTION.replace("| setting", "## Every service\n\n| setting")]
+    parts = [INTRODUCTION, HEAD]
     parts += rows(ServiceSettings.model_construct(), only=common)
     for settings in SERVICES:
         prefix = settings.model_config["env_prefix"]
         name = prefix.removeprefix("RSTAR_").rstrip("_").lower()
-        parts.append(f"\n## {name}\n\nEnvironment: `{prefix}…`\n\n")
-        parts.append("| setting | default | meaning |\n|---|---|---|\n")
+        parts += [f"\n## {name}\n\nEnvironment: `{prefix}…`\n\n", HEAD]
         parts += rows(settings.model_construct(), only=set(settings.model_fields) - common)
     return "".join(parts)
 

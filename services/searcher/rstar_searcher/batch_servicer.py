@@ -135,18 +135,17 @@ class BatchServicer(searcher_pb2_grpc.BatchServiceServicer):
                 ids += [letter.dead_letter_id for letter in letters if letter.retryable]
                 if len(letters) < MAX_PAGE:
                     break
-            refused = []
+            retried, refused = 0, []
             for letter_id in ids:
                 try:
-                    taken = await self._batches.retry(letter_id)
-                except NotFound:
+                    if await self._batches.retry(letter_id):
+                        retried += 1
+                    else:
+                        refused.append(letter_id)
+                except NotFound:  # its problem has its result since it was listed
                     if not request.batch_id:
                         raise
-                    taken = False  # since it was listed its problem has its result
-                refused += [] if taken else [letter_id]
-            return searcher_pb2.RetryDeadLettersResponse(
-                retried=len(ids) - len(refused), refused_ids=refused
-            )
+            return searcher_pb2.RetryDeadLettersResponse(retried=retried, refused_ids=refused)
         raise AssertionError("unreachable")
 
     async def _record(

@@ -313,14 +313,12 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _problem(line: bytes) -> Line:
+    if len(line) > MAX_PROBLEM_BYTES:
+        return InvalidInput(f"has more than {MAX_PROBLEM_BYTES} bytes", field="problems_key")
     try:
-        if len(line) > MAX_PROBLEM_BYTES:
-            raise InvalidInput(f"has more than {MAX_PROBLEM_BYTES} bytes", field="problems_key")
         return json_format.Parse(line, types_pb2.Problem(), max_recursion_depth=8)
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         return InvalidInput(f"not a rstar.v1.Problem in JSON: {str(error)[:300]}")
-    except InvalidInput as error:
-        return error
 
 
 def _content_type(msg: Msg) -> str:

@@ -93,16 +93,12 @@ class SearchRecords:
             self._seen.popitem(last=False)
         return now - since
 
-    async def write(
-        self, record: events_pb2.SearchRecord, *, revision: int, renew: bool = True
-    ) -> int:
+    async def write(self, record: events_pb2.SearchRecord, *, revision: int) -> int:
         """Write a record over `revision` (0: it must not exist); returns the new revision.
 
         Raises:
             Conflict: somebody else wrote it.
         """
-        if renew:
-            record.renewed_at.GetCurrentTime()
         try:
             return await self._bucket.update(
                 token(record.search_id), record.SerializeToString(), last=revision
@@ -176,7 +172,7 @@ class Lease:
             self.record.renewed_at.GetCurrentTime()
         sent = _bytes(self.record)  # others go on writing into it meanwhile
         try:
-            return await self._records.write(self.record, revision=revision, renew=False)
+            return await self._records.write(self.record, revision=revision)
         except (Unavailable, asyncio.CancelledError):
             self._unconfirmed.add(sent)
             raise

@@ -170,6 +170,7 @@ class Runner:
             record.state.started_at.CopyFrom(stored.record.state.started_at)
             record.owner = stored.record.owner  # whoever goes on with it now
             revision = stored.revision
+        record.renewed_at.GetCurrentTime()
         return Lease(self._records, record, await self._records.write(record, revision=revision))
 
     async def _search(self, request: SearchRequest, search: LiveSearch, lease: Lease) -> None:

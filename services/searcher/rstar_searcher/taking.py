@@ -54,6 +54,7 @@ class Taker:
         """A place became free, or a request for work was answered."""
 
         self._stopping = False
+
         self._asked: set[str] = set()
         """Tenants that have a request open: nothing was there when it was made."""
 

@@ -40,6 +40,7 @@ async def test_a_lease_of_a_clock_ahead_that_is_renewed_lasts(bucket):
     others = SearchRecords(bucket, lease_seconds=HOUR)
     living = await running(bucket, skew_seconds=HOUR)
     first = await others.get(living)
+    first.record.renewed_at.GetCurrentTime()
     await others.write(first.record, revision=first.revision)
     again = await others.get(living)
     assert again.revision > first.revision
@@ -59,7 +60,7 @@ async def running(bucket, *, skew_seconds: float) -> str:
     await SearchRecords(bucket).write(record, revision=0)
     stored = await SearchRecords(bucket).get(search_id)
     stored.record.renewed_at.FromMilliseconds(int(1000 * (time.time() + skew_seconds)))
-    await SearchRecords(bucket).write(stored.record, revision=stored.revision, renew=False)
+    await SearchRecords(bucket).write(stored.record, revision=stored.revision)
     return search_id
 
 
@@ -87,6 +88,7 @@ async def test_a_renewal_whose_answer_was_lost_is_our_own(bucket, lost):
     records = SearchRecords(deaf, lease_seconds=0.05)
     record = events_pb2.SearchRecord(search_id=new_id("search"), searcher="ours")
     record.state.status = tree_pb2.SEARCH_STATUS_RUNNING
+    record.renewed_at.GetCurrentTime()
     lease = Lease(records, record, await records.write(record, revision=0))
     deaf.lost = lost
     renewing = asyncio.ensure_future(lease.renew())
@@ -102,12 +104,14 @@ async def test_what_another_wrote_over_a_lost_renewal_is_theirs(bucket):
     deaf = Deaf(bucket)
     records = SearchRecords(deaf, lease_seconds=60)
     record = events_pb2.SearchRecord(search_id=new_id("search"), searcher="ours")
+    record.renewed_at.GetCurrentTime()
     lease = Lease(records, record, await records.write(record, revision=0))
     deaf.lost = 1
     with pytest.raises(Unavailable):
         await lease.settle()
     stored = await records.get(record.search_id)
     stored.record.searcher = "theirs"
+    stored.record.renewed_at.GetCurrentTime()
     await records.write(stored.record, revision=stored.revision)
     with pytest.raises(Conflict):
         await lease.settle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +38,24 @@ async def test_those_used_last_stay_and_those_in_use(tmp_path: Path):
         if age == KEPT - 1:
             await fetch(STORE, manifest("v0"), tmp_path)  # used again: the oldest no more
     assert names_in(tmp_path) == {"v0", "v1", *names[-KEPT + 1 :]}
+
+
+async def test_where_there_is_no_room_what_nobody_uses_goes(tmp_path: Path):
+    for name in ("v0", "v1"):
+        await fetch(STORE, manifest(name), tmp_path)
+    full = cast("ObjectStore", cast("Any", Full()))
+    with pytest.raises(Unavailable, match="No space left"):
+        await fetch(full, manifest("v2"), tmp_path, used=["v1"])
+    assert names_in(tmp_path) == {"v1"}
+    await fetch(STORE, manifest("v2"), tmp_path, used=["v1"])
+    assert names_in(tmp_path) == {"v1", "v2"}
+
+
+class Full:
+    """In place of the store: the disk is full."""
+
+    async def get_file(self, _key: str, _target: Path) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def names_in(cache: Path) -> set[str]:
