@@ -112,6 +112,7 @@ def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> 
     searches = {"search": round_.search}
     if round_.HasField("second_search"):
         searches["second_search"] = second_search(round_)
+    _check_second_bootstrap(round_, f"{where}.second_bootstrap", searches.get("second_search"))
     for name, search in searches.items():
         mode = search.mode
         if mode == types_pb2.SEARCH_MODE_TEST_TIME or not mode:
@@ -126,6 +127,21 @@ def _check_search(round_: evolution_pb2.Round, where: str, *, has_ppm: bool) -> 
                 "only mcts goes on where it ended; a second_search is for the other strategies",
                 field=f"{where}.{name}.extra_rollouts",
             )
+
+
+def _check_second_bootstrap(
+    round_: evolution_pb2.Round, field: str, second: types_pb2.SearchSettings | None
+) -> None:
+    if not round_.second_bootstrap:
+        return
+    if not second:
+        raise InvalidInput("the round has no second_search", field=field)
+    if round_.bootstrap:
+        raise InvalidInput("random programs search the whole round", field=field)
+    if second.mode != types_pb2.SEARCH_MODE_TERMINAL_GUIDED:
+        raise InvalidInput(
+            "no PPM knows random programs: second_search.mode must be terminal_guided", field=field
+        )
 
 
 def _check_rounds_of_ppm(round_: evolution_pb2.Round, where: str) -> None:
@@ -162,6 +178,7 @@ def _check_settings(search: types_pb2.SearchSettings, where: str) -> None:
 def _check_searches_nothing(round_: evolution_pb2.Round, where: str) -> None:
     for name in (
         *("problems", "problems_of", "bootstrap", "pools", "prefer_new", "second_search"),
+        "second_bootstrap",
         *("search_policy", "search_ppm"),
     ):
         if any(descriptor.name == name for descriptor, _ in round_.ListFields()):

@@ -8,12 +8,20 @@ it was tried, per try, so an operation that was sampled more often gains nothing
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
+from rstar_common.formats import PromptStep
 from rstar_trainer.dataset import Outcome, SearchTree
-from rstar_trainer.skeletons import AskedQuestion, program_skeleton, words_of
+from rstar_trainer.skeletons import (
+    AskedQuestion,
+    definition_skeletons,
+    program_skeleton,
+    words_of,
+)
 
 DOUBT_TRIES = 1.0
 """Failures assumed of every program before it was tried: one lucky hit proves little."""
@@ -27,8 +35,33 @@ LEAST_FAILURES = 0.03
 CHANCE = 0.05
 """A program whose failures are less likely than this, if it were as good as the best, is wrong."""
 
+MISREAD = "!"
+"""Before the skeleton of a program that reads a definition in a way that is mostly wrong."""
+
 COMMON_WORD = 3
 """Questions a word must occur in to count as one; strings of letters are particulars."""
+
+
+Rates = Mapping[str, Mapping[str, float]]
+"""Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often to be
+as good as the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeletons:
+    """Of a program."""
+
+    program: str
+    """What it does with what the question asks about."""
+
+    definitions: tuple[str, ...]
+    """How it reads each sentence that defines something before."""
+
+    @classmethod
+    def of(cls, asked: AskedQuestion, steps: Sequence[PromptStep]) -> Self:
+        """Those of `steps`; equal ones share their texts, for there are many."""
+        definitions = tuple(map(sys.intern, definition_skeletons(asked, steps)))
+        return cls(sys.intern(program_skeleton(asked, steps)), definitions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +69,11 @@ class Agreement:
     """Success of program skeletons by question skeleton."""
 
     common: frozenset[str]
-    rates: Mapping[str, Mapping[str, float]]
-    """Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often
-    to be as good as the best."""
+    rates: Rates
+    """Of what questions ask."""
+
+    definitions: Rates
+    """Of the sentences that define something before."""
 
     def scores(self, tree: SearchTree) -> dict[int, float]:
         """For each right answer's leaf: its program's success, relative to the best program."""
@@ -48,63 +83,100 @@ class Agreement:
         asked = AskedQuestion(tree.question)
         rates = self.rates.get(asked.skeleton(self.common), {})
         best = max(rates.values(), default=0.0) or 1.0
-        return {t.leaf: rates.get(program_skeleton(asked, t.steps), 0.0) / best for t in right}
+        programs = {t.leaf: self.program(asked, Skeletons.of(asked, t.steps)) for t in right}
+        return {leaf: rates.get(program, 0.0) / best for leaf, program in programs.items()}
 
     def disowned(self, tree: SearchTree) -> list[int]:
         """Leaves of right answers whose program does not agree with other problems."""
         return [leaf for leaf, score in self.scores(tree).items() if score < SHARE_OF_BEST]
 
+    def program(self, asked: AskedQuestion, written: Skeletons) -> str:
+        """The program's skeleton; another one if it reads a definition as hardly anybody does.
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    asked: AskedQuestion
-    shares: dict[str, float]
-    """Share of right answers of each program skeleton."""
+        So a wrong definition is not held against programs that go on in the same way.
+        """
+        sentences = asked.definition_skeletons(self.common)
+        for sentence, lines in zip(sentences, written.definitions, strict=True):
+            rates = self.definitions.get(sentence, {})
+            if rates.get(lines, 0.0) < SHARE_OF_BEST * max(rates.values(), default=0.0):
+                return f"{MISREAD} {written.program}"
+        return written.program
 
 
 def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
     """Tally all trees. On one problem all programs of one skeleton are one try."""
     words: Counter[str] = Counter()
-    problems: list[_Tried] = []
+    problems: list[tuple[AskedQuestion, list[tuple[Skeletons, bool]]]] = []
     for tree in trees:
         asked = AskedQuestion(tree.question)
-        words.update(set(words_of(asked.asking)))
-        results: dict[str, list[bool]] = defaultdict(list)
-        for trajectory in tree.trajectories():
-            if trajectory.outcome is not Outcome.UNKNOWN:
-                program = program_skeleton(asked, trajectory.steps)
-                results[program].append(trajectory.outcome is Outcome.RIGHT)
-        shares = {program: sum(right) / len(right) for program, right in results.items()}
-        problems.append(_Tried(asked, shares))
+        words.update(set(words_of(tree.question)))
+        tried = [
+            (Skeletons.of(asked, one.steps), one.outcome is Outcome.RIGHT)
+            for one in tree.trajectories()
+            if one.outcome is not Outcome.UNKNOWN
+        ]
+        problems.append((asked, tried))
     common = frozenset(word for word, count in words.items() if count >= COMMON_WORD)
-    tries: dict[str, Counter[str]] = defaultdict(Counter)
-    hits: dict[str, Counter[str]] = defaultdict(Counter)
-    for problem in problems:
-        skeleton = problem.asked.skeleton(common)
-        for program, share in problem.shares.items():
-            tries[skeleton][program] += 1
-            hits[skeleton][program] += share  # type: ignore[assignment] # a Counter of floats
-    return Agreement(
-        common, {skeleton: _rates(tried, hits[skeleton]) for skeleton, tried in tries.items()}
-    )
+
+    definitions = _Tally()
+    for asked, tried in problems:
+        for number, sentence in enumerate(asked.definition_skeletons(common)):
+            definitions.add(sentence, ((one.definitions[number], right) for one, right in tried))
+    read = Agreement(common, rates={}, definitions=definitions.rates())
+
+    asking = _Tally()
+    for asked, tried in problems:
+        programs = ((read.program(asked, one), right) for one, right in tried)
+        asking.add(asked.skeleton(common), programs)
+    return replace(read, rates=asking.rates(tested=True))
 
 
-def _rates(tries: Mapping[str, int], hits: Mapping[str, float]) -> dict[str, float]:
-    """How often each program of a question skeleton is right."""
-    rates = {program: hits[program] / (count + DOUBT_TRIES) for program, count in tries.items()}
+class _Tally:
+    """Tries and hits of programs by question skeleton."""
+
+    def __init__(self) -> None:
+        self._tries: dict[str, Counter[str]] = defaultdict(Counter)
+        self._hits: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+
+    def add(self, skeleton: str, programs: Iterable[tuple[str, bool]]) -> None:
+        """One problem: each program is one try, and hits as often as it was right."""
+        results: dict[str, list[bool]] = defaultdict(list)
+        for program, right in programs:
+            results[program].append(right)
+        for program, rights in results.items():
+            self._tries[skeleton][program] += 1
+            self._hits[skeleton][program] += sum(rights) / len(rights)
+
+    def rates(self, *, tested: bool = False) -> Rates:
+        """How often each is right; if `tested`, 0 for what fails too often to be as the best."""
+        found: dict[str, Mapping[str, float]] = {}
+        for key, tries in self._tries.items():
+            hits = self._hits[key]
+            rates = {program: hits[program] / (n + DOUBT_TRIES) for program, n in tries.items()}
+            worse = _worse_than_best(rates, tries, hits) if tested else frozenset()
+            found[key] = {name: 0.0 if name in worse else rate for name, rate in rates.items()}
+        return found
+
+
+def _worse_than_best(
+    rates: Mapping[str, float], tries: Mapping[str, int], hits: Mapping[str, float]
+) -> frozenset[str]:
+    """Programs that fail too often to be as good as the one with the highest rate."""
     best = max(rates, key=lambda program: rates[program])
     # Jeffreys' estimate: one that never failed in two tries may well fail.
     fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
-    return {
-        program: 0.0
-        if _at_least(math.floor(count - hits[program] + 1e-9), count, fails) < CHANCE
-        else rates[program]
+    return frozenset(
+        program
         for program, count in tries.items()
-    }
+        if _at_least(math.floor(count - hits[program] + 1e-9), count, fails) < CHANCE
+    )
 
 
 def _at_least(failures: int, tries: int, share: float) -> float:
     """Probability of so many failures or more, each of probability `share`."""
-    return 1 - sum(
-        math.comb(tries, k) * share**k * (1 - share) ** (tries - k) for k in range(failures)
-    )
+
+    def exactly(k: int) -> float:
+        ways = math.lgamma(tries + 1) - math.lgamma(k + 1) - math.lgamma(tries - k + 1)
+        return math.exp(ways + k * math.log(share) + (tries - k) * math.log1p(-share))
+
+    return 1 - sum(exactly(k) for k in range(failures))

@@ -172,6 +172,15 @@ def test_an_arm_learns_from_the_trees_it_is_given_and_others_from_both_searches_
     assert learned_batches(run, evolution_pb2.Round(learn_from_rounds=1)) == ["two"]
 
 
+def test_a_ppm_does_not_learn_from_random_programs_where_a_policy_searched_too():
+    run = evolution_pb2.Run()
+    run.rounds.add(batch_id="0", second_batch_id="0-more")
+    run.rounds.add(round=1, batch_id="1", second_batch_id="1-more", second_policy="bootstrap")
+    every = evolution_pb2.Round()
+    assert learned_batches(run, every) == ["0", "0-more", "1", "1-more"]
+    assert compared_batches(run, every) == ["0", "0-more", "1"]
+
+
 def test_a_ppm_may_learn_from_fewer_rounds_than_the_policy_and_does_not_from_more_unasked():
     run = evolution_pb2.Run()
     for number in range(3):

@@ -56,6 +56,14 @@ FAULTS: list[tuple[str, Change]] = [
             setattr(r, "ppm_learn_from_rounds", 2),
         ),
     ),
+    ("second_bootstrap", lambda r: setattr(r, "second_bootstrap", True)),
+    (
+        "second_bootstrap",
+        lambda r: (
+            setattr(r.second_search, "rollouts", 16),
+            setattr(r, "second_bootstrap", True),
+        ),
+    ),
     ("policy.data_digests", lambda r: r.policy.data_digests.append("0" * 64)),
     ("policy.evaluation_keys", lambda r: r.policy.evaluation_keys.append("set")),
     (
@@ -73,6 +81,22 @@ def test_what_no_search_may_have_is_refused(field: str, change: Change) -> None:
     with pytest.raises(InvalidInput) as refused:
         check_recipe(made, has_policy=False)
     assert refused.value.field == f"rounds[0].{field}"
+
+
+def test_random_programs_are_tried_where_the_policy_failed_and_no_ppm_scores_them() -> None:
+    made = recipe(2)
+    later = made.rounds[1]
+    later.bootstrap = False
+    later.second_search.rollouts = 16
+    later.second_bootstrap = True
+    check_recipe(made, has_policy=False)
+    made.rounds[0].ppm.training.max_steps = 5
+    later.search.mode = types_pb2.SEARCH_MODE_PPM_AUGMENTED
+    with pytest.raises(InvalidInput, match="no PPM knows random programs") as refused:
+        check_recipe(made, has_policy=False)
+    assert refused.value.field == "rounds[1].second_bootstrap"
+    later.second_search.mode = types_pb2.SEARCH_MODE_TERMINAL_GUIDED
+    check_recipe(made, has_policy=False)
 
 
 def test_only_siblings_of_a_tree_are_cut_off() -> None:

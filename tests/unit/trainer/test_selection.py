@@ -7,9 +7,14 @@ from random import Random
 from rstar_common.formats import PromptStep, StepKind
 from rstar_trainer.agreement import count_agreement
 from rstar_trainer.choice import draw_examples
-from rstar_trainer.dataset import parse_tree, read_trees
+from rstar_trainer.dataset import Outcome, parse_tree, read_trees
 from rstar_trainer.selection import select_examples
-from rstar_trainer.skeletons import AskedQuestion, program_skeleton, words_of
+from rstar_trainer.skeletons import (
+    AskedQuestion,
+    definition_skeletons,
+    program_skeleton,
+    words_of,
+)
 from tests.support.arithmetic_trees import RIGHT, WRONG, TreeMaker, arithmetic_trees
 
 
@@ -108,6 +113,50 @@ def test_questions_that_ask_the_same_share_a_skeleton():
 def test_a_rare_word_is_a_particular():
     asked = AskedQuestion("What is prob of picking two from qtqqt?")
     assert asked.skeleton({"what", "is"}) == "what is _ _ _ _ _ _ ?"
+
+
+def test_questions_about_mathematics_of_another_shape_ask_something_else():
+    def skeleton(question):
+        return AskedQuestion(question).skeleton({"what", "is", "let", "solve", "for"})
+
+    assert skeleton("What is 3 + 5?") == skeleton("What is 12*(-7)?")
+    assert skeleton("What is 3 + 5?") != skeleton("What is 3 + 0.5?")
+    assert skeleton("What is r(3)?") == skeleton("What is f(-17)?")
+    # Of a letter that was defined it is a number, of another one an expression.
+    assert skeleton("Let a = 3. What is r(a)?") != skeleton("Let a = 3. What is r(b)?")
+    assert skeleton("Let a = 3. What is r(a)?") == skeleton("Let d = 4. What is t(d)?")
+
+
+def test_each_sentence_that_defines_has_the_lines_that_read_it():
+    asked = AskedQuestion("Let c(x) = 3*x. Suppose 5 = -2*a. Let b = 3. Is b prime?")
+    steps = code("c = Lambda(x, E('3*x'))\nb = E('3')", "a, = solve(E('5 = -2*a'), a)")
+    assert definition_skeletons(asked, steps) == [
+        "v = Lambda ( x1 , E ( #0 ) )",
+        "v , = solve ( E ( #0 ) , v )",
+        "v = E ( #0 )",
+    ]
+    assert definition_skeletons(asked, steps[:1])[1] == ""
+
+
+def derived(number: int, *, order: int, right: bool) -> TreeMaker:
+    """A question with a definition, answered by a program that derives so many times."""
+    text = f"{number}*x**3 - 7*x"
+    maker = TreeMaker(f"Let f(x) be the first derivative of {text}. What is f({number})?")
+    for times, outcome in ((1, RIGHT), (order, RIGHT if right else WRONG)):
+        defined = maker.step(0, f"f = Lambda(x, diff(E('{text}'), x, {times}))")
+        maker.answer(defined, f"print(E('f({number})'))", "1", outcome)
+    return maker
+
+
+def test_a_wrong_definition_is_not_held_against_what_follows_and_never_taught():
+    lucky = derived(2, order=3, right=True)
+    makers = [derived(n, order=2 + n % 2, right=False) for n in range(3, 30)] + [lucky]
+    trees = [parsed(maker.build()) for maker in makers]
+    agreement = count_agreement(trees)
+    right = [[t.leaf for t in tree.trajectories() if t.outcome is Outcome.RIGHT] for tree in trees]
+    assert [agreement.disowned(tree) for tree in trees[:-1]] == [[]] * 27
+    assert agreement.disowned(trees[-1]) == right[-1][1:]
+    assert len(right[-1]) == 2
 
 
 def test_programs_differ_by_the_order_of_values_and_not_by_the_values():

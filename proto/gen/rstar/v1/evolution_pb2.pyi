@@ -260,6 +260,7 @@ class Round(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     BATCH_IDS_FIELD_NUMBER: _builtins.int
     SECOND_SEARCH_FIELD_NUMBER: _builtins.int
+    SECOND_BOOTSTRAP_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     PPM_VERSION_FIELD_NUMBER: _builtins.int
     TRIAL_FIELD_NUMBER: _builtins.int
@@ -284,6 +285,10 @@ class Round(_message.Message):
     """Take problems that no round before searched first."""
     name: _builtins.str
     """What reports call it."""
+    second_bootstrap: _builtins.bool
+    """The second search is by the bootstrap proposer: random programs solve some of what the policy has no idea of. Only
+    the policy learns from it, for the mistakes of random programs are not the policy's.
+    """
     policy_version: _builtins.str
     """Versions that are measured where the round trains none; empty: the best so far. `RUN:ROUND` stands for what that
     round of another run made.
@@ -343,6 +348,7 @@ class Round(_message.Message):
         name: _builtins.str = ...,
         batch_ids: _abc.Iterable[_builtins.str] | None = ...,
         second_search: _types_pb2.SearchSettings | None = ...,
+        second_bootstrap: _builtins.bool = ...,
         policy_version: _builtins.str = ...,
         ppm_version: _builtins.str = ...,
         trial: _builtins.bool = ...,
@@ -352,7 +358,7 @@ class Round(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "ppm", b"ppm", "search", b"search", "second_search", b"second_search"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_learn_from_rounds", b"ppm_learn_from_rounds", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "problems_of", b"problems_of", "search", b"search", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_ids", b"batch_ids", "bootstrap", b"bootstrap", "evaluations", b"evaluations", "gates", b"gates", "learn_from_rounds", b"learn_from_rounds", "max_unsolved_share", b"max_unsolved_share", "name", b"name", "policy", b"policy", "policy_version", b"policy_version", "pools", b"pools", "ppm", b"ppm", "ppm_learn_from_rounds", b"ppm_learn_from_rounds", "ppm_version", b"ppm_version", "prefer_new", b"prefer_new", "problems", b"problems", "problems_of", b"problems_of", "search", b"search", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_bootstrap", b"second_bootstrap", "second_search", b"second_search", "too_easy_share", b"too_easy_share", "trial", b"trial"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -803,6 +809,7 @@ class RoundReport(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     PROBLEMS_KEY_FIELD_NUMBER: _builtins.int
     SECOND_BATCH_ID_FIELD_NUMBER: _builtins.int
+    SECOND_POLICY_FIELD_NUMBER: _builtins.int
     SECOND_PROBLEMS_FIELD_NUMBER: _builtins.int
     SECOND_SOLVED_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -829,6 +836,8 @@ class RoundReport(_message.Message):
     """Object with the ids of the round's problems, one a line."""
     second_batch_id: _builtins.str
     """Of what stayed unsolved, where it was searched once more."""
+    second_policy: _builtins.str
+    """The version that did, where it is not `search_policy`."""
     second_problems: _builtins.int
     second_solved: _builtins.int
     name: _builtins.str
@@ -881,6 +890,7 @@ class RoundReport(_message.Message):
         seconds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         problems_key: _builtins.str = ...,
         second_batch_id: _builtins.str = ...,
+        second_policy: _builtins.str = ...,
         second_problems: _builtins.int = ...,
         second_solved: _builtins.int = ...,
         name: _builtins.str = ...,
@@ -889,7 +899,7 @@ class RoundReport(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["search_cost", b"search_cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_seconds", b"phase_seconds", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label", "solved_by_level", b"solved_by_level"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "dead", b"dead", "decision", b"decision", "evaluations", b"evaluations", "name", b"name", "phase", b"phase", "phase_seconds", b"phase_seconds", "policy_job", b"policy_job", "policy_metrics", b"policy_metrics", "policy_version", b"policy_version", "ppm_job", b"ppm_job", "ppm_metrics", b"ppm_metrics", "ppm_version", b"ppm_version", "problems", b"problems", "problems_key", b"problems_key", "promoted", b"promoted", "round", b"round", "search_cost", b"search_cost", "search_policy", b"search_policy", "search_ppm", b"search_ppm", "second_batch_id", b"second_batch_id", "second_policy", b"second_policy", "second_problems", b"second_problems", "second_solved", b"second_solved", "seconds", b"seconds", "solved", b"solved", "solved_by_label", b"solved_by_label", "solved_by_level", b"solved_by_level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

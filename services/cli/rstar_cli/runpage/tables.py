@@ -62,7 +62,7 @@ SEARCHING = evolution_pb2.ROUND_PHASE_SEARCHING
 def _rounds(run: evolution_pb2.Run) -> Table:
     return Table(
         "Rounds",
-        ("round", "searched by", "problems", "solved", "share", "by a second tree", "decision"),
+        ("round", "searched by", "problems", "solved", "share", "by a second search", "decision"),
         [
             (
                 title(report),
@@ -74,6 +74,7 @@ def _rounds(run: evolution_pb2.Run) -> Table:
                     else (NOT_MEASURED, NOT_MEASURED)
                 ),
                 f"{report.second_solved} of {report.second_problems}"
+                + (f", {report.second_policy}" if report.second_policy else "")
                 if report.second_problems
                 else NOT_MEASURED,
                 report.decision or "under way",

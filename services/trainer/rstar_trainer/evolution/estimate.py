@@ -67,7 +67,8 @@ def plan_rounds(
         searches = [_Searches(problems, round_.search, random=random)]
         if round_.HasField("second_search"):
             second = second_settings(round_, recipe, number)
-            searches.append(_Searches(problems, second, random=random, share=UNSOLVED_GUESS))
+            by_random = random or round_.second_bootstrap
+            searches.append(_Searches(problems, second, random=by_random, share=UNSOLVED_GUESS))
         sizes = [
             min(one.problems or set_sizes[one.set], set_sizes[one.set])
             for one in round_.evaluations

@@ -26,20 +26,30 @@ def goes_further(recipe: evolution_pb2.Recipe, known: evolution_pb2.Recipe) -> b
 
 def learned_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
     """Batches that the policy of the last round learns from, oldest first."""
-    return _batches(run, round_, round_.learn_from_rounds)
+    if round_.batch_ids:
+        return list(round_.batch_ids)
+    searched = _searched(run, round_.learn_from_rounds)
+    return [name for one in searched for name in (one.batch_id, one.second_batch_id) if name]
 
 
 def compared_batches(run: evolution_pb2.Run, round_: evolution_pb2.Round) -> list[str]:
-    """Batches that the PPM of the last round learns from, oldest first."""
-    return _batches(run, round_, round_.ppm_learn_from_rounds or round_.learn_from_rounds)
+    """Batches that the PPM of the last round learns from, oldest first.
 
-
-def _batches(run: evolution_pb2.Run, round_: evolution_pb2.Round, rounds: int) -> list[str]:
+    Not those of random programs in a round that a policy searched.
+    """
     if round_.batch_ids:
         return list(round_.batch_ids)
+    batches = []
+    for one in _searched(run, round_.ppm_learn_from_rounds or round_.learn_from_rounds):
+        batches.append(one.batch_id)
+        if one.second_batch_id and not one.second_policy:
+            batches.append(one.second_batch_id)
+    return batches
+
+
+def _searched(run: evolution_pb2.Run, rounds: int) -> list[evolution_pb2.RoundReport]:
     searched = [report for report in run.rounds if report.batch_id]
-    learned = searched[-rounds:]  # -0: all
-    return [name for one in learned for name in (one.batch_id, one.second_batch_id) if name]
+    return searched[-rounds:]  # -0: all
 
 
 def evaluation_keys(run: evolution_pb2.Run) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import InvalidInput
 from rstar_trainer.dataset import SYNTHETIC
 from rstar_trainer.evolution.measuring import add_cost, shares
@@ -113,6 +114,9 @@ class Searching:
             left = [name for name in ids if name not in past or not past[name].right]
             report.second_problems = len(left)
             if left:
+                if round_.second_bootstrap:
+                    report.second_policy = BOOTSTRAP
+                    await self._orders.serve("policy", BOOTSTRAP)
                 batch = await self._orders.searched(
                     run,
                     SECOND,
