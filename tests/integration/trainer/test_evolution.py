@@ -139,6 +139,39 @@ async def test_a_run_goes_through_deaths_in_every_phase_and_does_nothing_twice(e
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+async def test_random_programs_search_what_a_policy_left_and_are_no_candidates(
+    tmp_path, nats, store, object_store_settings
+):
+    hard = TreeMaker(question="What is hard?", problem_id="hard")
+    hard.answer(0, "print(1)", "1", WRONG)
+    made = recipe(rounds=2)
+    made.rounds[1].problems = 0
+    made.rounds[1].second_search.rollouts = 16
+    made.rounds[1].second_bootstrap = True
+    for round_ in made.rounds:
+        round_.ClearField("ppm")
+    problem = types_pb2.Problem(problem_id="hard", question="What is hard?", reference="2")
+    pool = await store.get("evolution/problems/pool.jsonl")
+    line = MessageToJson(problem, indent=None) + "\n"
+    await store.put("evolution/problems/with-hard.jsonl", pool + line.encode())
+    made.pools[0].problems_key = "evolution/problems/with-hard.jsonl"
+    trees = TREES | {"hard": hard.build()}
+    async with (
+        evolution_world(nats, store, trees) as (world, address),
+        trainer(tmp_path, nats, object_store_settings, address) as running,
+    ):
+        await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="mixed", recipe=made))
+        run = await running.ended("mixed")
+    assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
+    first, second = run.rounds
+    assert [one.problem_id for one in world.batches["mixed/r1/second"].problems] == ["hard"]
+    assert world.served["mixed/r1/search"] == second.search_policy == first.policy_version
+    assert world.served["mixed/r1/second"] == second.second_policy == "bootstrap"
+    assert world.served["mixed/r1/eval/greedy"] == second.policy_version
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 async def test_a_run_whose_batch_was_cancelled_goes_on_and_its_candidates_are_seen_by_nobody(
     tmp_path, nats, store, object_store_settings
 ):
