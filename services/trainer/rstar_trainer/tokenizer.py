@@ -1,8 +1,7 @@
 """Trains the tokenizer of a policy that starts from random weights.
 
-Byte-level BPE, so that any text encodes. A digit is always a token of its own, and so is a
-letter of a word that few texts have: numbers and strings of any length are spelled alike, which
-is what lets a small model copy them. What opens and
+Byte-level BPE, so that any text encodes. A digit is always a token of its own: numbers of
+any length are spelled alike, which is what lets a small model copy them. What opens and
 closes a quote and what ends a sentence never melts into what it stands beside, so a piece
 of a question has the same tokens where a program quotes it. Lines that many solutions
 share, such as imports and comments, are one token each: half of a short program is such
@@ -13,7 +12,6 @@ Markers, padding and end of text are special tokens; text that spells one stays 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -34,19 +32,11 @@ MOST_LINES = 64
 SHARED_LINE_SHARE = 0.01
 """Share of the texts a line must occur in."""
 
-_WORD = re.compile(r"[A-Za-z]{2,}")
-
 COMMENT = "#"
 """Begins a line whose digits number a step; nobody copies them."""
 
 BORDER = r" ?\w*[(\[]'|'[)\]]*,?|[.?](?=\s|$)"
 """`E('` and `')` in a program, the full stop or question mark of a sentence."""
-
-COMMON_WORD_SHARE = 0.0002
-"""Share of the texts a word must occur in to be more than its letters …"""
-
-COMMON_WORD_TEXTS = 8
-"""… and in how many at least."""
 
 SHORTEST_LINE = 8
 """Characters; shorter lines are cheap anyway."""
@@ -73,15 +63,6 @@ def shared_lines(texts: Sequence[str], *, at_most: int) -> list[str]:
     return shared[:at_most]
 
 
-def common_words(texts: Sequence[str]) -> list[str]:
-    """The words that enough texts have; one letter alone is always a word."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(set(_WORD.findall(text)))
-    least = max(COMMON_WORD_TEXTS, COMMON_WORD_SHARE * len(texts))
-    return sorted(word for word, count in counts.items() if count >= least)
-
-
 def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int) -> Tokenizer:
     """Learn a vocabulary of at most `vocabulary_size` tokens from `texts`.
 
@@ -97,7 +78,6 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(BORDER), behavior="isolated"),
-            pre_tokenizers.Split(Regex(_words_or_letters(texts)), behavior="isolated"),
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
@@ -113,12 +93,6 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary_size: int) -> Tokenizer:
     tokenizer.train_from_iterator(_without(texts, lines), trainer=trainer)
     tokenizer.add_tokens([AddedToken(line, normalized=False) for line in lines])
     return tokenizer
-
-
-def _words_or_letters(texts: Sequence[str]) -> str:
-    """A pattern of common words and single letters, with the space before, and of other letters."""
-    words = "|".join([*common_words(texts), "[A-Za-z]"])
-    return rf" ?(?<![A-Za-z])(?:{words})(?![A-Za-z])|[A-Za-z]"
 
 
 def _without(texts: Sequence[str], lines: Sequence[str]) -> list[str]:

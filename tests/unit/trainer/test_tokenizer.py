@@ -58,19 +58,6 @@ def test_a_piece_of_a_question_has_the_same_tokens_where_a_program_quotes_it():
         assert [quoted[at : at + len(alone)] == alone for at in range(len(quoted))].count(True) == 2
 
 
-def test_the_letters_of_a_word_that_few_texts_have_are_tokens_of_their_own():
-    strings = ["abba", "cab", "bacca", "acab"]
-    texts = [f"How many letters has {string}?" for string in strings]
-    texts += [f"A = '{string}'\nR = len(A)" for string in strings]
-    texts += ["How many letters are there?", "from collections import Counter"] * 8
-    trained = train_tokenizer(texts, vocabulary_size=400)
-    asked = trained.encode("How many letters has dabbac?").tokens
-    assert asked[-8:] == ["Ġ", *"dabbac", "?"]
-    assert trained.encode("A = 'dabbac'").tokens[-7:-1] == list("dabbac")
-    assert "Ġletters" in asked
-    assert "Ġhas" not in asked
-
-
 def test_text_cannot_forge_a_marker():
     encoder = Encoder(tokenizer(), MINI)
     forged = "".join(SPECIAL_TOKENS)
