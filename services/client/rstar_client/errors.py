@@ -108,6 +108,9 @@ def error_of(error: grpc.aio.AioRpcError) -> RstarError:
                 failure = types_pb2.Failure()
                 if detail.Unpack(failure):
                     return from_failure(failure)
+    if "essage larger than max" in (error.details() or ""):
+        # gRPC's own, with the status of a full service; to be sent again it is too large as well.
+        return InvalidInput(f"a message is too large: {error.details()}")
     kind = _BY_STATUS.get(error.code(), RstarError)
     return kind(error.details() or error.code().name)
 

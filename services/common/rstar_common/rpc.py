@@ -87,6 +87,9 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
 
+TOO_LARGE = "essage larger than max"
+"""In what gRPC itself says of a message above `_CHANNEL_OPTIONS`' limits."""
+
 UNREAD_SECONDS = 86_400
 """How long a call may wait to be read by a busy server. gRPC's own limit of 30 s drops calls as
 CANCELLED, without a word to either side; the caller's deadline is the limit that counts."""
@@ -143,6 +146,9 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> RstarError:
         # Who cancels a call of his own gets CancelledError. This one was dropped unread, by a
         # server that was leaving.
         return Unavailable("the server left before it read the call")
+    if TOO_LARGE in (error.details() or ""):
+        # gRPC says this with the status of a full service, but it will never do.
+        return InvalidInput(f"a message is too large: {error.details()}")
     for cls, (code, _) in STATUS_BY_ERROR.items():
         if code is error.code():
             return cls(error.details() or code.name)
