@@ -171,6 +171,10 @@ async def _fetched(
             await asyncio.to_thread(os.utime, target)
         return target
     await asyncio.to_thread(_prepare, cache, used)
+    # A disk that is full is found so before every attempt, not after most of a download.
+    needed = sum([await store.size(manifest.prefix + name) for name in manifest.files])
+    if needed > (free := (await asyncio.to_thread(shutil.disk_usage, cache)).free):
+        raise OSError(errno.ENOSPC, f"{needed} bytes are needed, {free} free")
     with tempfile.TemporaryDirectory(dir=cache, prefix=FETCHING) as scratch:
         staging = Path(scratch) / "files"
         staging.mkdir()

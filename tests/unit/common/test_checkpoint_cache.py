@@ -18,6 +18,9 @@ from rstar_common.errors import Unavailable
 class Files:
     """In place of the store: every file is its own hash."""
 
+    async def size(self, key: str) -> int:
+        return len(key)
+
     async def get_file(self, key: str, target: Path) -> str:
         await asyncio.to_thread(target.write_text, key)
         return "hash"
@@ -51,11 +54,29 @@ async def test_where_there_is_no_room_what_nobody_uses_goes(tmp_path: Path):
     assert names_in(tmp_path) == {"v1", "v2"}
 
 
-class Full:
-    """In place of the store: the disk is full."""
+async def test_what_does_not_fit_is_not_begun(tmp_path: Path):
+    await fetch(STORE, manifest("v0"), tmp_path)
+    huge = cast("ObjectStore", cast("Any", Huge()))
+    with pytest.raises(Unavailable, match=f"{10**18} bytes are needed, [0-9]+ free"):
+        await fetch(huge, manifest("v1"), tmp_path)
+    assert not names_in(tmp_path)
+
+
+class Full(Files):
+    """In place of the store: the disk fills up."""
 
     async def get_file(self, _key: str, _target: Path) -> str:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Huge(Files):
+    """In place of the store: a checkpoint larger than any disk."""
+
+    async def size(self, key: str) -> int:
+        return 10**18
+
+    async def get_file(self, key: str, target: Path) -> str:
+        raise AssertionError("fetched what has no room")
 
 
 def names_in(cache: Path) -> set[str]:
