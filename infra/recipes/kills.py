@@ -40,6 +40,7 @@ COMPARED = (
     "solved",
     "second_problems",
     "second_solved",
+    "second_policy",
     "policy_version",
     "ppm_version",
 )

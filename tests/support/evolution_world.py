@@ -74,6 +74,9 @@ class EvolutionWorld(
     promoted: dict[str, str] = field(default_factory=dict)
     """The policy that everybody else was served then, where candidates have a channel."""
 
+    told: list[str] = field(default_factory=list)
+    """Versions of the policy that somebody asked for and was told, the last one last."""
+
     results: dict[str, list[searcher_pb2.BatchResult]] = field(default_factory=dict)
 
     async def take(self, jetstream: JetStreamContext) -> None:
@@ -153,6 +156,7 @@ class EvolutionWorld(
         if self.slow_answers:
             await context.abort(self.slow_answers.pop(), "not now")
         version = await self._version("policy")
+        self.told.append(version)
         return policy_pb2.GetPolicyInfoResponse(
             policy_version=version, engine=BOOTSTRAP if version == BOOTSTRAP else "sglang"
         )

@@ -2,7 +2,9 @@
 
 A wrong program is right by chance on one problem and wrong on the others of its kind. For
 each question skeleton the success of a program skeleton is counted over all problems where
-it was tried, per try, so an operation that was sampled more often gains nothing.
+it was tried, per try, so an operation that was sampled more often gains nothing. How a program
+reads what the question defines is counted apart, sentence by sentence: a wrong derivative there
+is not held against what was done with it.
 """
 
 from __future__ import annotations
@@ -10,18 +12,15 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 from rstar_common.formats import PromptStep
 from rstar_trainer.dataset import Outcome, SearchTree
-from rstar_trainer.skeletons import (
-    AskedQuestion,
-    definition_skeletons,
-    program_skeleton,
-    words_of,
-)
+from rstar_trainer.shapes import words_of
+from rstar_trainer.skeletons import AskedQuestion, definition_skeletons, program_skeleton
 
 DOUBT_TRIES = 1.0
 """Failures assumed of every program before it was tried: one lucky hit proves little."""
@@ -40,11 +39,6 @@ MISREAD = "!"
 
 COMMON_WORD = 3
 """Questions a word must occur in to count as one; strings of letters are particulars."""
-
-
-Rates = Mapping[str, Mapping[str, float]]
-"""Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often to be
-as good as the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +63,12 @@ class Agreement:
     """Success of program skeletons by question skeleton."""
 
     common: frozenset[str]
-    rates: Rates
-    """Of what questions ask."""
+    rates: Mapping[str, Mapping[str, float]]
+    """Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often
+    to be as good as the best."""
 
-    definitions: Rates
-    """Of the sentences that define something before."""
+    misread: Mapping[str, frozenset[str]]
+    """Skeletons of a sentence that defines something: readings of it that are mostly wrong."""
 
     def scores(self, tree: SearchTree) -> dict[int, float]:
         """For each right answer's leaf: its program's success, relative to the best program."""
@@ -81,99 +76,118 @@ class Agreement:
         if not right:
             return {}
         asked = AskedQuestion(tree.question)
+        sentences = asked.definition_skeletons(self.common)
         rates = self.rates.get(asked.skeleton(self.common), {})
         best = max(rates.values(), default=0.0) or 1.0
-        programs = {t.leaf: self.program(asked, Skeletons.of(asked, t.steps)) for t in right}
+        programs = {t.leaf: self.program(sentences, Skeletons.of(asked, t.steps)) for t in right}
         return {leaf: rates.get(program, 0.0) / best for leaf, program in programs.items()}
 
     def disowned(self, tree: SearchTree) -> list[int]:
         """Leaves of right answers whose program does not agree with other problems."""
         return [leaf for leaf, score in self.scores(tree).items() if score < SHARE_OF_BEST]
 
-    def program(self, asked: AskedQuestion, written: Skeletons) -> str:
-        """The program's skeleton; another one if it reads a definition as hardly anybody does.
-
-        So a wrong definition is not held against programs that go on in the same way.
-        """
-        sentences = asked.definition_skeletons(self.common)
-        for sentence, lines in zip(sentences, written.definitions, strict=True):
-            rates = self.definitions.get(sentence, {})
-            if rates.get(lines, 0.0) < SHARE_OF_BEST * max(rates.values(), default=0.0):
-                return f"{MISREAD} {written.program}"
+    def program(self, sentences: Sequence[str], written: Skeletons) -> str:
+        """The program's skeleton; another one if it misreads one of the `sentences`."""
+        readings = zip(sentences, written.definitions, strict=True)
+        if any(reading in self.misread.get(sentence, ()) for sentence, reading in readings):
+            return f"{MISREAD} {written.program}"
         return written.program
 
 
 def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
     """Tally all trees. On one problem all programs of one skeleton are one try."""
     words: Counter[str] = Counter()
-    problems: list[tuple[AskedQuestion, list[tuple[Skeletons, bool]]]] = []
+    problems: list[tuple[AskedQuestion, Results]] = []
     for tree in trees:
         asked = AskedQuestion(tree.question)
         words.update(set(words_of(tree.question)))
-        tried = [
-            (Skeletons.of(asked, one.steps), one.outcome is Outcome.RIGHT)
-            for one in tree.trajectories()
-            if one.outcome is not Outcome.UNKNOWN
-        ]
-        problems.append((asked, tried))
+        results: Results = defaultdict(list)
+        for one in tree.trajectories():
+            if one.outcome is not Outcome.UNKNOWN:
+                results[Skeletons.of(asked, one.steps)].append(one.outcome is Outcome.RIGHT)
+        problems.append((asked, results))
     common = frozenset(word for word, count in words.items() if count >= COMMON_WORD)
 
-    definitions = _Tally()
-    for asked, tried in problems:
+    readings = _Tally()
+    for asked, results in problems:
         for number, sentence in enumerate(asked.definition_skeletons(common)):
-            definitions.add(sentence, ((one.definitions[number], right) for one, right in tried))
-    read = Agreement(common, rates={}, definitions=definitions.rates())
+            readings.add(sentence, _by(results, partial(_reading, number)))
+    misread = {sentence: readings.mostly_wrong(sentence) for sentence in readings.kinds}
+    read = Agreement(common, rates={}, misread=misread)
 
     asking = _Tally()
-    for asked, tried in problems:
-        programs = ((read.program(asked, one), right) for one, right in tried)
+    for asked, results in problems:
+        sentences = asked.definition_skeletons(common)
+        programs = _by(results, partial(read.program, sentences))
         asking.add(asked.skeleton(common), programs)
-    return replace(read, rates=asking.rates(tested=True))
+    rates = {}
+    for kind in asking.kinds:
+        worse = asking.worse_than_best(kind)
+        rates[kind] = {
+            name: 0.0 if name in worse else rate for name, rate in asking.rates(kind).items()
+        }
+    return replace(read, rates=rates)
+
+
+Results = dict[Skeletons, list[bool]]
+"""Of one problem: programs whose answers were judged, and whether each was right."""
+
+
+def _reading(number: int, written: Skeletons) -> str:
+    return written.definitions[number]
+
+
+def _by(results: Results, skeleton: Callable[[Skeletons], str]) -> dict[str, list[bool]]:
+    found: dict[str, list[bool]] = defaultdict(list)
+    for written, right in results.items():
+        found[skeleton(written)] += right
+    return found
 
 
 class _Tally:
-    """Tries and hits of programs by question skeleton."""
+    """Tries and hits of programs by the kind of question or sentence."""
 
     def __init__(self) -> None:
         self._tries: dict[str, Counter[str]] = defaultdict(Counter)
         self._hits: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
-    def add(self, skeleton: str, programs: Iterable[tuple[str, bool]]) -> None:
+    @property
+    def kinds(self) -> Iterable[str]:
+        """That were counted."""
+        return self._tries.keys()
+
+    def add(self, kind: str, results: Mapping[str, Sequence[bool]]) -> None:
         """One problem: each program is one try, and hits as often as it was right."""
-        results: dict[str, list[bool]] = defaultdict(list)
-        for program, right in programs:
-            results[program].append(right)
-        for program, rights in results.items():
-            self._tries[skeleton][program] += 1
-            self._hits[skeleton][program] += sum(rights) / len(rights)
+        for program, right in results.items():
+            self._tries[kind][program] += 1
+            self._hits[kind][program] += sum(right) / len(right)
 
-    def rates(self, *, tested: bool = False) -> Rates:
-        """How often each is right; if `tested`, 0 for what fails too often to be as the best."""
-        found: dict[str, Mapping[str, float]] = {}
-        for key, tries in self._tries.items():
-            hits = self._hits[key]
-            rates = {program: hits[program] / (n + DOUBT_TRIES) for program, n in tries.items()}
-            worse = _worse_than_best(rates, tries, hits) if tested else frozenset()
-            found[key] = {name: 0.0 if name in worse else rate for name, rate in rates.items()}
-        return found
+    def rates(self, kind: str) -> dict[str, float]:
+        """How often each program is right."""
+        hits = self._hits[kind]
+        return {name: hits[name] / (n + DOUBT_TRIES) for name, n in self._tries[kind].items()}
 
+    def worse_than_best(self, kind: str) -> frozenset[str]:
+        """Programs that fail too often to be as good as the one with the highest rate."""
+        tries, hits, rates = self._tries[kind], self._hits[kind], self.rates(kind)
+        best = max(rates, key=lambda program: rates[program])
+        # Jeffreys' estimate: one that never failed in two tries may well fail.
+        fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
+        return frozenset(
+            program
+            for program, count in tries.items()
+            if at_least(math.floor(count - hits[program] + 1e-9), count, fails) < CHANCE
+        )
 
-def _worse_than_best(
-    rates: Mapping[str, float], tries: Mapping[str, int], hits: Mapping[str, float]
-) -> frozenset[str]:
-    """Programs that fail too often to be as good as the one with the highest rate."""
-    best = max(rates, key=lambda program: rates[program])
-    # Jeffreys' estimate: one that never failed in two tries may well fail.
-    fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
-    return frozenset(
-        program
-        for program, count in tries.items()
-        if _at_least(math.floor(count - hits[program] + 1e-9), count, fails) < CHANCE
-    )
+    def mostly_wrong(self, kind: str) -> frozenset[str]:
+        """Of these, those that are right much less often: a few failures prove nothing."""
+        rates = self.rates(kind)
+        least = SHARE_OF_BEST * max(rates.values())
+        return frozenset(name for name in self.worse_than_best(kind) if rates[name] < least)
 
 
-def _at_least(failures: int, tries: int, share: float) -> float:
-    """Probability of so many failures or more, each of probability `share`."""
+def at_least(failures: int, tries: int, share: float) -> float:
+    """Probability of so many failures or more, each of probability `share`, 0 to 1 without both."""
 
     def exactly(k: int) -> float:
         ways = math.lgamma(tries + 1) - math.lgamma(k + 1) - math.lgamma(tries - k + 1)

@@ -1,17 +1,16 @@
 """What is left of a question or a program when its particulars are taken out.
 
 Two questions that ask the same have one skeleton, and so have two programs that answer
-them alike. Of mathematics its shape stays: an answer to `r(3)` is found and written in
-another way than one to `r(p(z))`. Values are named by where the question gives them, so
-`a - b` and `b - a` differ while `7 - 5` and `94 - 3` do not. What a question defines before
-it asks, and the lines of a program that take values from there, are skeletons of their own:
-whoever is wrong there says nothing of the rest. Pure text work: no knowledge of any data set,
-no parsing of mathematics.
+them alike. Values are named by where the question gives them, so `a - b` and `b - a`
+differ while `7 - 5` and `94 - 3` do not. What a question defines before it asks, and the
+lines of a program that take values from there, are skeletons of their own: whoever is wrong
+there says nothing of the rest. Pure text work: no knowledge of any data set, no parsing of
+mathematics.
 
-    Let x = 2 + 1. What is x minus 5?       let #xo= .      what is #d minus # ?
-    x = E('2 + 1')                          v = E ( # )
-    A = E('5')                                              v0 = E ( #1 )
-    print(x - A)                                            print ( d - v0 )
+    Let x = 2 + 1. What is x minus 5?
+    x = E('2 + 1')                          v = E ( #0 )
+    A = E('5')
+    print(x - A)                            v0 = E ( #1 ) ; print ( #0 - v0 )
 """
 
 from __future__ import annotations
@@ -19,33 +18,23 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 
 from rstar_common.formats import PromptStep
+from rstar_trainer.shapes import letters_of, mathematics, sentence_skeleton
 
-_ATOM = r"(?:\d+(?:\.\d+)?|(?<![A-Za-z])[A-Za-z](?![A-Za-z]))"
-_JOIN = r"(?:\s*(?:\*\*|//|[-+*/^=()]|,(?=\s*[-+(]*\d))+\s*"
-_MATH = re.compile(r"[-+(]*" + _ATOM + _JOIN + _ATOM + r")*[)']*")
-"""A run of numbers and single letters joined by operators: an expression, or a list."""
-
-_WORDS = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
-_LIST = re.compile(r"#\S*(?: ,(?: and| or)? #\S*)+(?: (?:and|or) #\S*)?|#\S*(?: #\S*)+")
-_ARTICLES = ("a", "A", "I")
-"""Letters that are words where they stand alone."""
-_LETTER = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])")
-_APPLIED = re.compile(r"[A-Za-z]\(")
-_DECIMAL = re.compile(r"\d\.\d")
-_OPERATOR = re.compile(r"[A-Za-z\d)]\s*[-+*/]")
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 _STRING = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
 _COUNTS = re.compile(r"\b[a-z]=\d+(?:, ?[a-z]=\d+)*")
-_OPTIONS = re.compile(r"\b[a-z]=(\w*)\(? #-?\d+ \)?(?:, [a-z]=\1\(? #-?\d+ \)?)+")
+_OPTIONS = re.compile(r"\b[a-z]=(\w*)\(? #(?:-?\d+|def) \)?(?:, [a-z]=\1\(? #(?:-?\d+|def) \)?)+")
 """Named values alike: `dict(a=E( #0 ), b=E( #1 ))`. How many there are is a particular."""
 
 _LONG_NUMBER = re.compile(r"(?<![\w.*])\d\d+(?:\.\d+)?|(?<=[=(]\s)\d+(?=\)|$)|(?<=[=(])\d+(?=\)|$)")
 _TARGETS = re.compile(r"^([\w\s,()]+?),?\s*=(?!=)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_DEFINED = re.compile(r"(?<![A-Za-z])([A-Za-z]\w*)(?:\([A-Za-z]\))?\s*(?:=|\bbe\b)")
 _CODE = re.compile(r"#-?\d+|#def|[A-Za-z_]\w*|\d+(?:\.\d+)?|\*\*|//|[^\sA-Za-z_0-9]")
 _LEFT_OUT = re.compile(r"from |import |#|\w+ = lambda ")
 """Lines that compute nothing: imports, comments, helpers."""
@@ -55,45 +44,43 @@ class AskedQuestion:
     """A question: what it asks, what it defines before, and where its values stand."""
 
     def __init__(self, question: str) -> None:
-        self.question = question
+        question = question.rstrip()
         sentences = _sentences(question)
-        asks = _asks(sentences)
-        self.definitions = tuple(sentences[:asks])
-        self._before = "".join(self.definitions)
-        start = len(self._before)
-        self.asking = question[start:]
+        self.definitions = tuple(sentences[: _asks(sentences)])
+        before = "".join(self.definitions)
+        self._known = letters_of(before)
+        self._start = len(before)
+        self.asking = question[self._start :]
         self._ends = list(accumulate(len(one) for one in self.definitions))
-        matches = [m for m in _MATH.finditer(question) if m.group().strip() not in _ARTICLES]
+        self._named = [frozenset(_NAME.findall(one)) for one in self.definitions]
+        self._defined = [frozenset(_DEFINED.findall(one)) for one in self.definitions]
         starts: list[int] = []
-        for match in matches:
+        for match in mathematics(question):
             starts.append(match.start())
             # The sides of an equation are values of their own.
             starts += [match.start() + i + 1 for i, c in enumerate(match.group()) if c == "="]
         self._starts = starts
-        self._first = bisect_right(starts, start - 1)
-        kept = [(i, c) for i, c in enumerate(question.replace("^", "**")) if not c.isspace()]
-        # `^` became two characters; offsets after it are late by one, which no span minds.
-        self._offsets = [i for i, _ in kept]
-        self._text = "".join(c for _, c in kept)
+        self._first = bisect_right(starts, self._start - 1)
+        kept = [(i, c) for i, c in enumerate(question) if not c.isspace()]
+        powers = [(i, sign) for i, c in kept for sign in ("**" if c == "^" else c)]
+        self._offsets = [i for i, _ in powers]
+        self._text = "".join(c for _, c in powers)
 
     def skeleton(self, common: Container[str]) -> str:
-        """The asking part in lower case, `#` for mathematics, `_` for words not in `common`."""
-        return _sentence_skeleton(self.asking, common, known=self._before)
+        """Of the asking part."""
+        return sentence_skeleton(self.asking, common, known=self._known)
 
     def definition_skeletons(self, common: Container[str]) -> list[str]:
-        """The same of each sentence before it."""
-        return [_sentence_skeleton(one, common) for one in self.definitions]
+        """Of each sentence before it."""
+        return [sentence_skeleton(one, common) for one in self.definitions]
 
     def place(self, value: str, *, use: int = 0) -> str:
         """Where the question gives `value`: `#def`, `#0`, `#1` …; empty if it does not.
 
         A value that is asked about twice has two places: the first use takes the first.
         """
-        text = re.sub(r"\s+", "", value).replace("^", "**")
-        if not any(c.isalnum() for c in text):
-            return ""
-        found = self._occurrences(text)
-        asked = [at for at in found if self._offsets[at] >= self._asking_offset]
+        found = self._occurrences(value)
+        asked = [at for at in found if self._offsets[at] >= self._start]
         if not asked:
             return "#def" if found else ""
         at = self._offsets[asked[min(use, len(asked) - 1)]]
@@ -101,15 +88,19 @@ class AskedQuestion:
 
     def defined_in(self, value: str) -> set[int]:
         """Which of `definitions` give `value`."""
-        found = self._occurrences(re.sub(r"\s+", "", value).replace("^", "**"))
-        sentences = {bisect_right(self._ends, self._offsets[at]) for at in found}
-        return {i for i in sentences if i < len(self.definitions)}
+        sentences = {bisect_right(self._ends, self._offsets[at]) for at in self._occurrences(value)}
+        return {number for number in sentences if number < len(self.definitions)}
 
-    @property
-    def _asking_offset(self) -> int:
-        return self._offsets[-1] + 1 - len(self.asking) if self._offsets else 0
+    def home(self, sentences: Sequence[int], names: Sequence[str]) -> int:
+        """The first of `sentences` that defines one of `names`, or has one, or the first."""
+        defining = [i for i in sentences if not self._defined[i].isdisjoint(names)]
+        having = [i for i in sentences if not self._named[i].isdisjoint(names)]
+        return [*defining, *having, *sentences][0]
 
-    def _occurrences(self, text: str) -> list[int]:
+    def _occurrences(self, value: str) -> list[int]:
+        text = re.sub(r"\s+", "", value).replace("^", "**")
+        if not any(c.isalnum() for c in text):
+            return []
         found: list[int] = []
         at = self._text.find(text)
         while at >= 0:
@@ -125,77 +116,22 @@ class AskedQuestion:
         return (self._text[at].isalnum() or self._text[at] == ".") and self._text[at + 1].isalnum()
 
 
-def words_of(text: str) -> list[str]:
-    """Words and signs of `text` in lower case, with `#` for every piece of mathematics."""
-    return ["#" if word.startswith("#") else word for word in _shaped_words(text, known="")]
-
-
-def _sentence_skeleton(text: str, common: Container[str], *, known: str = "") -> str:
-    words = [
-        word if not word.isalpha() or word in common else "_"
-        for word in _shaped_words(text, known=known)
-    ]
-    return _LIST.sub("#*", " ".join(words))
-
-
-def _shaped_words(text: str, *, known: str) -> list[str]:
-    words: list[str] = []
-    end = 0
-    for match in _MATH.finditer(text):
-        if match.group().strip() in _ARTICLES:
-            continue
-        words += _WORDS.findall(text[end : match.start()].lower())
-        words.append("#" + _shape(match.group(), known))
-        end = match.end()
-    return words + _WORDS.findall(text[end:].lower())
-
-
-def _shape(value: str, known: str) -> str:
-    """What there is in a piece of mathematics, a sign for each.
-
-    `f` a function's value, `d` a letter that is `known`, `x` another letter, `.` a decimal, `o` an
-    operation, `=` an equation.
-    """
-    free = known_letters = False
-    applied = {match.start() for match in _APPLIED.finditer(value)}
-    for match in _LETTER.finditer(value):
-        if match.start() not in applied:
-            if _has(known, match.group()):
-                known_letters = True
-            else:
-                free = True
-    return "".join(
-        sign
-        for sign, there in (
-            ("f", bool(applied)),
-            ("d", known_letters),
-            ("x", free),
-            (".", bool(_DECIMAL.search(value))),
-            ("o", bool(_OPERATOR.search(value))),
-            ("=", "=" in value),
-        )
-        if there
-    )
-
-
 def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
-    """The program of `steps` without comments and imports, its names and values abstracted."""
+    """The program of `steps` without comments and imports, its names and values abstracted.
+
+    Lines that take values from definitions are left out.
+    """
     names: dict[str, str] = {}
     kept: list[str] = []
     uses: Counter[str] = Counter()
 
-    def value(text: str, otherwise: str) -> str:
-        place = asked.place(text, use=uses[text])
+    def placed(text: str) -> str:
         uses[text] += 1
-        return f" {place} " if place else otherwise
+        return asked.place(text, use=uses[text] - 1)
 
     for line in _computing(steps):
-        code = _STRING.sub(lambda m: value(m.group(1) or m.group(2) or "", m.group()), line)
-        code = _COUNTS.sub(lambda m: value(m.group(), "counts"), code)
-        code = _OPTIONS.sub(r"*=\1(#)", code)
-        code = _LONG_NUMBER.sub(lambda m: value(m.group(), m.group()), code)
-        targets = _TARGETS.match(line)
-        for name in _NAME.findall(targets.group(1)) if targets else ():
+        code = _placed(line, placed)
+        for name in _targets(line):
             if "#def" in code:
                 # A definition is known by where the question asks for it.
                 names.setdefault(name, asked.place(name) or "d")
@@ -203,9 +139,73 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
                 names.setdefault(name, f"v{sum(v.startswith('v') for v in names.values())}")
         if "#def" not in code:
             kept.append(code)
+    return _abstract(" ; ".join(kept), names)
+
+
+def definition_skeletons(asked: AskedQuestion, steps: Sequence[PromptStep]) -> list[str]:
+    """For each sentence that defines, the lines of `steps` that take values from it; empty if none.
+
+    A line that needs several sentences is of each of them.
+    """
+    found: list[list[str]] = [[] for _ in asked.definitions]
+    for line in _computing(steps):
+        given: list[set[int]] = []
+        _placed(line, partial(_noted, asked, given))
+        if not given:
+            continue
+        names = _targets(line)
+        alike = sorted(set.intersection(*given))
+        homes = [asked.home(alike, names)] if alike else sorted(set.union(*given))
+        for home in homes:
+            code = _placed(line, partial(_seen_from, asked, home))
+            found[home].append(_abstract(code, dict.fromkeys(names, "v")))
+    return [" ; ".join(lines) for lines in found]
+
+
+def _noted(asked: AskedQuestion, given: list[set[int]], text: str) -> str:
+    place = asked.place(text)
+    if place == "#def":
+        given.append(asked.defined_in(text))
+    return place
+
+
+def _seen_from(asked: AskedQuestion, home: int, text: str) -> str:
+    """`#0` what one's own sentence gives, `#def` what another one, `#1` what is asked about."""
+    place = asked.place(text)
+    if place == "#def":
+        return "#0" if home in asked.defined_in(text) else "#def"
+    return place and "#1"
+
+
+def _computing(steps: Sequence[PromptStep]) -> Iterator[str]:
+    for line in "\n".join(step.text for step in steps).splitlines():
+        if not _LEFT_OUT.match(line):
+            yield line
+
+
+def _targets(line: str) -> list[str]:
+    targets = _TARGETS.match(line)
+    return _NAME.findall(targets.group(1)) if targets else []
+
+
+def _placed(line: str, place: Callable[[str], str]) -> str:
+    """`line` with the values that have a place named by it."""
+
+    def named(text: str, otherwise: str) -> str:
+        found = place(text)
+        return f" {found} " if found else otherwise
+
+    code = _STRING.sub(lambda m: named(m.group(1) or m.group(2) or "", m.group()), line)
+    code = _COUNTS.sub(lambda m: named(m.group(), "counts"), code)
+    code = _OPTIONS.sub(r"*=\1(#)", code)
+    return _LONG_NUMBER.sub(lambda m: named(m.group(), m.group()), code)
+
+
+def _abstract(code: str, names: dict[str, str]) -> str:
+    """`code` with other `names`, and letters that have none numbered as they come."""
     tokens: list[str] = []
     symbols: dict[str, str] = {}
-    for token in _CODE.findall(" ; ".join(kept)):
+    for token in _CODE.findall(code):
         if tokens and tokens[-1] == ".":  # an attribute is no variable
             tokens.append(token)
         elif len(token) == 1 and token.islower() and token not in names:
@@ -215,50 +215,9 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
     return " ".join(tokens)
 
 
-def definition_skeletons(asked: AskedQuestion, steps: Sequence[PromptStep]) -> list[str]:
-    """For each sentence that defines, the lines of `steps` that take values from it; empty if none.
-
-    Of several sentences that have all a line quotes it belongs to the first that has the name it
-    gives, else to the first.
-    """
-    found: list[list[str]] = [[] for _ in asked.definitions]
-    for line in _computing(steps):
-        quotes = [a or b for a, b in _STRING.findall(line)]
-        quotes = [quote for quote in quotes if asked.place(quote) == "#def"]
-        if not quotes:
-            continue
-        given = sorted(set.intersection(*(asked.defined_in(quote) for quote in quotes)))
-        targets = _TARGETS.match(line)
-        names = _NAME.findall(targets.group(1)) if targets else []
-        named = [i for i in given if any(_has(asked.definitions[i], name) for name in names)]
-        for i in (named or given)[:1]:
-            found[i].append(_line_skeleton(line, names))
-    return [" ; ".join(lines) for lines in found]
-
-
-def _computing(steps: Sequence[PromptStep]) -> Iterator[str]:
-    for line in "\n".join(step.text for step in steps).splitlines():
-        if not _LEFT_OUT.match(line):
-            yield line
-
-
-def _has(text: str, letter: str) -> bool:
-    return re.search(rf"(?<![A-Za-z]){re.escape(letter)}(?![A-Za-z])", text) is not None
-
-
-def _line_skeleton(line: str, targets: Sequence[str]) -> str:
-    names: dict[str, str] = dict.fromkeys(targets, "v")
-    tokens: list[str] = []
-    for token in _CODE.findall(_LONG_NUMBER.sub("#0", _STRING.sub("#0", line))):
-        if len(token) == 1 and token.islower() and not (tokens and tokens[-1] == "."):
-            token = names.setdefault(token, f"x{len(names)}")
-        tokens.append(names.get(token, token))
-    return " ".join(tokens)
-
-
 def _sentences(text: str) -> list[str]:
     """`text` in pieces that begin with a sentence each."""
-    starts = [0, *(match.end() for match in _SENTENCE_END.finditer(text.rstrip())), len(text)]
+    starts = [0, *(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
     return [text[start:end] for start, end in pairwise(starts)]
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from random import Random
 
+import pytest
+
+from rstar.v1 import tree_pb2
 from rstar_common.formats import PromptStep, StepKind
-from rstar_trainer.agreement import count_agreement
+from rstar_trainer.agreement import at_least, count_agreement
 from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import Outcome, parse_tree, read_trees
 from rstar_trainer.selection import select_examples
-from rstar_trainer.skeletons import (
-    AskedQuestion,
-    definition_skeletons,
-    program_skeleton,
-    words_of,
-)
+from rstar_trainer.shapes import words_of
+from rstar_trainer.skeletons import AskedQuestion, definition_skeletons, program_skeleton
 from tests.support.arithmetic_trees import RIGHT, WRONG, TreeMaker, arithmetic_trees
 
 
@@ -131,11 +131,38 @@ def test_each_sentence_that_defines_has_the_lines_that_read_it():
     asked = AskedQuestion("Let c(x) = 3*x. Suppose 5 = -2*a. Let b = 3. Is b prime?")
     steps = code("c = Lambda(x, E('3*x'))\nb = E('3')", "a, = solve(E('5 = -2*a'), a)")
     assert definition_skeletons(asked, steps) == [
-        "v = Lambda ( x1 , E ( #0 ) )",
+        "v = Lambda ( x0 , E ( #0 ) )",
         "v , = solve ( E ( #0 ) , v )",
         "v = E ( #0 )",
     ]
     assert definition_skeletons(asked, steps[:1])[1] == ""
+
+
+def test_a_line_that_needs_two_sentences_is_of_both_and_says_which_value_is_whose():
+    asked = AskedQuestion("Let a = 7. Let b = 4. What is a minus b?")
+    assert definition_skeletons(asked, code("print(E('7') - E('4'))")) == [
+        "print ( E ( #0 ) - E ( #def ) )",
+        "print ( E ( #def ) - E ( #0 ) )",
+    ]
+    words = AskedQuestion("Tom has 12 apples. Ann has 30 apples. How many have they?")
+    sums = [definition_skeletons(words, code(f"t = {text}")) for text in ("12 + 30", "30 - 12")]
+    assert sums[0] == ["v = #0 + #def", "v = #def + #0"]
+    assert sums[0] != sums[1]
+
+
+@pytest.mark.parametrize(
+    ("question", "line", "readings"),
+    [
+        ("Let f = x^2 - y^2 - z^2. Let g = 8. Is g prime?", "g = E('8')", ["", "v = E ( #0 )"]),
+        ("Let c = b + 3. Let b = 3. Is b prime?", "b = E('3')", ["", "v = E ( #0 )"]),
+        ("Let b = 3.5. What is b?" + "\n" * 8, "b = E('3.5')", ["v = E ( #0 )"]),
+        ("", "b = 3", []),
+        ("Let b = 12.", "b = 12", []),
+    ],
+    ids=["powers", "named before it is defined", "trailing lines", "nothing", "nothing asked"],
+)
+def test_a_line_is_of_the_sentence_that_gives_its_values(question, line, readings):
+    assert definition_skeletons(AskedQuestion(question), code(line)) == readings
 
 
 def derived(number: int, *, order: int, right: bool) -> TreeMaker:
@@ -157,6 +184,44 @@ def test_a_wrong_definition_is_not_held_against_what_follows_and_never_taught():
     assert [agreement.disowned(tree) for tree in trees[:-1]] == [[]] * 27
     assert agreement.disowned(trees[-1]) == right[-1][1:]
     assert len(right[-1]) == 2
+
+
+def reader(number: int, kind: str, *programs: tuple[str, bool]) -> tree_pb2.Tree:
+    """A question after a sentence of some kind, and programs that define the same and go on."""
+    maker = TreeMaker(f"Let {kind} of r = {number}*3 + {number}. What is r minus {number}?")
+    for program, right in programs:
+        first, _, rest = program.format(f"E('{number}*3 + {number}')").partition(";")
+        defined = maker.step(0, first)
+        maker.answer(defined, f"print({rest}{number})", "1", RIGHT if right else WRONG)
+    return maker.build()
+
+
+def test_a_definition_that_was_read_once_excuses_no_wrong_program():
+    words = ("size", "weight", "price", "length", "age", "speed", "depth", "heat")
+    trees = [
+        parsed(reader(n, kind, ("r = {};r-", True), ("r = {}*1;r+", n % 10 == 0)))
+        for n, kind in enumerate(map(" and ".join, combinations(words, 3)), start=20)
+    ]
+    agreement = count_agreement(trees)
+    for tree in trees:
+        right = [t for t in tree.trajectories() if t.outcome is Outcome.RIGHT]
+        refused = agreement.disowned(tree)
+        assert [t.leaf in refused for t in right] == [False, True][: len(right)]
+
+
+def test_a_definition_that_is_rarely_read_so_may_be_as_right():
+    usual, rare = ("r = {};r-", True), ("r = {} + 0*1;r-", True)
+    trees = [parsed(reader(n, "value", usual)) for n in range(20, 50)]
+    trees += [parsed(reader(n, "value", usual, rare)) for n in range(50, 52)]
+    agreement = count_agreement(trees)
+    assert [agreement.disowned(tree) for tree in trees] == [[]] * 32
+
+
+def test_how_likely_so_many_failures_are():
+    assert at_least(0, 5, 0.5) == 1
+    assert at_least(5, 5, 0.5) == pytest.approx(1 / 32)
+    assert at_least(130, 3000, 0.03) == pytest.approx(0.0, abs=1e-4)  # 90 are to be expected
+    assert at_least(80, 3000, 0.03) == pytest.approx(0.87, abs=0.01)
 
 
 def test_programs_differ_by_the_order_of_values_and_not_by_the_values():

@@ -286,8 +286,9 @@ class Round(_message.Message):
     name: _builtins.str
     """What reports call it."""
     second_bootstrap: _builtins.bool
-    """The second search is by the bootstrap proposer: random programs solve some of what the policy has no idea of. Only
-    the policy learns from it, for the mistakes of random programs are not the policy's.
+    """The second search is by the bootstrap proposer: random programs solve some of what the policy has no idea of. What
+    they solve counts as solved. The round's policy learns from them; its PPM does not, for the mistakes of random
+    programs are not the policy's (an arm that names their batch in `batch_ids` learns from it).
     """
     policy_version: _builtins.str
     """Versions that are measured where the round trains none; empty: the best so far. `RUN:ROUND` stands for what that

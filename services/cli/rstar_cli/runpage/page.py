@@ -102,7 +102,7 @@ def _unsolved(run: evolution_pb2.Run) -> str:
     elif any(report.solved_by_label for report in run.rounds):
         lines += ["Every module was solved by the search of some round."]
     if missed := unreached(run):
-        lines += [f"Out of reach of random programs: {', '.join(missed)}."]
+        lines += [f"Not reached by random programs searching alone: {', '.join(missed)}."]
     lines += [
         f"No right answer in the last {name} ({count} problems): {', '.join(modules)}."
         for name, (count, modules) in without_right_answer(run).items()

@@ -327,7 +327,7 @@ def without_right_answer(run: evolution_pb2.Run) -> dict[str, tuple[int, list[st
 
 
 def unreached(run: evolution_pb2.Run) -> list[str]:
-    """Modules of which random programs solved no problem."""
+    """Modules of which random programs solved no problem in the rounds that were theirs alone."""
     shares: dict[str, float] = {}
     for report in run.rounds:
         if run.recipe.rounds[report.round].bootstrap:
@@ -353,7 +353,8 @@ def _lineage(run: evolution_pb2.Run) -> Table:
             (
                 str(report.round),
                 ", ".join(_searched(run, report)) or NOT_MEASURED,
-                report.search_policy or NOT_MEASURED,
+                ", ".join(filter(None, (report.search_policy, report.second_policy)))
+                or NOT_MEASURED,
                 report.search_ppm or NOT_MEASURED,
                 report.policy_job or NOT_MEASURED,
                 report.policy_version or _given(run, report, "policy"),

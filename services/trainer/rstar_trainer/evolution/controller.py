@@ -19,6 +19,7 @@ from functools import partial
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import evolution_pb2
+from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import (
     Conflict,
     DeadlineExceeded,
@@ -192,6 +193,7 @@ class Evolution:
         for asked in run.recipe.rounds:
             policies |= {asked.search_policy, asked.policy_version}
             ppms |= {asked.search_ppm, asked.ppm_version}
+            policies |= {BOOTSTRAP} if asked.second_bootstrap else set()
         if not run.policy_before or policy not in policies:
             run.policy_before = policy
         if not run.ppm_before or ppm not in ppms:

@@ -71,7 +71,7 @@ class Orders:
         """
         names = batch_names(run, what)
         batch_id = names.pop(0)
-        while names and await self._cancelled(batch_id):
+        while names and await self._state(batch_id) == searcher_pb2.BATCH_STATE_CANCELLED:
             batch_id = names.pop(0)
         submission = await self._tiers.publish(batch_id, problems, settings)
         while True:
@@ -95,12 +95,16 @@ class Orders:
                 raise InvalidInput("was cancelled", field=batch_id)
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _cancelled(self, batch_id: str) -> bool:
+    async def is_done(self, run: evolution_pb2.Run, what: str) -> bool:
+        """Whether a batch of the last round was searched already."""
+        states = [await self._state(name) for name in batch_names(run, what)]
+        return searcher_pb2.BATCH_STATE_DONE in states
+
+    async def _state(self, batch_id: str) -> searcher_pb2.BatchState.ValueType:
         try:
-            batch = await self._tiers.batch(batch_id, submission=NOT_REFUSED)
+            return (await self._tiers.batch(batch_id, submission=NOT_REFUSED)).state
         except NotFound:
-            return False
-        return batch.state == searcher_pb2.BATCH_STATE_CANCELLED
+            return searcher_pb2.BATCH_STATE_UNSPECIFIED
 
     async def job(self, request: trainer_pb2.SubmitJobRequest, stage: str) -> JobRecord:
         """Submit a training job and wait until it has made its checkpoint.

@@ -63,8 +63,8 @@ class Rounds:
         if not run.policy_before:
             run.policy_before = await self._registry.promoted("policy")
             run.ppm_before = await self._registry.promoted_or_none("ppm")
-            # What was promoted when the run began is what its first round starts from.
-            run.policy_version = run.policy_version or run.policy_before
+        # What was promoted when the run began is what its first round starts from.
+        run.policy_version = run.policy_version or run.policy_before
         if not run.rounds or run.rounds[-1].phase == Phase.ROUND_PHASE_DONE:
             self._begin(run)
         report = run.rounds[-1]

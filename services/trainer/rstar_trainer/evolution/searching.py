@@ -81,23 +81,24 @@ class Searching:
         ids = (await self._store.get(report.problems_key)).decode().splitlines()
         taken_over = run.HasField("branch") and run.branch.round == report.round
         if not taken_over:
-            await self._order(run, report, round_, ids)
+            await self._order_first(run, round_, ids)
+            if round_.HasField("second_search"):
+                await self._order_second(run, round_, ids)
         past = await self._outcomes(run, report)
         solved = {name for name, one in past.items() if one.right}
         report.solved = len(solved)
         report.solved_by_label.update(self._solved_by(ids, solved, label_of))
         report.solved_by_level.update(self._solved_by(ids, solved, level_of))
 
-    async def _order(
-        self,
-        run: evolution_pb2.Run,
-        report: evolution_pb2.RoundReport,
-        round_: evolution_pb2.Round,
-        ids: Sequence[str],
+    async def _order_first(
+        self, run: evolution_pb2.Run, round_: evolution_pb2.Round, ids: Sequence[str]
     ) -> None:
-        await self._orders.serve("policy", report.search_policy)
-        if report.search_ppm:
-            await self._orders.serve("ppm", report.search_ppm)
+        report = run.rounds[-1]
+        # After a death in the second search its proposer stays in place.
+        if not await self._orders.is_done(run, SEARCH):
+            await self._orders.serve("policy", report.search_policy)
+            if report.search_ppm:
+                await self._orders.serve("ppm", report.search_ppm)
         batch = await self._orders.searched(
             run,
             SEARCH,
@@ -109,28 +110,33 @@ class Searching:
         report.batch_id, report.dead = batch.batch_id, batch.dead
         report.ClearField("search_cost")  # a phase may begin again
         await self._add_costs(report.search_cost, report.batch_id)
-        if round_.HasField("second_search"):
-            past = await self._outcomes(run, report)
-            left = [name for name in ids if name not in past or not past[name].right]
-            report.second_problems = len(left)
-            if left:
-                if round_.second_bootstrap:
-                    report.second_policy = BOOTSTRAP
-                    await self._orders.serve("policy", BOOTSTRAP)
-                batch = await self._orders.searched(
-                    run,
-                    SECOND,
-                    f"searching {len(left)} problems once more",
-                    self._problems(left),
-                    second_settings(round_, run.recipe, report.round),
-                    begins=FIRST_PART,
-                    part=1 - FIRST_PART,
-                )
-                report.second_batch_id = batch.batch_id
-                report.dead += batch.dead
-                await self._add_costs(report.search_cost, batch.batch_id)
-                past = await self._outcomes(run, report)
-                report.second_solved = sum(name in past and past[name].right > 0 for name in left)
+
+    async def _order_second(
+        self, run: evolution_pb2.Run, round_: evolution_pb2.Round, ids: Sequence[str]
+    ) -> None:
+        report = run.rounds[-1]
+        past = await self._outcomes(run, report)
+        left = [name for name in ids if name not in past or not past[name].right]
+        report.second_problems = len(left)
+        if not left:
+            return
+        if round_.second_bootstrap:
+            report.second_policy = BOOTSTRAP
+            await self._orders.serve("policy", BOOTSTRAP)
+        batch = await self._orders.searched(
+            run,
+            SECOND,
+            f"searching {len(left)} problems once more",
+            self._problems(left),
+            second_settings(round_, run.recipe, report.round),
+            begins=FIRST_PART,
+            part=1 - FIRST_PART,
+        )
+        report.second_batch_id = batch.batch_id
+        report.dead += batch.dead
+        await self._add_costs(report.search_cost, batch.batch_id)
+        past = await self._outcomes(run, report)
+        report.second_solved = sum(name in past and past[name].right > 0 for name in left)
 
     async def _add_costs(self, total: types_pb2.Cost, batch_id: str) -> None:
         async for result in self._tiers.each_result(batch_id):
