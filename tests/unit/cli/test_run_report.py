@@ -117,6 +117,15 @@ def test_arms_of_an_ablation_are_joined_by_no_line():
     assert "accuracy.svg" not in report_of(made, {}).charts
 
 
+def test_who_searched_a_second_time_is_named():
+    made = run()
+    made.rounds[1].search_policy, made.rounds[1].second_policy = "policy-a", "bootstrap"
+    made.rounds[1].second_problems, made.rounds[1].second_solved = 5, 2
+    text = report_of(made, {}).markdown
+    assert "| 2 of 5, bootstrap |" in text
+    assert "| policy-a, bootstrap |" in text
+
+
 def test_the_lineage_names_what_a_round_was_given():
     made = run()
     arm = made.recipe.rounds[1]

@@ -29,6 +29,8 @@ def source() -> evolution_pb2.Run:
             round=number,
             phase=PHASES.ROUND_PHASE_DONE,
             batch_id=f"s/r{number}/search",
+            second_batch_id=f"s/r{number}/second",
+            second_policy="bootstrap",
             problems=10,
             solved=7,
             policy_job=f"s-r{number}-policy",
@@ -53,6 +55,7 @@ def test_it_takes_finished_rounds_whole_and_of_the_last_its_searches():
     assert list(run.rounds[:2]) == list(source().rounds[:2])
     last = run.rounds[2]
     assert (last.batch_id, last.problems) == ("s/r2/search", 10)
+    assert (last.second_batch_id, last.second_policy) == ("s/r2/second", "bootstrap")
     assert (last.policy_job, last.policy_version, last.promoted) == ("", "", False)
     assert not last.evaluations
     assert dict(last.seconds) == {"preparing": 0.0, "searching": 60.0}
@@ -80,6 +83,10 @@ def other_second(made: evolution_pb2.Recipe) -> None:
     made.rounds[1].second_search.strategy = types_pb2.STRATEGY_MCTS
 
 
+def other_second_searcher(made: evolution_pb2.Recipe) -> None:
+    made.rounds[1].second_bootstrap = True
+
+
 def other_training_before(made: evolution_pb2.Recipe) -> None:
     made.rounds[0].policy.training.max_steps = 50
 
@@ -101,6 +108,7 @@ def given_trees(made: evolution_pb2.Recipe) -> None:
     [
         (other_search, "rounds[1].search"),
         (other_second, "rounds[1].second_search"),
+        (other_second_searcher, "rounds[1].second_bootstrap"),
         (other_training_before, "rounds[0]"),
         (other_seed, "seed"),
         (other_set, "evaluation_sets"),

@@ -208,3 +208,15 @@ def test_a_phase_in_which_the_system_stood_still_is_forgotten_after_two_more():
         report.seconds.update({"training policy": seconds, "training ppm": seconds / 3})
     plan = plan_rounds(made, {}, {})
     assert seconds_left(plan, run, 0.0) == pytest.approx(4000)
+
+
+def test_random_programs_of_a_second_search_generate_no_tokens():
+    made = recipe()
+    made.rounds[0].search.rollouts = 8
+    tokens = plan_rounds(made, POOL, {})[0].search_tokens
+    made.rounds[0].second_search.strategy = types_pb2.STRATEGY_BEST_OF_N
+    with_policy = plan_rounds(made, POOL, {})[0]
+    made.rounds[0].second_bootstrap = True
+    by_random = plan_rounds(made, POOL, {})[0]
+    assert with_policy.search_tokens > tokens == by_random.search_tokens
+    assert with_policy.sandbox_runs == by_random.sandbox_runs
