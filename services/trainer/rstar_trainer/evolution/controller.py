@@ -19,7 +19,6 @@ from functools import partial
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import evolution_pb2
-from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import (
     Conflict,
     DeadlineExceeded,
@@ -32,13 +31,13 @@ from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.contamination import counts
 from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
-from rstar_trainer.evolution.orders import put_back
 from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.references import name_versions
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
+from rstar_trainer.evolution.serving import put_back, remember_served
 from rstar_trainer.evolution.store import ENDED, DrivenElsewhere, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
@@ -179,25 +178,10 @@ class Evolution:
         await self._runs.save(run)
         self._drivers.pop(run.run_id, None)
 
-    async def _note_served(self, run: evolution_pb2.Run) -> None:
-        """What a run puts back: what is promoted when its turn comes, but for its own candidates.
-
-        It may have been killed, or have failed, while one of these was in place.
-        """
+    async def _remember_served(self, run_id: str) -> None:
+        run = self._runs.get(run_id)
         policy = await self._registry.promoted_or_none("policy")
-        ppm = await self._registry.promoted_or_none("ppm")
-        policies, ppms = set[str](), set[str]()
-        for made in run.rounds:
-            policies |= {made.search_policy, made.policy_version}
-            ppms |= {made.search_ppm, made.ppm_version}
-        for asked in run.recipe.rounds:
-            policies |= {asked.search_policy, asked.policy_version}
-            ppms |= {asked.search_ppm, asked.ppm_version}
-            policies |= {BOOTSTRAP} if asked.second_bootstrap else set()
-        if not run.policy_before or policy not in policies:
-            run.policy_before = policy
-        if not run.ppm_before or ppm not in ppms:
-            run.ppm_before = ppm
+        remember_served(run, policy=policy, ppm=await self._registry.promoted_or_none("ppm"))
         await self._runs.save(run)
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
@@ -256,7 +240,7 @@ class Evolution:
         while self._runs.get(run_id).state not in ENDED:
             try:
                 if not noted:
-                    await self._note_served(self._runs.get(run_id))
+                    await self._remember_served(run_id)
                     noted = True
                 await self._carry_out(run_id)
             except DrivenElsewhere as error:

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from rstar.v1 import evolution_pb2, searcher_pb2, trainer_pb2, types_pb2
-from rstar_common import checkpoints
-from rstar_common.checkpoints import Manifest, Model
+from rstar_common.checkpoints import Model
 from rstar_common.errors import InvalidInput, NotFound, Overloaded, RstarError, Unavailable
 from rstar_trainer.evolution.rules import batch_names
+from rstar_trainer.evolution.serving import manifest_of
 from rstar_trainer.evolution.tiers import NOT_REFUSED, Tiers
 from rstar_trainer.job import ENDED, JobRecord, JobState
 from rstar_trainer.job_store import JobStore
@@ -132,38 +132,3 @@ class Orders:
                 raise InvalidInput(why, field=failure.field)
             raise JobEnded(why)
         return record
-
-
-async def manifest_of(registry: Registry, model: Model, version: str) -> Manifest:
-    """The manifest of a version that is in the store."""
-    return await checkpoints.read_manifest(registry.store, model, version)
-
-
-async def best_of(registry: Registry, run: evolution_pb2.Run) -> list[Manifest]:
-    """What a run holds to be best; before it has made a PPM, the one there was.
-
-    The models that a branch took over, or that a run made before it was asked for more rounds, are
-    for its searches: what was served when it began, or went on, stays until a later round's are
-    promoted.
-    """
-    policy, ppm = run.policy_version, run.ppm_version or run.ppm_before
-    first = max(run.branch.round, run.went_further_at)
-    if not any(report.promoted for report in run.rounds[first:]):
-        policy, ppm = run.policy_before, run.ppm_before
-    versions: list[tuple[Model, str]] = [("policy", policy), ("ppm", ppm)]
-    return [await manifest_of(registry, model, name) for model, name in versions if name]
-
-
-async def put_back(registry: Registry, run: evolution_pb2.Run) -> None:
-    """Put in place what a run holds to be best: its rounds put others there to search and measure.
-
-    Where candidates have a channel of their own, nothing changes for anybody else.
-    """
-    for manifest in await best_of(registry, run):
-        await registry.place(manifest)
-
-
-async def promote_best(registry: Registry, run: evolution_pb2.Run) -> None:
-    """Have everybody served with what a run holds to be best."""
-    for manifest in await best_of(registry, run):
-        await registry.promote(manifest)

@@ -11,7 +11,7 @@ from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
 from rstar_trainer.evolution.estimate import phase_name
 from rstar_trainer.evolution.measuring import measure
-from rstar_trainer.evolution.orders import Orders, Tell, promote_best, put_back
+from rstar_trainer.evolution.orders import Orders, Tell
 from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.problems import PoolProblem, spread
 from rstar_trainer.evolution.rules import (
@@ -31,6 +31,7 @@ from rstar_trainer.evolution.rules import (
     unanswered,
 )
 from rstar_trainer.evolution.searching import Material, Searching
+from rstar_trainer.evolution.serving import promote_best, put_back
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
