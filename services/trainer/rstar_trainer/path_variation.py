@@ -22,8 +22,8 @@ from difflib import SequenceMatcher
 from random import Random
 
 from rstar_common.formats import PromptStep
-from rstar_trainer.quotes import LETTERS, QUOTED, quoted_once, stands_in
-from rstar_trainer.variation import COUNTS, DIGIT, NUMBER, SYMBOL, WORD, own_numbers
+from rstar_trainer.quotes import DIGIT, LETTERS, QUOTED, quoted_once, stands_in
+from rstar_trainer.variation import COUNTS, NUMBER, SYMBOL, WORD, own_numbers
 
 Path = tuple[PromptStep, ...]
 

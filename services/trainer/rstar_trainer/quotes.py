@@ -47,6 +47,7 @@ SHORT = 2
 
 _LETTERS_ONLY = re.compile(r"[a-z]{2,}")
 _WORD = re.compile(r"[A-Za-z]{2,}")
+DIGIT = re.compile(r"(?<![0-9A-Za-z_.])[1-9](?![0-9A-Za-z_])")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_.])[1-9]\d*(?![0-9A-Za-z_])")
 _DIGITS_AND_LETTERS = re.compile(
     r"(?<![0-9A-Za-z_])(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{2,}(?![0-9A-Za-z_])"
@@ -104,6 +105,12 @@ class Quotes:
             return _DIGITS_AND_LETTERS.sub(lambda match: _other_digits(match[0], rng), made)
         return _NUMBER.sub(lambda match: _other_number(match[0], rng), made)
 
+    def alike(self, text: str, _use: str, rng: Random) -> str:
+        """The same text with other digits, or a string of other letters."""
+        if self._kind(text, "").form != "letters":
+            return DIGIT.sub(lambda _: rng.choice("123456789"), text)
+        return text if text in self._words else _other_letters(text, rng)
+
     def _kind(self, text: str, use: str) -> Kind:
         if _LETTERS_ONLY.fullmatch(text):
             return Kind(use, "letters")
@@ -138,10 +145,12 @@ def quoted_once(question: str, programs: Sequence[str]) -> dict[int, tuple[str, 
         if len(text) <= SHORT or not _spelled(text).search(unquoted)
         for match in _spelled(text).finditer(question)
     ]
+    # Within a longer word or number (`qu` in "sequence") it is not what a program quotes.
+    times = Counter(text for _, text in found)
     return {
         start: (text, uses[text])
         for start, text in found
-        if question.count(text) == 1
+        if times[text] == 1
         and not any(
             other < start + len(text) and start < other + len(longer)
             for other, longer in found
@@ -187,7 +196,7 @@ def _joined(one: str, other: str, form: str, rng: Random) -> str:
 
 def _other_letters(text: str, rng: Random) -> str:
     few = rng.sample(LETTERS, rng.randint(1, 8))
-    return "".join(rng.choice(few) for _ in range(max(1, len(text) + rng.randint(-1, 4))))
+    return "".join(rng.choice(few) for _ in range(max(2, len(text) + rng.randint(-1, 4))))
 
 
 def _other_digits(text: str, rng: Random) -> str:

@@ -15,13 +15,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 from rstar_trainer.quotes import LETTERS, NAME, QUOTED, Quotes, quoted_once
 from rstar_trainer.selection import Example
 
 EXCHANGED = 0.7
-"""Share of variants whose quotes are exchanged; the others only get other digits there."""
+"""Share of variants whose quotes are exchanged; the others only get other digits and letters."""
 
 SYMBOL = re.compile(r"(?<![A-Za-z0-9_.\\])(?<![A-Za-z]')[b-rt-z](?![A-Za-z0-9_])")
 """A one-letter name that may be another one."""
@@ -30,8 +31,6 @@ WORD = re.compile(r"'[a-z]{2,}'|\bf'")
 """A string of letters, or a formatted one, in a program: its letters are not names."""
 
 NUMBER = re.compile(r"(?<![0-9A-Za-z_])[0-9]{2,}(?![0-9A-Za-z_])")
-
-DIGIT = re.compile(r"(?<![0-9A-Za-z_.])[1-9](?![0-9A-Za-z_])")
 
 COUNTS = re.compile(r"\b[a-z]=\d+(?:, [a-z]=\d+)*")
 """Counted things in a program: `b=2, c=1` where the question has `{b: 2, c: 1}`."""
@@ -52,7 +51,7 @@ class Variation:
             question, programs = _recounted(question, programs, rng)
             question, programs = _requoted(question, programs, self._quotes.another, rng)
         else:
-            question, programs = _requoted(question, programs, _other_digits, rng)
+            question, programs = _requoted(question, programs, self._quotes.alike, rng)
         question, programs = _renamed(question, programs, rng)
         return replace(
             example,
@@ -94,27 +93,64 @@ def _requoted(
 
 
 def _recounted(question: str, programs: Sequence[str], rng: Random) -> tuple[str, list[str]]:
-    """Other counts, and more things counted, where a program counts what the question does."""
-    recounted: dict[str, str] = {}
-    names = NAME.findall(question)
+    """Other counts of other things, where a program counts what the question does.
+
+    In braces (`{b: 2, c: 1}`) there may be more things; in words (`2 b and 1 c`) as many in all.
+    """
     counts = Counter(m[0] for program in programs for m in COUNTS.finditer(program))
-    for said in sorted(said for said, times in counts.items() if times == 1):
-        braced = "{" + said.replace("=", ": ") + "}"
-        if question.count(braced) != 1:
-            continue
-        counted = [pair.split("=")[0] for pair in said.split(", ")]
-        free = [name for name in LETTERS if name not in names]
-        more = min(rng.choice((0, 0, 1, 2, 3)), MOST_COUNTED - len(counted), len(free))
-        counted += rng.sample(free, max(0, more))
-        rng.shuffle(counted)
-        most = rng.choice((4, 9, 20))
-        pairs = [(name, rng.randint(1, most)) for name in counted]
-        recounted[said] = ", ".join(f"{name}={count}" for name, count in pairs)
-        told = ", ".join(f"{name}: {count}" for name, count in pairs)
-        question = question.replace(braced, "{" + told + "}")
+    pairs = {said: _pairs(said) for said in sorted(said for said, n in counts.items() if n == 1)}
+    recounted: dict[str, str] = {}
+    names: list[str] = []
+    for said, counted in pairs.items():
+        braced = _braced(counted)
+        if question.count(braced) == 1:
+            others = _more_counted(counted, NAME.findall(question), rng)
+            names += [name for name, _ in others]
+            question = question.replace(braced, _braced(others))
+            recounted[said] = ", ".join(f"{name}={count}" for name, count in others)
+    for said, counted in pairs.items():
+        told = re.compile(rf"(?<!\w){_in_words(counted)}(?!\w)")
+        if said not in recounted and len(told.findall(question)) == 1:
+            free = names or list(LETTERS)
+            parts = _parts(sum(count for _, count in counted), len(free), rng)
+            others = list(zip(rng.sample(free, len(parts)), parts, strict=True))
+            question = told.sub(_in_words(others), question)
+            recounted[said] = ", ".join(f"{name}={count}" for name, count in others)
     return question, [
         COUNTS.sub(lambda match: recounted.get(match[0], match[0]), text) for text in programs
     ]
+
+
+def _pairs(said: str) -> list[tuple[str, int]]:
+    return [(name, int(count)) for name, count in (one.split("=") for one in said.split(", "))]
+
+
+def _braced(pairs: Sequence[tuple[str, int]]) -> str:
+    return "{" + ", ".join(f"{name}: {count}" for name, count in pairs) + "}"
+
+
+def _in_words(pairs: Sequence[tuple[str, int]]) -> str:
+    *others, last = [f"{count} {name}" for name, count in pairs]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _more_counted(
+    pairs: Sequence[tuple[str, int]], taken: Sequence[str], rng: Random
+) -> list[tuple[str, int]]:
+    names = [name for name, _ in pairs]
+    free = [name for name in LETTERS if name not in taken]
+    more = min(rng.choice((0, 0, 1, 2, 3)), MOST_COUNTED - len(names), len(free))
+    names += rng.sample(free, max(0, more))
+    rng.shuffle(names)
+    most = rng.choice((4, 9, 20))
+    return [(name, rng.randint(1, most)) for name in names]
+
+
+def _parts(total: int, most: int, rng: Random) -> list[int]:
+    """`total` in parts, as many as chance will have and `most` at most."""
+    count = rng.randint(1, max(1, min(total, most)))
+    cuts = sorted(rng.sample(range(1, total), count - 1))
+    return [end - start for start, end in pairwise([0, *cuts, total])]
 
 
 def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, list[str]]:
@@ -131,10 +167,6 @@ def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, 
         return NUMBER.sub(lambda match: changed.get(match[0], match[0]), text)
 
     return rewrite(question), [rewrite(text) for text in programs]
-
-
-def _other_digits(text: str, use: str, rng: Random) -> str:
-    return DIGIT.sub(lambda _: rng.choice("123456789"), text)
 
 
 def _like(number: str, rng: Random) -> str:

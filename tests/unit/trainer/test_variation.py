@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from random import Random
 
+import pytest
+
 from rstar_common.formats import PromptStep, StepKind
 from rstar_trainer.selection import Example
 from rstar_trainer.variation import Variation
@@ -80,17 +82,54 @@ def test_strings_of_letters_become_others_and_words_stay():
     assert len({varied.question for varied in picked}) > 20
 
 
+def test_a_string_of_letters_is_another_in_every_variant_though_a_word_has_it_too():
+    of = example("Sequence qu from quuqu?", "A = Counter('quuqu')\nB = Counter('qu')")
+    for seed in range(40):
+        varied = variant(of, seed)
+        string, bag = re.fullmatch(r"Sequence (\w+) from (\w+)\?", varied.question).groups()
+        assert varied.steps[0].text == f"A = Counter('{bag}')\nB = Counter('{string}')"
+        assert (string, bag) != ("qu", "quuqu")
+        assert len(string) >= 2
+
+
 def test_what_is_counted_gets_other_counts_and_company():
-    of = example("Pick 2 y from {y: 3, r: 2}?", "A = Counter(y=3, r=2)\nB = Counter(y=2)")
-    seen = set()
-    for seed in range(60):
+    of = example(
+        "Pick 2 y, 1 r and 1 b from {y: 3, r: 2, b: 1}?",
+        "A = Counter(y=3, r=2, b=1)\nB = Counter(y=2, r=1, b=1)",
+    )
+    things, kinds = set(), set()
+    for seed in range(80):
         varied = variant(of, seed)
         counted = varied.question.split("{")[1].split("}")[0]
-        name = varied.question.split("Pick 2 ")[1][0]
-        assert varied.steps[0].text.startswith(f"A = Counter({counted.replace(': ', '=')})")
-        assert f"{name}: " in counted
-        seen.add(len(counted.split(", ")))
-    assert seen == {2, 3, 4, 5}
+        words = varied.question.removeprefix("Pick ").split(" from")[0]
+        picked = [part.split(" ") for part in words.replace(" and ", ", ").split(", ")]
+        said = ", ".join(f"{name}={count}" for count, name in picked)
+        first = f"A = Counter({counted.replace(': ', '=')})"
+        assert varied.steps[0].text == f"{first}\nB = Counter({said})"
+        assert sum(int(count) for count, _ in picked) == 4
+        assert all(f"{name}: " in counted for _, name in picked)
+        things.add(len(counted.split(", ")))
+        kinds.add(len(picked))
+    assert (things, kinds) == ({3, 4, 5, 6}, {1, 2, 3, 4})
+
+
+def test_what_is_counted_in_words_beside_a_string_of_letters_varies():
+    of = example("Pick 1 y from yyr?", "A = Counter('yyr')\nB = Counter(y=1)")
+    for seed in range(20):
+        varied = variant(of, seed)
+        name = varied.question.split("Pick 1 ")[1][0]
+        assert varied.steps[0].text.endswith(f"B = Counter({name}=1)")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Pick 2 y and 1 r, then 2 y and 1 r from kk?", "Pick 12 y and 1 rs from kk?"],
+    ids=["twice", "not as words"],
+)
+def test_what_is_told_otherwise_keeps_its_counts(question):
+    of = example(question, "B = Counter(y=2, r=1)")
+    for seed in range(20):
+        assert re.search(r"B = Counter\(\w=2, \w=1\)", variant(of, seed).steps[0].text)
 
 
 def test_a_name_beside_a_quote_is_a_name():
