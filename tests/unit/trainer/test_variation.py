@@ -115,10 +115,13 @@ def test_what_is_counted_gets_other_counts_and_company():
 
 def test_what_is_counted_in_words_beside_a_string_of_letters_varies():
     of = example("Pick 1 y from yyr?", "A = Counter('yyr')\nB = Counter(y=1)")
-    for seed in range(20):
+    names = set()
+    for seed in range(40):
         varied = variant(of, seed)
         name = varied.question.split("Pick 1 ")[1][0]
         assert varied.steps[0].text.endswith(f"B = Counter({name}=1)")
+        names.add(name)
+    assert len(names) > 5
 
 
 @pytest.mark.parametrize(
