@@ -9,14 +9,15 @@ from pathlib import Path
 import grpc
 from google.protobuf.json_format import MessageToJson
 
-from rstar.v1 import evolution_pb2, evolution_pb2_grpc, trainer_pb2_grpc, types_pb2
+from rstar.v1 import evolution_pb2, evolution_pb2_grpc, trainer_pb2_grpc, tree_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.config import NatsSettings, ObjectStoreSettings
 from rstar_common.rpc import channel
-from tests.support.arithmetic_trees import arithmetic_trees
+from tests.support.arithmetic_trees import WRONG, TreeMaker, arithmetic_trees
 from tests.support.servers import service
 
 POOL = "evolution/problems/pool.jsonl"
+HARDER = "evolution/problems/harder.jsonl"
 TREES = {tree.problem.problem_id: tree for tree in arithmetic_trees(40)}
 
 
@@ -35,6 +36,16 @@ async def put_pool(store: ObjectStore) -> None:
     for key, problems in (("pool", pool), ("held", held)):
         lines = "".join(MessageToJson(one, indent=None) + "\n" for one in problems)
         await store.put(f"evolution/problems/{key}.jsonl", lines.encode())
+
+
+async def with_a_hard_problem(store: ObjectStore) -> dict[str, tree_pb2.Tree]:
+    """Trees of the pool and of a problem that nobody solves; all of them are at `HARDER`."""
+    hard = TreeMaker(question="What is hard?", problem_id="hard")
+    hard.answer(0, "print(1)", "1", WRONG)
+    problem = types_pb2.Problem(problem_id="hard", question="What is hard?", reference="2")
+    pool = await store.get("evolution/problems/pool.jsonl")
+    await store.put(HARDER, pool + (MessageToJson(problem, indent=None) + "\n").encode())
+    return {**TREES, "hard": hard.build()}
 
 
 def recipe(*, rounds: int = 2, **last_gate: float) -> evolution_pb2.Recipe:

@@ -206,3 +206,9 @@ async def evolution_world(
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
             await server.stop(None)
+
+
+async def eventually_serves(world: EvolutionWorld, version: str) -> None:
+    async with asyncio.timeout(60):
+        while (await world.pointers.current("policy")).version != version:  # noqa: ASYNC110 -- no event tells
+            await asyncio.sleep(0.1)

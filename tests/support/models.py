@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rstar_common.checkpoints import Manifest
 from rstar_trainer import checkpoint
-from rstar_trainer.job import Shape
+from rstar_trainer.spec import Shape
 from rstar_trainer.tokenizer import train_tokenizer
 
 TINY_SHAPE = Shape(

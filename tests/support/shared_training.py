@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from rstar_trainer.job import ORDER_FILE, PolicySpec, WorkOrder
+from rstar_trainer.job import ORDER_FILE, WorkOrder
 from rstar_trainer.policy_job import make_policy
 from rstar_trainer.ppm_job import make_ppm
 from rstar_trainer.ranks import Ranks, joined
+from rstar_trainer.spec import PolicySpec
 from rstar_trainer.work import Work
 
 

@@ -29,14 +29,16 @@ from transformers import LlamaForSequenceClassification, PreTrainedModel
 from rstar_common.formats import MINI, Encoder, PromptStep, StepKind
 from rstar_trainer import checkpoint
 from rstar_trainer.batches import endless, epoch_batches, padded_length
-from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, Shape, Training
 from rstar_trainer.loop import LARGEST_GRADIENT
 from rstar_trainer.losses import pairwise_ranking_loss
 from rstar_trainer.optimizers import BETAS
 from rstar_trainer.pairs import PreferenceGroup
-from rstar_trainer.ppm_training import TokenGroup, arrange, tokenize_group, train_ppm
+from rstar_trainer.ppm_training import train_ppm
+from rstar_trainer.rewards import arrange
 from rstar_trainer.selection import Example
 from rstar_trainer.sft import batch_tensors, tokenize, train_policy
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, Shape, Training
+from rstar_trainer.token_groups import TokenGroup, tokenize_group
 from rstar_trainer.tokenizer import train_tokenizer
 from rstar_trainer.work import cpu_multiplies_bfloat16
 

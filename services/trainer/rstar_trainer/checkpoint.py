@@ -28,7 +28,7 @@ from transformers import (
 from rstar_common.checkpoints import MANIFEST, Manifest, Model, describe
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Marker
-from rstar_trainer.job import Shape, Training
+from rstar_trainer.spec import Shape, Training
 from rstar_trainer.tokenizer import END_OF_TEXT, PAD
 
 TOKENIZER_FILE = "tokenizer.json"

@@ -28,9 +28,10 @@ from torch.optim import Optimizer
 
 from rstar_common.errors import Cancelled
 from rstar_trainer.batches import parts_of
-from rstar_trainer.job import STATE_SECONDS, Training
+from rstar_trainer.job import STATE_SECONDS
 from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.ranks import Ranks
+from rstar_trainer.spec import Training
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rstar_trainer.job import Training
+from rstar_trainer.spec import Training
 
 
 class LoraLinear(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from rstar_trainer.job import OptimizerKind, Training
+from rstar_trainer.spec import OptimizerKind, Training
 
 BETAS = (0.9, 0.95)
 

@@ -9,8 +9,9 @@ from typing import Literal
 from rstar_common import checkpoints
 from rstar_common.checkpoints import BOOTSTRAP
 from rstar_common.errors import InvalidInput, NotFound
-from rstar_trainer.job import PolicySpec, PpmSpec, WorkOrder
+from rstar_trainer.job import WorkOrder
 from rstar_trainer.promotion import Registry
+from rstar_trainer.spec import PolicySpec, PpmSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

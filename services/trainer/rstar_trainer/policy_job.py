@@ -13,7 +13,7 @@ from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_sft
 from rstar_trainer.choice import draw_examples
 from rstar_trainer.dataset import read_trees
-from rstar_trainer.job import CHECKPOINT, STATE_FILE, Choice, PolicySpec, Training
+from rstar_trainer.job import CHECKPOINT, STATE_FILE
 from rstar_trainer.lessons import write_card, write_examples
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.selection import Example, Selection, select_examples
@@ -26,6 +26,7 @@ from rstar_trainer.sft import (
     tokenize,
     train_policy,
 )
+from rstar_trainer.spec import Choice, PolicySpec, Training
 from rstar_trainer.tokenizer import train_tokenizer
 from rstar_trainer.variation import Variation
 from rstar_trainer.work import Work, prompt_format

@@ -12,7 +12,7 @@ from rstar_trainer import checkpoint
 from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_pairs
 from rstar_trainer.dataset import SearchTree, read_trees
-from rstar_trainer.job import CHECKPOINT, STATE_FILE, Objective, PpmSpec
+from rstar_trainer.job import CHECKPOINT, STATE_FILE
 from rstar_trainer.lessons import write_card, write_pairs
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.pairs import (
@@ -23,14 +23,10 @@ from rstar_trainer.pairs import (
     valued_steps,
 )
 from rstar_trainer.path_variation import vary
-from rstar_trainer.ppm_training import (
-    TokenGroup,
-    evaluate_ppm,
-    tokenize_group,
-    tokenize_values,
-    train_ppm,
-)
+from rstar_trainer.ppm_training import evaluate_ppm, train_ppm
 from rstar_trainer.sft import HELD_OUT_SHARE, held_out
+from rstar_trainer.spec import Objective, PpmSpec
+from rstar_trainer.token_groups import TokenGroup, tokenize_group, tokenize_values
 from rstar_trainer.work import Work, prompt_format
 
 

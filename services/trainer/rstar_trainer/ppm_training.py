@@ -1,183 +1,28 @@
 """Training of the process preference model (rStar-Math section 3.3).
 
-A line (question and steps) is scored by tanh of a scalar head at its last token; the loss
-is Bradley-Terry over the pairs of a group or, to compare with, regression on values.
+The loss is Bradley-Terry over the pairs of a group or, to compare with, regression on values.
 
-Shape suffixes: S = lines in the batch, N = columns of a row, H = hidden size, G = groups,
-P = preferred lines of a group, R = rejected lines of a group.
+Shape suffixes: S = lines in the batch, G = groups, P = preferred lines of a group, R = rejected.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from rstar_common.formats import Encoder, PromptStep
 from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.checkpoint import recompute
-from rstar_trainer.job import STATE_SECONDS, Training
+from rstar_trainer.job import STATE_SECONDS
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
-from rstar_trainer.losses import (
-    pair_accuracy,
-    pairwise_ranking_loss,
-    value_regression_loss,
-)
-from rstar_trainer.pairs import PreferenceGroup, ValuedSteps
+from rstar_trainer.losses import pair_accuracy, pairwise_ranking_loss, value_regression_loss
 from rstar_trainer.ranks import ONE, Ranks
-
-Line = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenGroup:
-    """A preference group as the model sees it."""
-
-    preferred: tuple[Line, ...]
-    rejected: tuple[Line, ...]
-    final: bool
-    values: tuple[float, ...] = ()
-    """The Q of each line, where that is what is learned; then there are no sides."""
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        return self.preferred + self.rejected
-
-    @property
-    def common(self) -> int:
-        """How many tokens all lines begin with."""
-        columns = zip(*self.lines, strict=False)
-        return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-
-    @property
-    def tokens(self) -> int:
-        """What is computed for it: what the lines have in common counts once."""
-        common = self.common
-        return common + sum(len(line) - common for line in self.lines)
-
-
-def tokenize_group(
-    encoder: Encoder, group: PreferenceGroup, *, max_length: int
-) -> TokenGroup | None:
-    """Token ids of a group, or None if no pair of it fits `max_length`."""
-
-    def lines(paths: Sequence[Sequence[PromptStep]]) -> tuple[Line, ...]:
-        encoded = (tuple(encoder.prompt_ids(group.question, path)) for path in paths)
-        return tuple(line for line in encoded if len(line) <= max_length)
-
-    preferred, rejected = lines(group.preferred), lines(group.rejected)
-    if not (preferred and rejected):
-        return None
-    return TokenGroup(preferred=preferred, rejected=rejected, final=group.final)
-
-
-def tokenize_values(encoder: Encoder, steps: ValuedSteps, *, max_length: int) -> TokenGroup | None:
-    """Token ids of siblings with their values, or None if none fits `max_length`."""
-    encoded = [tuple(encoder.prompt_ids(steps.question, path)) for path in steps.paths]
-    kept = [
-        (line, value)
-        for line, value in zip(encoded, steps.values, strict=True)
-        if len(line) <= max_length
-    ]
-    if not kept:
-        return None
-    lines, values = zip(*kept, strict=True)
-    return TokenGroup(preferred=lines, rejected=(), final=False, values=values)
-
-
-def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
-    """rewards_S in [-1, 1] of all lines, group by group: tanh of the head at the last token.
-
-    A row is a group: what its lines have in common once, then the rest of each. A rest sees the
-    common part and itself, so every line gets the reward it would get alone.
-    """
-    device = next(model.parameters()).device
-    rows = [_Row.of(group) for group in groups]
-    longest = padded_length(max(len(row.ids) for row in rows))
-    ids_GN = torch.zeros(len(rows), longest, dtype=torch.long)
-    positions_GN = torch.zeros(len(rows), longest, dtype=torch.long)
-    seen_GNN = torch.eye(longest, dtype=torch.bool).repeat(len(rows), 1, 1)
-    for number, row in enumerate(rows):
-        ids_GN[number, : len(row.ids)] = torch.tensor(row.ids)
-        positions_GN[number, : len(row.ids)] = torch.tensor(row.positions)
-        causal_NN = torch.ones(len(row.ids), len(row.ids), dtype=torch.bool).tril_()
-        for start, end in row.rests:
-            causal_NN[start:end, row.common : start] = False
-        seen_GNN[number, : len(row.ids), : len(row.ids)] = causal_NN
-    hidden_GNH = model.base_model(
-        input_ids=ids_GN.to(device),
-        position_ids=positions_GN.to(device),
-        attention_mask=_additive(seen_GNN[:, None]).to(device),
-        use_cache=False,
-    ).last_hidden_state
-    row_S = [number for number, row in enumerate(rows) for _ in row.last]
-    last_S = [column for row in rows for column in row.last]
-    return torch.tanh(model.score(hidden_GNH[row_S, last_S])[:, 0].float())
-
-
-def _additive(seen: Tensor) -> Tensor:
-    """Zero where seen, the most negative number elsewhere: what plain attention adds."""
-    return torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    ids: list[int]
-    positions: list[int]
-    common: int
-    """Tokens that all lines begin with."""
-
-    rests: list[tuple[int, int]]
-    """Columns of what each line adds, end excluded."""
-
-    last: list[int]
-    """Column of each line's last token."""
-
-    @classmethod
-    def of(cls, group: TokenGroup) -> _Row:
-        """Lay a group out."""
-        common = group.common
-        ids = list(group.lines[0][:common])
-        positions = list(range(common))
-        rests: list[tuple[int, int]] = []
-        for line in group.lines:
-            rests.append((len(ids), len(ids) + len(line) - common))
-            ids += line[common:]
-            positions += range(common, len(line))
-        last = [end - 1 if end > start else common - 1 for start, end in rests]
-        return cls(ids=ids, positions=positions, common=common, rests=rests, last=last)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRewards:
-    """Rewards arranged by group, with masks for groups that are smaller than the largest."""
-
-    preferred_GP: Tensor
-    rejected_GR: Tensor
-    valid_GP: Tensor
-    valid_GR: Tensor
-
-
-def arrange(rewards_S: Tensor, groups: Sequence[TokenGroup]) -> GroupRewards:
-    """Put the rewards of all lines of `groups`, in order, into padded rows."""
-    parts: list[Tensor] = []
-    start = 0
-    for group in groups:
-        for size in (len(group.preferred), len(group.rejected)):
-            parts.append(rewards_S[start : start + size])
-            start += size
-    pad = torch.nn.utils.rnn.pad_sequence
-    return GroupRewards(
-        preferred_GP=pad(parts[0::2], batch_first=True),
-        rejected_GR=pad(parts[1::2], batch_first=True),
-        valid_GP=pad([torch.ones_like(part, dtype=torch.bool) for part in parts[0::2]], True),
-        valid_GR=pad([torch.ones_like(part, dtype=torch.bool) for part in parts[1::2]], True),
-    )
+from rstar_trainer.rewards import GroupRewards, arrange, rewards
+from rstar_trainer.spec import Training
+from rstar_trainer.token_groups import TokenGroup
 
 
 def _score_groups(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> GroupRewards:

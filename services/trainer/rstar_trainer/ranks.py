@@ -20,8 +20,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from rstar_trainer.job import OptimizerKind, Training
 from rstar_trainer.lora import adapt
+from rstar_trainer.spec import OptimizerKind, Training
 
 RENDEZVOUS = "RSTAR_RENDEZVOUS"
 """The file in which `launch` has its workers meet; torchrun has a server for it."""

@@ -1,9 +1,7 @@
-"""Carries jobs out, one after another: fetch, train in a child process, publish, promote.
+"""Works the queue of jobs off, one after another.
 
-Every stage may be repeated: trees that are there are not fetched again, the worker goes on
-from its saved state, publishing and promoting twice change nothing. So a job found running
-at start was interrupted and is simply run again. A worker that dies without a word is
-started again, a few times.
+Every stage of a job may be repeated, so one found running at start was interrupted and is simply
+run again. A worker that dies without a word is started again, a few times.
 """
 
 from __future__ import annotations
@@ -17,32 +15,18 @@ from itertools import product
 from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
-from pydantic import ValidationError
 
-from rstar_common import checkpoints
-from rstar_common.artifacts import DATASETS
-from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_common.errors import InvalidInput, RstarError, Unavailable
-from rstar_common.streams import token
-from rstar_trainer.child import run_worker
+from rstar_trainer.attempt import Attempt, Refused, WorkerDied
 from rstar_trainer.job import (
-    CHECKPOINT,
     ENDED,
-    GIVEN,
-    ORDER_FILE,
-    STATE_FILE,
-    TREES,
     JobFailure,
     JobRecord,
     JobState,
-    WorkerEvent,
-    WorkOrder,
 )
 from rstar_trainer.job_store import JobStore
-from rstar_trainer.lessons import LESSONS
-from rstar_trainer.orders import WorkerLimits, work_order
+from rstar_trainer.orders import WorkerLimits
 from rstar_trainer.promotion import MODELS, Registry
-from rstar_trainer.tree_store import fetch_given, fetch_trees, read_questions
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +42,6 @@ JOB_SECONDS = Histogram(
     buckets=(1, 10, 60, 300, 900, 3600, 14400),
 )  # fmt: skip
 RUNNING = Gauge("rstar_trainer_jobs_running", "Jobs being carried out.")
-LOSS = Gauge("rstar_trainer_loss", "Latest loss of the running job.", ["model"])
-SPEED = Gauge("rstar_trainer_tokens_per_second", "Latest speed of the running job.", ["model"])
-
-
-class _WorkerDied(Exception):
-    """The worker ended without saying why."""
-
-
-class _Refused(Exception):
-    """The worker cannot do what the order says."""
-
-    def __init__(self, failure: JobFailure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class JobRunner:
@@ -81,9 +51,8 @@ class JobRunner:
         self, jobs: JobStore, registry: Registry, *, work_dir: Path, limits: WorkerLimits
     ) -> None:
         self._jobs = jobs
-        self._registry = registry
+        self._attempt = Attempt(jobs, registry, work_dir=work_dir, limits=limits)
         self._work_dir = work_dir
-        self._limits = limits
         self._current: tuple[str, asyncio.Task[None]] | None = None
         for model, state in product(MODELS, ENDED):
             JOBS.labels(model, state)  # the first failure must be an increase
@@ -157,18 +126,18 @@ class JobRunner:
         try:
             while True:
                 try:
-                    version = await self._attempt(record)
+                    version = await self._attempt.carry_out(record)
                     break
                 except Unavailable as error:
                     logger.warning("job %s waits: %s", record.job_id, error)
                     await asyncio.sleep(RETRY_SECONDS)
-                except _WorkerDied as error:
+                except WorkerDied as error:
                     record = await self._jobs.change(record.job_id, deaths=record.deaths + 1)
                     logger.warning("worker of %s: %s", record.job_id, error)
                     if record.deaths >= MAX_DEATHS:
                         await self._fail(record, JobFailure(code="", message=str(error)))
                         return
-        except _Refused as refusal:
+        except Refused as refusal:
             await self._fail(record, refusal.failure)
         except RstarError as error:
             named = error.field if isinstance(error, InvalidInput) else ""
@@ -194,93 +163,14 @@ class JobRunner:
         JOBS.labels(record.spec.model, record.state).inc()
         JOB_SECONDS.labels(record.spec.model).observe(now - record.started_at)
 
-    async def _attempt(self, record: JobRecord) -> str:
-        """Carry a job out to the end; returns the version it published."""
-        directory = self.directory_of(record)
-        for name in (TREES, GIVEN):
-            (directory / name).mkdir(parents=True, exist_ok=True)
-        finished = directory / CHECKPOINT / MANIFEST
-        if not finished.exists():
-            self._jobs.note(record.job_id, stage="fetching what it learns from")
-            begun = _begun(directory)
-            if begun is None:  # a batch may grow: what was begun with is gone on with
-                await fetch_trees(self._registry.store, record.spec.batch_ids, directory / TREES)
-                await fetch_given(self._registry.store, record.spec.data_digests, directory / GIVEN)
-            apart = await read_questions(self._registry.store, record.spec.evaluation_keys)
-            bases = self._work_dir / "bases"
-            order = await work_order(
-                record.spec, self._registry, bases=bases, limits=self._limits, begun=begun
-            )
-            _keep_only(bases, order.base)
-            order = order.model_copy(update={"origin": record.origin, "questions_apart": apart})
-            staging = directory / f"{ORDER_FILE}.new"
-            staging.write_text(order.model_dump_json())
-            staging.replace(directory / ORDER_FILE)
-            await self._train(record, directory)
-        manifest = Manifest.from_json(finished.read_bytes())
-        self._jobs.note(record.job_id, stage="publishing", metrics=dict(manifest.metrics))
-        await checkpoints.publish(self._registry.store, directory / CHECKPOINT, manifest)
-        for file in sorted((directory / LESSONS).glob("*")):
-            key = f"{DATASETS}{manifest.version}/{file.name}"
-            await self._registry.store.put_file(key, file)
-        if record.promote:
-            await self._registry.promote(manifest)
-        return manifest.version
-
-    async def _train(self, record: JobRecord, directory: Path) -> None:
-        model = record.spec.model
-
-        def on_progress(event: WorkerEvent) -> None:
-            self._jobs.note(
-                record.job_id,
-                progress=event.progress,
-                stage=event.stage,
-                metrics=dict(event.metrics),
-            )
-            if "loss" in event.metrics:
-                LOSS.labels(model).set(event.metrics["loss"])
-                SPEED.labels(model).set(event.metrics["tokens_per_second"])
-
-        end = await run_worker(
-            directory,
-            threads=self._limits.threads,
-            processes=self._limits.processes,
-            on_progress=on_progress,
-        )
-        if end.event is None:
-            raise _WorkerDied(f"the worker ended with status {end.status}")
-        if end.event.failure is not None:
-            raise _Refused(end.event.failure)
-
-    def directory_of(self, record: JobRecord) -> Path:
-        """Where a job's files lie."""
-        return self._work_dir / "jobs" / token(record.job_id)
-
     def _clear(self, record: JobRecord) -> None:
-        shutil.rmtree(self.directory_of(record), ignore_errors=True)
+        shutil.rmtree(self._attempt.directory_of(record), ignore_errors=True)
 
     def _clear_left(self) -> None:
         """Remove what a trainer left that was killed between a job's end and its clearing."""
-        kept = [self.directory_of(one) for one in self._jobs.all() if one.state not in ENDED]
+        kept = [
+            self._attempt.directory_of(one) for one in self._jobs.all() if one.state not in ENDED
+        ]
         for directory in (self._work_dir / "jobs").glob("*"):
             if directory not in kept:
                 shutil.rmtree(directory, ignore_errors=True)
-
-
-def _begun(directory: Path) -> WorkOrder | None:
-    """The order that a killed trainer began to carry out, and whose state is gone on with."""
-    try:
-        return WorkOrder.model_validate_json((directory / ORDER_FILE).read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        logger.warning("an order of another release is begun anew: %s", error)
-        (directory / STATE_FILE).unlink(missing_ok=True)
-        return None
-
-
-def _keep_only(bases: Path, base: str) -> None:
-    """Remove the checkpoints that earlier jobs started from."""
-    for directory in bases.glob("*"):
-        if str(directory) != base:
-            shutil.rmtree(directory, ignore_errors=True)

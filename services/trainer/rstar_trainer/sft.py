@@ -21,11 +21,12 @@ from transformers import PreTrainedModel
 from rstar_common.formats import Encoder
 from rstar_trainer.batches import endless, epoch_batches, padded_length
 from rstar_trainer.checkpoint import recompute
-from rstar_trainer.job import STATE_SECONDS, Training
+from rstar_trainer.job import STATE_SECONDS
 from rstar_trainer.loop import Report, StepResult, TrainingLoop
 from rstar_trainer.losses import masked_cross_entropy
 from rstar_trainer.ranks import ONE, Ranks
 from rstar_trainer.selection import Example
+from rstar_trainer.spec import Training
 
 HELD_OUT_SHARE = 0.05
 """Of the questions. The policy and the PPM leave out the same: a PPM starts from a policy, and

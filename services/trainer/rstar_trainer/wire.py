@@ -14,12 +14,11 @@ from rstar_common.checkpoints import Manifest
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import FORMATS
 from rstar_common.rpc import STATUS_BY_ERROR
-from rstar_trainer.job import (
+from rstar_trainer.job import JobRecord, JobState
+from rstar_trainer.spec import (
     POLICY_TRAINING,
     PPM_TRAINING,
     Choice,
-    JobRecord,
-    JobState,
     Objective,
     OptimizerKind,
     PolicySpec,

@@ -26,10 +26,11 @@ from rstar_common.config import TelemetrySettings
 from rstar_common.errors import Cancelled, InvalidInput, RstarError
 from rstar_common.telemetry import setup_logging
 from rstar_trainer.die_with_parent import die_with_parent
-from rstar_trainer.job import ORDER_FILE, JobFailure, PolicySpec, WorkerEvent, WorkOrder
+from rstar_trainer.job import ORDER_FILE, JobFailure, WorkerEvent, WorkOrder
 from rstar_trainer.policy_job import make_policy
 from rstar_trainer.ppm_job import make_ppm
 from rstar_trainer.ranks import joined
+from rstar_trainer.spec import PolicySpec
 from rstar_trainer.work import Work
 
 EXIT_STOPPED = 75

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -11,18 +10,13 @@ import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToJson
 
-from rstar.v1 import evolution_pb2, trainer_pb2, tree_pb2, types_pb2
+from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.config import ObjectStoreSettings
 from rstar_trainer.evolution.archive import write_archive
-from tests.support.arithmetic_trees import WRONG, TreeMaker
 from tests.support.eventually import eventually
-from tests.support.evolution_runs import (
-    TREES,
-    recipe,
-    trainer,
-)
-from tests.support.evolution_world import EvolutionWorld, evolution_world
+from tests.support.evolution_runs import HARDER, TREES, recipe, trainer, with_a_hard_problem
+from tests.support.evolution_world import EvolutionWorld, eventually_serves, evolution_world
 from tests.support.servers import nats_server
 
 PHASES = evolution_pb2.RoundPhase
@@ -131,46 +125,6 @@ async def test_a_run_goes_through_deaths_in_every_phase_and_does_nothing_twice(e
     for name, batch in world.batches.items():
         carries = [problem.HasField("reference") for problem in batch.problems]
         assert carries == ["/eval/" not in name] * len(carries)
-
-
-HARDER = "evolution/problems/harder.jsonl"
-
-
-async def with_a_hard_problem(store: ObjectStore) -> dict[str, tree_pb2.Tree]:
-    """Trees of the pool and of a problem that nobody solves; all of them are at `HARDER`."""
-    hard = TreeMaker(question="What is hard?", problem_id="hard")
-    hard.answer(0, "print(1)", "1", WRONG)
-    problem = types_pb2.Problem(problem_id="hard", question="What is hard?", reference="2")
-    pool = await store.get("evolution/problems/pool.jsonl")
-    await store.put(HARDER, pool + (MessageToJson(problem, indent=None) + "\n").encode())
-    return {**TREES, "hard": hard.build()}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_random_programs_search_what_a_policy_left(
-    tmp_path, nats, store, object_store_settings
-):
-    made, trees = recipe(rounds=2), await with_a_hard_problem(store)
-    made.pools[0].problems_key = HARDER
-    made.rounds[1].problems = 0
-    made.rounds[1].second_search.rollouts = 16
-    made.rounds[1].second_bootstrap = True
-    for round_ in made.rounds:
-        round_.ClearField("ppm")
-    async with (
-        evolution_world(nats, store, trees) as (world, address),
-        trainer(tmp_path, nats, object_store_settings, address) as running,
-    ):
-        await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="mixed", recipe=made))
-        run = await running.ended("mixed")
-        await eventually_serves(world, run.rounds[1].policy_version)
-    assert run.state == evolution_pb2.RUN_STATE_SUCCEEDED, run.failure
-    first, second = run.rounds
-    assert [one.problem_id for one in world.batches["mixed/r1/second"].problems] == ["hard"]
-    assert world.served["mixed/r1/search"] == second.search_policy == first.policy_version
-    assert world.served["mixed/r1/second"] == second.second_policy == "bootstrap"
-    assert world.served["mixed/r1/eval/greedy"] == second.policy_version
 
 
 @pytest.mark.slow
@@ -287,44 +241,6 @@ async def test_a_run_that_fails_leaves_what_was_served_and_may_be_tried_with_wha
             assert world.served["f/r0/search"] == "bootstrap"
             await eventually_serves(world, version)
         assert not left.exists()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-async def test_random_programs_go_on_after_a_death_and_leave_when_the_run_ends(
-    tmp_path, nats, store, object_store_settings, ended: Ended
-):
-    version = ended.run.rounds[0].policy_version
-    made, trees = recipe(rounds=1), await with_a_hard_problem(store)
-    made.pools[0].problems_key = HARDER
-    [round_] = made.rounds
-    round_.bootstrap, round_.problems, round_.second_bootstrap = False, 0, True
-    round_.second_search.rollouts = 16
-    start = evolution_pb2.StartRunRequest(run_id="half", recipe=made)
-    async with evolution_world(nats, store, trees) as (world, address):
-        world.never_ends = "second"
-        async with trainer(tmp_path, nats, object_store_settings, address) as running:
-            request = trainer_pb2.PromoteCheckpointRequest(model="policy", version=version)
-            await running.jobs.PromoteCheckpoint(request)
-            await running.runs.StartRun(start)
-            await eventually(lambda: world.published["half/r0/second"] == 1, seconds=60)
-            assert world.served["half/r0/search"] == version
-            assert world.told[-1] == "bootstrap"
-            running.process.kill()
-            await running.process.wait()
-        world.told.clear()
-        async with trainer(tmp_path, nats, object_store_settings, address) as running:
-            await eventually(lambda: world.told, seconds=60)
-            await running.runs.CancelRun(evolution_pb2.CancelRunRequest(run_id="half"))
-            # The policy did not search what is left in between.
-            assert set(world.told) == {"bootstrap"}
-            await eventually_serves(world, version)
-
-
-async def eventually_serves(world: EvolutionWorld, version: str) -> None:
-    async with asyncio.timeout(60):
-        while (await world.pointers.current("policy")).version != version:  # noqa: ASYNC110 -- no event tells
-            await asyncio.sleep(0.1)
 
 
 @pytest.mark.slow

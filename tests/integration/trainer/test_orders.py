@@ -8,9 +8,9 @@ import pytest
 
 from rstar_common.checkpoints import Manifest, describe, publish
 from rstar_common.errors import InvalidInput
-from rstar_trainer.job import PpmSpec
 from rstar_trainer.orders import WorkerLimits, work_order
 from rstar_trainer.promotion import Registry
+from rstar_trainer.spec import PpmSpec
 
 LIMITS = WorkerLimits(threads=1, processes=1, state_seconds=20.0, device="cpu", precision="float32")
 

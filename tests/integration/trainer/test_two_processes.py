@@ -12,19 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rstar_trainer.job import (
-    CHECKPOINT,
-    ORDER_FILE,
-    POLICY_TRAINING,
-    PPM_TRAINING,
-    TREES,
-    OptimizerKind,
-    PolicySpec,
-    PpmSpec,
-    WorkOrder,
-)
+from rstar_trainer.job import CHECKPOINT, ORDER_FILE, TREES, WorkOrder
 from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.ranks import ONE, Ranks
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, OptimizerKind, PolicySpec, PpmSpec
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE, write_policy
 from tests.support.shared_training import carry_out

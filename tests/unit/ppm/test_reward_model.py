@@ -10,7 +10,8 @@ import torch
 from rstar_ppm.layout import ScoringCall
 from rstar_ppm.model import RewardModel
 from rstar_trainer import checkpoint
-from rstar_trainer.ppm_training import TokenGroup, rewards
+from rstar_trainer.rewards import rewards
+from rstar_trainer.token_groups import TokenGroup
 from tests.support.models import write_ppm
 
 PARITY = 1e-4

@@ -10,13 +10,11 @@ from rstar_trainer.evolution.estimate import (
     LENGTH_SHARE,
     STEP_LENGTH_SHARE,
     TREE_GUESS,
-    phase_name,
     plan_rounds,
-    progress,
-    seconds_left,
 )
-from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING
+from rstar_trainer.evolution.progress import phase_name, progress, seconds_left
 from rstar_trainer.policy_job import MOST_VARIANTS
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING
 
 PHASES = evolution_pb2.RoundPhase
 POOL = {"train": 100}

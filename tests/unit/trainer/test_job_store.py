@@ -8,8 +8,9 @@ from typing import Any, cast
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 
-from rstar_trainer.job import JobRecord, JobState, PolicySpec
+from rstar_trainer.job import JobRecord, JobState
 from rstar_trainer.job_store import JobStore
+from rstar_trainer.spec import PolicySpec
 
 
 class Bucket:

@@ -8,7 +8,8 @@ import pytest
 
 from rstar.v1 import trainer_pb2
 from rstar_common.errors import InvalidInput
-from rstar_trainer.job import JobRecord, OptimizerKind
+from rstar_trainer.job import JobRecord
+from rstar_trainer.spec import OptimizerKind
 from rstar_trainer.wire import spec_from
 
 

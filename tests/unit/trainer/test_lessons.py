@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rstar_trainer.job import PpmSpec, WorkOrder
+from rstar_trainer.job import WorkOrder
 from rstar_trainer.lessons import CARD, CURVE, note_curve, write_card
+from rstar_trainer.spec import PpmSpec
 
 
 def test_a_step_that_is_trained_again_is_once_in_the_curve(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from rstar_trainer import checkpoint
-from rstar_trainer.job import POLICY_TRAINING
 from rstar_trainer.lora import adapt, merge
+from rstar_trainer.spec import POLICY_TRAINING
 from rstar_trainer.tokenizer import train_tokenizer
 from tests.support.models import CORPUS, TINY_SHAPE
 

@@ -7,18 +7,10 @@ from pathlib import Path
 import pytest
 
 from rstar_common.checkpoints import MANIFEST, Manifest
-from rstar_trainer.job import (
-    CHECKPOINT,
-    ORDER_FILE,
-    POLICY_TRAINING,
-    PPM_TRAINING,
-    TREES,
-    PolicySpec,
-    PpmSpec,
-    WorkOrder,
-)
+from rstar_trainer.job import CHECKPOINT, ORDER_FILE, TREES, WorkOrder
 from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.ranks import ONE
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, PolicySpec, PpmSpec
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE, write_policy
 from tests.support.shared_training import carry_out

@@ -13,14 +13,16 @@ from rstar_common.formats import MINI, Encoder, Marker
 from rstar_trainer import checkpoint
 from rstar_trainer.batches import epoch_batches, parts_of
 from rstar_trainer.dataset import parse_tree
-from rstar_trainer.job import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
 from rstar_trainer.loop import schedule
 from rstar_trainer.optimizers import optimizers_of
 from rstar_trainer.pairs import preference_groups
 from rstar_trainer.policy_job import MOST_VARIANTS, enough_variants
-from rstar_trainer.ppm_training import TokenGroup, evaluate_ppm, rewards, tokenize_group, train_ppm
+from rstar_trainer.ppm_training import evaluate_ppm, train_ppm
+from rstar_trainer.rewards import rewards
 from rstar_trainer.selection import select_examples
 from rstar_trainer.sft import evaluate_policy, tokenize, train_policy
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
+from rstar_trainer.token_groups import TokenGroup, tokenize_group
 from rstar_trainer.tokenizer import train_tokenizer
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE

@@ -1,9 +1,6 @@
-"""Drives every run that has not ended: one after another, and one phase of it after another.
+"""Takes runs on, has each carried out in its turn, and ends those that are cancelled.
 
 Runs take turns as wholes, for all of them search and measure with what the same pointers name.
-
-The record is written after each phase. A trainer that dies in a phase does the phase again
-when it is back, and finds the batch it published and the job it submitted.
 """
 
 from __future__ import annotations
@@ -11,45 +8,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import evolution_pb2
-from rstar_common.errors import (
-    Conflict,
-    DeadlineExceeded,
-    Overloaded,
-    RstarError,
-    Unavailable,
-)
+from rstar_common.errors import Conflict, RstarError
 from rstar_common.recipe_checks import check_run_name
-from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.contamination import counts
-from rstar_trainer.evolution.estimate import phase_name, progress, seconds_left
-from rstar_trainer.evolution.phase_clock import PhaseClock
+from rstar_trainer.evolution.driving import Driver
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.references import name_versions
-from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
-from rstar_trainer.evolution.serving import put_back, remember_served
-from rstar_trainer.evolution.store import ENDED, DrivenElsewhere, RunStore
+from rstar_trainer.evolution.serving import put_back
+from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
 
-logger = logging.getLogger(__name__)
-
 MOST_NAMED = 1000
 """Problems left out that a run's record names: it has to fit a message."""
-
-RETRY_SECONDS = 3.0
-"""Pause before a phase is tried again whose store, queue or service is away, slow or full."""
 
 
 class Evolution:
@@ -65,9 +46,9 @@ class Evolution:
     ) -> None:
         self._runs = runs
         self._registry = registry
-        self._jobs = jobs
         self._tiers = tiers
         self._cancel_job = cancel_job
+        self._driver = Driver(runs, registry, jobs, tiers)
         self._drivers: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()
         self._wanted = asyncio.Event()
@@ -81,19 +62,6 @@ class Evolution:
             starter.cancel()
             for driver in self._drivers.values():
                 driver.cancel()
-
-    async def prepare(
-        self, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch, *, policy: str = ""
-    ) -> Prepared:
-        """A recipe made ready to begin with `policy` or what is promoted."""
-        policy = policy or await self._registry.promoted_or_none("policy")
-        return await prepare(
-            self._registry.store,
-            recipe,
-            policy=policy,
-            apart=self._registry.apart,
-            taken_over=branch.round + 1 if branch.run_id else 0,
-        )
 
     async def planned(
         self, run_id: str, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch
@@ -111,7 +79,7 @@ class Evolution:
             known = self._runs.get(run_id)
             begins_at, policy = known.branch, known.policy_version
             done = len(known.rounds) if goes_further(recipe, known.recipe) else 0
-        prepared = await self.prepare(recipe, begins_at, policy=policy)
+        prepared = await prepare(self._registry, recipe, begins_at, policy=policy)
         run = evolution_pb2.Run(
             run_id=run_id,
             recipe=recipe,
@@ -178,12 +146,6 @@ class Evolution:
         await self._runs.save(run)
         self._drivers.pop(run.run_id, None)
 
-    async def _remember_served(self, run_id: str) -> None:
-        run = self._runs.get(run_id)
-        policy = await self._registry.promoted_or_none("policy")
-        remember_served(run, policy=policy, ppm=await self._registry.promoted_or_none("ppm"))
-        await self._runs.save(run)
-
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
         """End a run and what it ordered; ending one that has ended changes nothing."""
         run = self._runs.get(run_id)
@@ -233,79 +195,4 @@ class Evolution:
                 seconds_left=0.0,
             )
         async with self._turn:
-            await self._drive_alone(run_id)
-
-    async def _drive_alone(self, run_id: str) -> None:
-        noted = False
-        while self._runs.get(run_id).state not in ENDED:
-            try:
-                if not noted:
-                    await self._remember_served(run_id)
-                    noted = True
-                await self._carry_out(run_id)
-            except DrivenElsewhere as error:
-                logger.warning("run %s: %s", run_id, error)
-                return
-            except (Unavailable, DeadlineExceeded, Overloaded) as error:
-                logger.warning("run %s waits: %s", run_id, error)
-                await asyncio.sleep(RETRY_SECONDS)
-            except RstarError as error:
-                logger.error("run %s failed: %s", run_id, error)
-                await self._end(run_id, evolution_pb2.RUN_STATE_FAILED, error)
-                return  # it may be asked for again already, and has another driver then
-
-    async def _carry_out(self, run_id: str) -> None:
-        run = self._runs.get(run_id)
-        prepared = await self.prepare(run.recipe, run.branch, policy=run.policy_version)
-        clock = PhaseClock(run.rounds[-1].phase_seconds if run.rounds else 0.0)
-        async with self._tiers() as tiers:
-
-            def tell(stage: str, share: float) -> None:
-                report = run.rounds[-1]
-                report.phase_seconds = clock.beat()
-                self._runs.note(
-                    run_id,
-                    stage=f"round {report.round}: {stage}",
-                    progress=progress(prepared.plan, run, share),
-                    seconds_left=seconds_left(prepared.plan, run, share),
-                )
-
-            rounds = Rounds(tiers, self._registry, self._jobs, prepared.material, clock, tell)
-            while not _finished(run):
-                await clock.watch(
-                    rounds.advance(run), write=partial(self._runs.save_seconds, run_id)
-                )
-                report = run.rounds[-1]
-                run.stage = f"round {report.round}: {phase_name(report.phase)}"
-                measured = len(report.evaluations)
-                asked = len(run.recipe.rounds[report.round].evaluations)
-                evaluating = report.phase == evolution_pb2.ROUND_PHASE_EVALUATING
-                share = measured / asked if evaluating and asked else 0.0
-                run.progress = progress(prepared.plan, run, share)
-                run.seconds_left = seconds_left(prepared.plan, run, share)
-                await self._runs.save(run)
-        await self._end(run_id, evolution_pb2.RUN_STATE_SUCCEEDED, None)
-
-    async def _end(
-        self, run_id: str, state: evolution_pb2.RunState.ValueType, error: RstarError | None
-    ) -> None:
-        run = self._runs.get(run_id)
-        if error is not None:
-            try:
-                await put_back(self._registry, run)
-            except RstarError as failure:
-                logger.warning("run %s: its candidates are served still: %s", run_id, failure)
-        run.state = state
-        run.finished_at.GetCurrentTime()
-        run.seconds_left = 0.0
-        if error is not None:
-            run.failure.CopyFrom(failure_of(error, service="trainer"))
-        else:
-            run.progress = 1.0
-            run.stage = "done"
-        await self._runs.save(run)
-
-
-def _finished(run: evolution_pb2.Run) -> bool:
-    done = sum(report.phase == evolution_pb2.ROUND_PHASE_DONE for report in run.rounds)
-    return done == len(run.recipe.rounds)
+            await self._driver.drive(run_id)

@@ -1,4 +1,4 @@
-"""What a run will do and how long it may take: ceilings of counts; tokens, seconds are guesses."""
+"""What a recipe will do: ceilings of counts; tokens and seconds are guesses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
 from rstar_trainer.evolution.rules import second_settings
-from rstar_trainer.job import FEWEST_EPOCHS, PolicySpec, PpmSpec
+from rstar_trainer.spec import FEWEST_EPOCHS, PolicySpec, PpmSpec
 from rstar_trainer.wire import spec_from
 
 STEPS_A_PROGRAM = 2
@@ -27,9 +27,6 @@ TREE_TOKENS_GUESS = 0.25
 STEP_LENGTH_SHARE = 0.1
 """Of `max_step_tokens`, the tokens of a step: 22 of 256 at mini scale."""
 
-LEAST_SHARE = 0.12
-"""Of a phase, that says something about its speed: a job is at 0.1 when it begins to train."""
-
 LENGTH_SHARE = 0.25
 """Of `max_length`, the tokens of an example: 115 of 512 at mini scale, 1,000 of 4,096 at 7B."""
 
@@ -38,9 +35,6 @@ EXAMPLES_A_TRAJECTORY = 25
 
 GROUPS_A_PROBLEM = 1
 """Preference pairs are learned in groups: 2,775 of 3,298 problems at mini scale."""
-
-LATEST = 2
-"""Phases of a kind that say how fast it goes."""
 
 DEFAULT_RUNS_PER_SECOND = 20.0
 DEFAULT_TOKENS_PER_SECOND = 5000.0
@@ -87,94 +81,13 @@ def plan_rounds(
                 evaluation_problems=sum(sizes),
                 evaluation_sandbox_runs=sum(one.most * _runs(one.settings) for one in evaluations),
                 search_seconds=_seconds(searches, recipe.resources),
-                training_seconds=sum(_training_tokens(recipe, searched, number)) / tokens,
+                training_seconds=sum(training_tokens(recipe, searched, number)) / tokens,
                 evaluation_seconds=_seconds(evaluations, recipe.resources),
                 search_tokens=round(sum(one.expected_tokens for one in searches)),
                 evaluation_tokens=round(sum(one.expected_tokens for one in evaluations)),
             )
         )
     return planned
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Phase:
-    """A phase of a round, as it was planned and as it went."""
-
-    trains: bool
-    planned: float
-    """Seconds."""
-
-    done: float = 0.0
-    """A share."""
-
-    real: float = 0.0
-    """Seconds it has taken so far."""
-
-
-def seconds_left(
-    plan: Sequence[evolution_pb2.PlannedRound],
-    run: evolution_pb2.Run,
-    share_of_phase: float,
-) -> float:
-    """Planned seconds of what is not done, scaled by how the planned seconds held lately.
-
-    What trains and what runs programs are scaled apart: their plans err for other reasons. The
-    phase under way counts by its share. Where the system was slow, a phase took longer than it
-    would again: the latest phases say most.
-    """
-    phases = _phases(plan, run, share_of_phase)
-    left = 0.0
-    for trains in (True, False):
-        alike = [phase for phase in phases if phase.trains == trains]
-        told = [phase for phase in alike if phase.real and phase.done >= LEAST_SHARE][-LATEST:]
-        planned, real = sum(one.planned * one.done for one in told), sum(one.real for one in told)
-        scale = real / planned if planned else 1.0
-        left += scale * sum(phase.planned * (1 - phase.done) for phase in alike)
-    return left
-
-
-def progress(
-    plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run, share_of_phase: float
-) -> float:
-    """Planned seconds of what is done, as a share of all."""
-    phases = _phases(plan, run, share_of_phase)
-    total = sum(phase.planned for phase in phases)
-    return sum(phase.planned * phase.done for phase in phases) / total if total else 0.0
-
-
-def _phases(
-    plan: Sequence[evolution_pb2.PlannedRound],
-    run: evolution_pb2.Run,
-    share_of_phase: float,
-) -> list[_Phase]:
-    names = evolution_pb2.RoundPhase
-    searched = [planned.problems for planned in plan]
-    phases = []
-    for number, planned in enumerate(plan):
-        report = run.rounds[number] if number < len(run.rounds) else None
-        policy, ppm = _training_tokens(run.recipe, searched, number)
-        policy_seconds = planned.training_seconds * policy / ((policy + ppm) or 1)
-        for phase, trains, seconds in (
-            (names.ROUND_PHASE_SEARCHING, False, planned.search_seconds),
-            (names.ROUND_PHASE_TRAINING_POLICY, True, policy_seconds),
-            (names.ROUND_PHASE_TRAINING_PPM, True, planned.training_seconds - policy_seconds),
-            (names.ROUND_PHASE_EVALUATING, False, planned.evaluation_seconds),
-        ):
-            done = real = 0.0
-            if report is not None and phase_name(phase) in report.seconds:
-                done, real = 1.0, report.seconds[phase_name(phase)]
-            elif report is not None and report.phase == phase:
-                done, real = share_of_phase, report.phase_seconds
-            elif report is not None and report.phase > phase:
-                done = 1.0
-            phases.append(_Phase(trains=trains, planned=seconds, done=done, real=real))
-    return phases
-
-
-def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
-    """A phase as it is told to people: `searching`."""
-    name = evolution_pb2.RoundPhase.Name(phase)
-    return name.removeprefix("ROUND_PHASE_").lower().replace("_", " ")
 
 
 def _rollouts(search: types_pb2.SearchSettings) -> int:
@@ -231,7 +144,7 @@ def _grows_a_tree(search: types_pb2.SearchSettings) -> bool:
     )
 
 
-def _training_tokens(
+def training_tokens(
     recipe: evolution_pb2.Recipe, searched: Sequence[int], number: int
 ) -> tuple[int, int]:
     """Tokens that a round trains its policy and its PPM on; `searched` are problems a round."""

@@ -18,6 +18,7 @@ from rstar_trainer.evolution.contamination import Match, contaminated
 from rstar_trainer.evolution.estimate import plan_rounds
 from rstar_trainer.evolution.problems import PoolProblem, read_set
 from rstar_trainer.evolution.searching import Material
+from rstar_trainer.promotion import Registry
 from rstar_trainer.tree_store import each_tree
 
 
@@ -31,23 +32,22 @@ class Prepared:
 
 
 async def prepare(
-    store: ObjectStore,
+    registry: Registry,
     recipe: evolution_pb2.Recipe,
+    branch: evolution_pb2.Branch,
     *,
-    policy: str,
-    apart: bool,
-    taken_over: int = 0,
+    policy: str = "",
 ) -> Prepared:
-    """Check a recipe and read its problems.
-
-    `policy` is the version the run begins with; `apart` says whether candidates have a channel of
-    their own; a branch has `taken_over` so many rounds.
+    """Check a recipe that begins with `policy`, or what is promoted, and read its problems.
 
     Raises:
         InvalidInput: naming the field at fault.
     """
+    store = registry.store
+    policy = policy or await registry.promoted_or_none("policy")
+    taken_over = branch.round + 1 if branch.run_id else 0
     check_recipe(recipe, has_policy=policy not in ("", BOOTSTRAP), taken_over=taken_over)
-    if recipe.candidates_apart and not apart:
+    if recipe.candidates_apart and not registry.apart:
         raise InvalidInput(
             "the trainer has no channel for candidates: set RSTAR_TRAINER_CHANNEL, and the same "
             "of a policy and a PPM service that answer nobody else",
