@@ -95,17 +95,20 @@ class Agreement:
 
 
 def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
-    """Tally all trees. On one problem all programs of one skeleton are one try."""
+    """Tally all trees. On one question all programs of one skeleton are one try."""
     words: Counter[str] = Counter()
-    problems: list[tuple[AskedQuestion, Results]] = []
+    # A question searched again, in another round or deeper, is no other question.
+    by_question: dict[str, tuple[AskedQuestion, Results]] = {}
     for tree in trees:
-        asked = AskedQuestion(tree.question)
-        words.update(set(words_of(tree.question)))
-        results: Results = defaultdict(list)
+        if tree.question not in by_question:
+            words.update(set(words_of(tree.question)))
+            by_question[tree.question] = (AskedQuestion(tree.question), defaultdict(list))
+        asked, results = by_question[tree.question]
         for one in tree.trajectories():
             if one.outcome is not Outcome.UNKNOWN:
                 results[Skeletons.of(asked, one.steps)].append(one.outcome is Outcome.RIGHT)
-        problems.append((asked, results))
+    # Whatever the order of the trees, sums are the same to the last bit.
+    problems = [by_question[question] for question in sorted(by_question)]
     common = frozenset(word for word, count in words.items() if count >= COMMON_WORD)
 
     readings = _Tally()
@@ -130,7 +133,7 @@ def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
 
 
 Results = dict[Skeletons, list[bool]]
-"""Of one problem: programs whose answers were judged, and whether each was right."""
+"""Of one question: programs whose answers were judged, and whether each was right."""
 
 
 def _reading(number: int, written: Skeletons) -> str:
@@ -157,7 +160,7 @@ class _Tally:
         return self._tries.keys()
 
     def add(self, kind: str, results: Mapping[str, Sequence[bool]]) -> None:
-        """One problem: each program is one try, and hits as often as it was right."""
+        """One question: each program is one try, and hits as often as it was right."""
         for program, right in results.items():
             self._tries[kind][program] += 1
             self._hits[kind][program] += sum(right) / len(right)
@@ -170,7 +173,7 @@ class _Tally:
     def worse_than_best(self, kind: str) -> frozenset[str]:
         """Programs that fail too often to be as good as the one with the highest rate."""
         tries, hits, rates = self._tries[kind], self._hits[kind], self.rates(kind)
-        best = max(rates, key=lambda program: rates[program])
+        best = max(sorted(rates), key=lambda program: rates[program])
         # Jeffreys' estimate: one that never failed in two tries may well fail.
         fails = max((tries[best] - hits[best] + 0.5) / (tries[best] + 1), LEAST_FAILURES)
         return frozenset(

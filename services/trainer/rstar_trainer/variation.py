@@ -158,7 +158,11 @@ def _renamed(question: str, programs: Sequence[str], rng: Random) -> tuple[str, 
     symbols = sorted(set(SYMBOL.findall(question)))
     if any(WORD.search(text) for text in programs):
         symbols = []
-    renamed = dict(zip(symbols, rng.sample(LETTERS, len(symbols)), strict=True))
+    theirs = {name for text in programs for name in SYMBOL.findall(text)} - set(symbols)
+    free = [letter for letter in LETTERS if letter not in theirs]
+    if len(free) < len(symbols):
+        symbols = []
+    renamed = dict(zip(symbols, rng.sample(free, len(symbols)), strict=True))
     numbers = sorted(set(NUMBER.findall(question)) - own_numbers(programs))
     changed = {number: _like(number, rng) for number in numbers}
 

@@ -64,6 +64,37 @@ def test_a_program_that_is_right_by_chance_is_disowned():
     assert kept.disowned == 1
 
 
+def drawn(name: str, letters: str, *, right: bool, search: str = "") -> tree_pb2.Tree:
+    """What a lucky program, or a right one, answers about letters drawn in an order."""
+    maker = TreeMaker(
+        f"Letters drawn from {letters}{letters[0]}. Give prob of {letters}.", name, search
+    )
+    bag, order = f"A = Counter('{letters}{letters[0]}')", f"B = Counter('{letters}')"
+    maker.answer(0, f"{bag}\n{order}\nprint(share(A, B))", "1", RIGHT if right else WRONG)
+    if not right:
+        maker.answer(0, f"{bag}\n{order}\nprint(in_order(A, B))", "1", RIGHT)
+    return maker.build()
+
+
+@pytest.mark.parametrize("searches", [1, 2, 3, 4])
+def test_a_question_searched_often_makes_no_lucky_program_right(searches: int):
+    others = [
+        parsed(drawn(f"o{n}", letters, right=False))
+        for n, letters in enumerate("qcu wde zfg khj vmn bpr tlo yxc".split())
+    ]
+    often = [
+        parsed(drawn("often", "xqz", right=True, search=f"s{number}")) for number in range(searches)
+    ]
+    found = {}
+    for trees in ([*others, *often], [*often, *others]):
+        agreement = count_agreement(trees)
+        assert "xqz" not in agreement.common
+        kept = select_examples(trees, per_problem=2, agreement=agreement)
+        assert "often" not in {one.problem_id for one in kept.examples}
+        found[agreement.scores(often[0])[1]] = kept
+    assert len(found) == 1
+
+
 def asked_for_the_tens(number: int, *, fails: bool) -> TreeMaker:
     """A problem that one program solves always, and another unless it `fails`."""
     maker = TreeMaker(f"What is the tens digit of {100 + number}?", problem_id=f"p{number}")

@@ -233,6 +233,14 @@ def test_a_variant_has_no_token_ids_of_the_original():
     assert all(not step.token_ids for step in variant(ORIGINAL, 0).steps)
 
 
+def test_no_symbol_becomes_a_name_that_the_program_has_of_its_own():
+    taught = example("What is 3*k + 1 for k = 2?", "t = E('3*k + 1')", "print(t.subs(k, 2))")
+    made = [Variation([taught]).variant(taught, Random(seed)) for seed in range(200)]
+    assert all("t = E(" in one.steps[0].text for one in made)
+    assert not any("subs(t," in one.steps[1].text for one in made)
+    assert len({one.steps[1].text for one in made}) > 10
+
+
 def test_one_seed_is_one_variant():
     assert variant(ORIGINAL, 1) == variant(ORIGINAL, 1)
     assert variant(ORIGINAL, 1) != variant(ORIGINAL, 2)
