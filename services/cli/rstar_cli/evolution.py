@@ -122,10 +122,21 @@ def _read(
         raise InvalidInput(f"cannot read: {error.strerror}", field=f"{where}.path") from error
     if path is None:
         raise InvalidInput(f"no file {one.path!r}", field=f"{where}.path")
+    only = one.only if isinstance(one, evolution_pb2.ProblemPool) else ()
+    for index, each in enumerate(only):
+        for name in ("label", "values"):
+            if not getattr(each, name):
+                raise InvalidInput("is missing", field=f"{where}.only[{index}].{name}")
     try:
-        lines = read_form(path, form=one.form, kind=one.answer_kind, name=one.name)
+        lines = read_form(
+            path,
+            form=one.form,
+            kind=one.answer_kind,
+            name=one.name,
+            only={each.label: frozenset(each.values) for each in only},
+        )
     except InvalidInput as error:
-        if error.field in ("form", "answer_kind"):
+        if error.field in ("form", "answer_kind", "only"):
             message = str(error).removeprefix(f"{error.field}: ")
             raise InvalidInput(message, field=f"{where}.{error.field}") from error
         raise InvalidInput(str(error), field=f"{where}.path") from error
@@ -148,6 +159,8 @@ def left_out(sets: Sequence[ProblemSet]) -> list[str]:
                 f"{one.name}: {one.lines.left_out} problems without an answer that can be told "
                 "are left out"
             )
+        if one.lines.others:
+            told.append(f"{one.name}: {one.lines.others} problems have other labels than asked for")
         if one.lines.repeated:
             told.append(f"{one.name}: {one.lines.repeated} repeated questions are taken once")
     return told

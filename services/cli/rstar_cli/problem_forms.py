@@ -12,9 +12,10 @@ question that is asked again is taken once, with its first answer, and counted t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from rstar.v1 import types_pb2
 from rstar_cli.problems import ANSWER_KINDS, read_problems, read_references
@@ -40,6 +41,9 @@ class ProblemLines:
 
     repeated: int
     """Problems whose question had been asked before."""
+
+    others: int = 0
+    """Problems whose labels were not asked for."""
 
 
 def boxed(solution: str) -> str | None:
@@ -84,8 +88,15 @@ FORMS: Mapping[str, Callable[[Row], tuple[str, str | None, dict[str, str]]]] = {
 }
 
 
-def read_form(path: Path, *, form: str, kind: str, name: str) -> ProblemLines:
-    """Read a problem set, answers included.
+def read_form(
+    path: Path,
+    *,
+    form: str,
+    kind: str,
+    name: str,
+    only: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> ProblemLines:
+    """Read a problem set, answers included; of labels named in `only` just these values.
 
     Raises:
         InvalidInput: naming the file and the line at fault.
@@ -96,23 +107,45 @@ def read_form(path: Path, *, form: str, kind: str, name: str) -> ProblemLines:
     if kind and kind not in ANSWER_KINDS:
         raise InvalidInput(f"must be one of {', '.join(ANSWER_KINDS)}", field="answer_kind")
     if form in FORMS:
-        return _public_form(path, form, kind or LATEX, name)
+        return _public_form(path, form, kind or LATEX, name, only)
     problems = read_problems(path, kind=kind or "exact")
     references = read_references(path)
     missing = [one.problem_id for one in problems if one.problem_id not in references]
     if missing:
         raise InvalidInput(f"{missing[0]} has no answer", field=str(path))
-    data = json_lines(one.to_proto(references[one.problem_id]) for one in problems)
-    return ProblemLines(data=data, problems=len(problems), left_out=0, repeated=0)
+    wanted = [one for one in problems if _is_wanted(one.labels, only)]
+    if not wanted:
+        raise _nothing_left(path, only)
+    return ProblemLines(
+        data=json_lines(one.to_proto(references[one.problem_id]) for one in wanted),
+        problems=len(wanted),
+        left_out=0,
+        repeated=0,
+        others=len(problems) - len(wanted),
+    )
 
 
-def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
+def _is_wanted(labels: Mapping[str, str], only: Mapping[str, Collection[str]]) -> bool:
+    return all(labels.get(label) in values for label, values in only.items())
+
+
+def _nothing_left(path: Path, only: Mapping[str, Collection[str]]) -> InvalidInput:
+    asked = " and ".join(f"{label} {' or '.join(sorted(each))}" for label, each in only.items())
+    return InvalidInput(f"{path.name} holds no problem with {asked}", field="only")
+
+
+def _public_form(
+    path: Path, form: str, kind: str, name: str, only: Mapping[str, Collection[str]]
+) -> ProblemLines:
     found: list[types_pb2.Problem] = []
     asked: set[str] = set()
-    left_out = repeated = 0
+    left_out = repeated = others = 0
     rows = (row for part in parts(path) for row in read_rows(part))
     for number, row in enumerate(rows, start=1):
         question, answer, labels = FORMS[form](row)
+        if not _is_wanted(labels, only):
+            others += 1
+            continue
         words = " ".join(question.split())
         if not words or answer is None:
             left_out += 1
@@ -129,8 +162,14 @@ def _public_form(path: Path, form: str, kind: str, name: str) -> ProblemLines:
             labels=labels,
         )
         found.append(problem)
+    if not found and others:
+        raise _nothing_left(path, only)
     if not found:
         raise InvalidInput(f"holds no problem in the form {form}", field=str(path))
     return ProblemLines(
-        data=json_lines(found), problems=len(found), left_out=left_out, repeated=repeated
+        data=json_lines(found),
+        problems=len(found),
+        left_out=left_out,
+        repeated=repeated,
+        others=others,
     )

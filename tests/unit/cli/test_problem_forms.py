@@ -134,6 +134,28 @@ def test_a_file_of_another_name_stands_for_itself(tmp_path):
     assert parts(tmp_path / "top-1-of-2.jsonl") == [tmp_path / "top-1-of-2.jsonl"]
 
 
+def test_only_what_has_the_labels_asked_for_is_read(tmp_path):
+    amc = {"problem": "1?", "answer": "1", "source": "amc_aime", "problem_type": "Algebra"}
+    rows = [amc, amc | {"problem": "2?", "source": "orca_math"}, {"problem": "3?", "answer": "3"}]
+    path = write(tmp_path / "n.jsonl", rows)
+
+    def read(**only: str):
+        wanted = {label: {value} for label, value in only.items()}
+        return read_form(path, form="numina", kind="", name="n", only=wanted)
+
+    found = read(source="amc_aime")
+    assert (found.problems, found.others) == (1, 2)
+    assert read(source="orca_math", problem_type="Algebra").problems == 1
+    with pytest.raises(InvalidInput, match=r"holds no problem with source amc_aime and problem_"):
+        read(source="amc_aime", problem_type="Geometry")
+    lines = write(tmp_path / "l.jsonl", [{"question": f"{n}?", "answer": n, "k": n} for n in "ab"])
+    found = read_form(lines, form="lines", kind="", name="l", only={"k": {"b"}})
+    assert (found.problems, found.others) == (1, 1)
+    assert b'"b?"' in found.data
+    with pytest.raises(InvalidInput, match="holds no problem with k c"):
+        read_form(lines, form="lines", kind="", name="l", only={"k": {"c"}})
+
+
 def test_what_numina_answers_in_place_of_an_answer_is_no_reference(tmp_path):
     found = read_form(write(tmp_path / "n.parquet", NUMINA), form="numina", kind="", name="n")
     [problem] = problems(found)

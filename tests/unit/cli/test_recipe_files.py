@@ -39,6 +39,16 @@ TRAIN, HELD = ":4: pools[0].path: ", ":7: evaluation_sets[0].path: "
 
 FAULTS = {
     "unknown key": ("bootstrap = true", "boot = true", ":10: rounds[0].boot: unknown key"),
+    "no label": (
+        '"train.jsonl"',
+        '"train.jsonl"\nonly = [{ values = ["a"] }]',
+        ":5: pools[0].only[0].label: is missing",
+    ),
+    "nothing with a label": (
+        '"train.jsonl"',
+        '"train.jsonl"\nonly = [{ label = "source", values = ["a"] }]',
+        ":5: pools[0].only: train.jsonl holds no problem with source a",
+    ),
     "no pool": ("train.jsonl", "none.jsonl", TRAIN + "no file 'none.jsonl'"),
     "a folder": ("train.jsonl", "folder", TRAIN + "no file 'folder'"),
     "no such name": ("train.jsonl", "x" * 300, TRAIN + "cannot read: File name too long"),

@@ -13,7 +13,7 @@ from rstar_trainer.spec import OptimizerKind
 from rstar_trainer.wire import spec_from
 
 
-def request(**training: int) -> trainer_pb2.SubmitJobRequest:
+def request(**training: float) -> trainer_pb2.SubmitJobRequest:
     settings = trainer_pb2.TrainingSettings(**training)
     job = trainer_pb2.TrainPolicyJob(batch_ids=["b"], training=settings)
     return trainer_pb2.SubmitJobRequest(job_id="j", train_policy=job)
@@ -23,6 +23,13 @@ def test_the_optimizer_is_adamw_unless_named():
     assert spec_from(request()).training.optimizer is OptimizerKind.ADAMW
     muon = request(optimizer=trainer_pb2.OPTIMIZER_MUON)
     assert spec_from(muon).training.optimizer is OptimizerKind.MUON
+
+
+def test_no_warm_up_and_no_decay_can_be_asked_for():
+    unsaid = spec_from(request()).training
+    assert (unsaid.warmup_share, unsaid.weight_decay) == (0.03, 0.01)
+    none = spec_from(request(warmup_share=0, weight_decay=0)).training
+    assert (none.warmup_share, none.weight_decay) == (0, 0)
 
 
 def test_an_optimizer_of_a_later_release_is_refused():

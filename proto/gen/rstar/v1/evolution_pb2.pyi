@@ -150,6 +150,7 @@ class ProblemPool(_message.Message):
     FORM_FIELD_NUMBER: _builtins.int
     ANSWER_KIND_FIELD_NUMBER: _builtins.int
     SYNTHETIC_FIELD_NUMBER: _builtins.int
+    ONLY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     path: _builtins.str
     """A file of problems, beside the recipe or relative to where the command runs."""
@@ -161,6 +162,10 @@ class ProblemPool(_message.Message):
     """How answers are compared, where lines do not say: exact, number, choice, text, latex."""
     synthetic: _builtins.bool
     """Made by a model: a problem whose trajectories are right less than half the time is dropped (section 3.4)."""
+    @_builtins.property
+    def only(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelFilter]:
+        """Labels a problem must have to be taken, each with one of the values; empty takes all."""
+
     def __init__(
         self,
         *,
@@ -170,14 +175,40 @@ class ProblemPool(_message.Message):
         form: _builtins.str = ...,
         answer_kind: _builtins.str = ...,
         synthetic: _builtins.bool = ...,
+        only: _abc.Iterable[Global___LabelFilter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_kind", b"answer_kind", "form", b"form", "name", b"name", "path", b"path", "problems_key", b"problems_key", "synthetic", b"synthetic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_kind", b"answer_kind", "form", b"form", "name", b"name", "only", b"only", "path", b"path", "problems_key", b"problems_key", "synthetic", b"synthetic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProblemPool: _TypeAlias = ProblemPool  # noqa: Y015
+
+@_typing.final
+class LabelFilter(_message.Message):
+    """What a problem's label may be, e.g. `source` in NuminaMath."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelFilter: _TypeAlias = LabelFilter  # noqa: Y015
 
 @_typing.final
 class EvaluationSet(_message.Message):
@@ -526,9 +557,11 @@ class Run(_message.Message):
     attempts: _builtins.int
     """How often it was begun again after it had failed; part of the ids of its later jobs."""
     ppm_before: _builtins.str
-    """The PPM that was promoted when the run began: put back where the run has none of its own."""
+    """The PPM that was promoted when the run took its turn: put back where the run has none of its own."""
     policy_before: _builtins.str
-    """The policy that was promoted when the run began, or went on with more rounds."""
+    """The policy that was promoted when the run took its turn. Both are there as long as models of the run may be in
+    place, and gone when it has put back what is to stay.
+    """
     went_further_at: _builtins.int
     """Rounds it had done when it was asked for more; 0 if it was not. What was promoted then stays until the models
     of a later round are.
@@ -577,17 +610,24 @@ class Run(_message.Message):
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         contaminated: _abc.Iterable[Global___Contaminated] | None = ...,
         attempts: _builtins.int = ...,
-        ppm_before: _builtins.str = ...,
+        ppm_before: _builtins.str | None = ...,
         branch: Global___Branch | None = ...,
-        policy_before: _builtins.str = ...,
+        policy_before: _builtins.str | None = ...,
         went_further_at: _builtins.int = ...,
         contaminated_counts: _abc.Iterable[Global___ContaminatedCount] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_policy_before", b"_policy_before", "_ppm_before", b"_ppm_before", "branch", b"branch", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "ppm_before", b"ppm_before", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "contaminated_counts", b"contaminated_counts", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_policy_before", b"_policy_before", "_ppm_before", b"_ppm_before", "attempts", b"attempts", "branch", b"branch", "contaminated", b"contaminated", "contaminated_counts", b"contaminated_counts", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "policy_before", b"policy_before", "policy_version", b"policy_version", "ppm_before", b"ppm_before", "ppm_version", b"ppm_version", "progress", b"progress", "recipe", b"recipe", "recipe_digest", b"recipe_digest", "rounds", b"rounds", "run_id", b"run_id", "seconds_left", b"seconds_left", "stage", b"stage", "state", b"state", "went_further_at", b"went_further_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__policy_before: _TypeAlias = _typing.Literal["policy_before"]  # noqa: Y015
+    _WhichOneofArgType__policy_before: _TypeAlias = _typing.Literal["_policy_before", b"_policy_before"]  # noqa: Y015
+    _WhichOneofReturnType__ppm_before: _TypeAlias = _typing.Literal["ppm_before"]  # noqa: Y015
+    _WhichOneofArgType__ppm_before: _TypeAlias = _typing.Literal["_ppm_before", b"_ppm_before"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy_before) -> _WhichOneofReturnType__policy_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ppm_before) -> _WhichOneofReturnType__ppm_before | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
 
@@ -1222,6 +1262,7 @@ class PlannedRound(_message.Message):
     EVALUATION_SECONDS_FIELD_NUMBER: _builtins.int
     SEARCH_TOKENS_FIELD_NUMBER: _builtins.int
     EVALUATION_TOKENS_FIELD_NUMBER: _builtins.int
+    TRAINING_TOKENS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     problems: _builtins.int
     rollouts: _builtins.int
@@ -1235,6 +1276,7 @@ class PlannedRound(_message.Message):
     search_tokens: _builtins.int
     """Guesses."""
     evaluation_tokens: _builtins.int
+    training_tokens: _builtins.int
     def __init__(
         self,
         *,
@@ -1249,10 +1291,11 @@ class PlannedRound(_message.Message):
         evaluation_seconds: _builtins.float = ...,
         search_tokens: _builtins.int = ...,
         evaluation_tokens: _builtins.int = ...,
+        training_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "evaluation_tokens", b"evaluation_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "search_tokens", b"search_tokens", "training_seconds", b"training_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "evaluation_tokens", b"evaluation_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "search_tokens", b"search_tokens", "training_seconds", b"training_seconds", "training_tokens", b"training_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -225,7 +225,9 @@ class TrainingSettings(_message.Message):
     max_steps: _builtins.int
     """Wins over `epochs` when set. To get random weights, train for zero steps: set `untrained`."""
     warmup_share: _builtins.float
+    """Of all steps, those in which the learning rate rises; 3 % unless told otherwise. 0 is none."""
     weight_decay: _builtins.float
+    """0.01 unless told otherwise. 0 is none."""
     seed: _builtins.int
     max_length: _builtins.int
     untrained: _builtins.bool
@@ -248,8 +250,8 @@ class TrainingSettings(_message.Message):
         epochs: _builtins.float = ...,
         batch_tokens: _builtins.int = ...,
         max_steps: _builtins.int = ...,
-        warmup_share: _builtins.float = ...,
-        weight_decay: _builtins.float = ...,
+        warmup_share: _builtins.float | None = ...,
+        weight_decay: _builtins.float | None = ...,
         seed: _builtins.int = ...,
         max_length: _builtins.int = ...,
         untrained: _builtins.bool = ...,
@@ -259,11 +261,18 @@ class TrainingSettings(_message.Message):
         micro_batch_tokens: _builtins.int = ...,
         recompute_activations: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_warmup_share", b"_warmup_share", "_weight_decay", b"_weight_decay", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "micro_batch_tokens", b"micro_batch_tokens", "optimizer", b"optimizer", "recompute_activations", b"recompute_activations", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_warmup_share", b"_warmup_share", "_weight_decay", b"_weight_decay", "batch_tokens", b"batch_tokens", "epochs", b"epochs", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_rank", b"lora_rank", "max_length", b"max_length", "max_steps", b"max_steps", "micro_batch_tokens", b"micro_batch_tokens", "optimizer", b"optimizer", "recompute_activations", b"recompute_activations", "seed", b"seed", "untrained", b"untrained", "warmup_share", b"warmup_share", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__warmup_share: _TypeAlias = _typing.Literal["warmup_share"]  # noqa: Y015
+    _WhichOneofArgType__warmup_share: _TypeAlias = _typing.Literal["_warmup_share", b"_warmup_share"]  # noqa: Y015
+    _WhichOneofReturnType__weight_decay: _TypeAlias = _typing.Literal["weight_decay"]  # noqa: Y015
+    _WhichOneofArgType__weight_decay: _TypeAlias = _typing.Literal["_weight_decay", b"_weight_decay"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__warmup_share) -> _WhichOneofReturnType__warmup_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
 
 Global___TrainingSettings: _TypeAlias = TrainingSettings  # noqa: Y015
 

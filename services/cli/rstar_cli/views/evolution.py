@@ -27,10 +27,12 @@ PLAN_COLUMNS = (
     "round",
     "problems",
     "rollouts ≤",
-    "runs ≤",
+    "programs ≤",
     "evaluated",
-    "tokens",
+    "programs ≤",
+    "generated",
     "search",
+    "trained on",
     "train",
     "evaluate",
 )
@@ -143,11 +145,26 @@ def plan_table(plan: Sequence[evolution_pb2.PlannedRound]) -> Table:
             f"{one.rollouts:,}",
             f"{one.sandbox_runs:,}",
             f"{one.evaluation_problems:,}",
+            f"{one.evaluation_sandbox_runs:,}",
             millions(one),
             duration(one.search_seconds),
+            f"{one.training_tokens / 1e6:,.1f} M",
             duration(one.training_seconds),
             duration(one.evaluation_seconds),
         )
     total = sum(o.search_seconds + o.training_seconds + o.evaluation_seconds for o in plan)
-    table.add_row("all", "", "", "", "", millions(*plan), "", "", duration(total))
+    learned = sum(one.training_tokens for one in plan)
+    table.add_row(
+        "all",
+        "",
+        "",
+        "",
+        "",
+        "",
+        millions(*plan),
+        "",
+        f"{learned / 1e6:,.1f} M",
+        "",
+        duration(total),
+    )
     return table

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 from google.protobuf.json_format import MessageToJson
 
 from rstar.v1 import evolution_pb2
-from rstar_common.errors import Conflict, RstarError
+from rstar_common.errors import Conflict, RstarError, Unavailable
 from rstar_common.recipe_checks import check_run_name
 from rstar_trainer.evolution.branching import begin_branch, check_taken
 from rstar_trainer.evolution.contamination import counts
@@ -22,15 +24,27 @@ from rstar_trainer.evolution.driving import Driver
 from rstar_trainer.evolution.preparation import Prepared, prepare
 from rstar_trainer.evolution.problems import run_prefix
 from rstar_trainer.evolution.references import name_versions
-from rstar_trainer.evolution.rules import goes_further, ordered_batches, ordered_jobs
-from rstar_trainer.evolution.serving import put_back
+from rstar_trainer.evolution.rules import goes_further
+from rstar_trainer.evolution.serving import is_in_place
 from rstar_trainer.evolution.store import ENDED, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
 from rstar_trainer.promotion import Registry
 
+logger = logging.getLogger(__name__)
+
 MOST_NAMED = 1000
 """Problems left out that a run's record names: it has to fit a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A run that is being carried out."""
+
+    run_id: str
+    task: asyncio.Task[None]
+    over: asyncio.Event
+    """Set when nothing of it is under way any more, and what it put in place is put back."""
 
 
 class Evolution:
@@ -46,22 +60,79 @@ class Evolution:
     ) -> None:
         self._runs = runs
         self._registry = registry
-        self._tiers = tiers
-        self._cancel_job = cancel_job
-        self._driver = Driver(runs, registry, jobs, tiers)
-        self._drivers: dict[str, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()
+        self._driver = Driver(runs, registry, jobs, tiers, cancel_job)
+        self._turn: _Turn | None = None
+        self._cancelled: set[str] = set()
+        """Runs whose turn is to end with their withdrawal."""
+
+        self._elsewhere: set[str] = set()
+        """Runs that another trainer drives."""
+
+        self._changing = asyncio.Lock()
+        """Held while a record is changed on somebody's order."""
+
         self._wanted = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drive runs until `stop`; what is unfinished goes on next time."""
         async with asyncio.TaskGroup() as group:
-            starter = group.create_task(self._start_drivers(group))
+            turns = group.create_task(self._take_turns())
             await stop.wait()
             self._runs.close()
-            starter.cancel()
-            for driver in self._drivers.values():
-                driver.cancel()
+            turns.cancel()
+
+    async def _take_turns(self) -> None:
+        for run in self._runs.all():  # a trainer died while it withdrew them
+            if run.state == evolution_pb2.RUN_STATE_CANCELLED and is_in_place(run):
+                await self._withdraw(run.run_id)
+        while True:
+            self._wanted.clear()
+            waiting = [
+                run
+                for run in self._runs.all()
+                if run.state not in ENDED and run.run_id not in self._elsewhere
+            ]
+            if not waiting:
+                await self._wanted.wait()
+                continue
+            # What is served may be of a run that was under way when the trainer ended.
+            waiting.sort(key=lambda run: not is_in_place(run))
+            await self._take_turn(waiting[0].run_id)
+
+    async def _take_turn(self, run_id: str) -> None:
+        task = asyncio.create_task(self._driver.drive(run_id))
+        self._turn = turn = _Turn(run_id, task, asyncio.Event())
+        self._tell_waiting()
+        try:
+            await asyncio.wait({task})
+            if run_id in self._cancelled:
+                await self._withdraw(run_id)
+            elif self._runs.get(run_id).state not in ENDED:
+                self._elsewhere.add(run_id)
+        finally:
+            if not task.done():  # the service is ending
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            self._turn = None
+            self._cancelled.discard(run_id)
+            turn.over.set()
+
+    async def _withdraw(self, run_id: str) -> None:
+        try:
+            await self._driver.withdraw(run_id)
+        except RstarError as error:  # a second cancel, or the next start, does it again
+            logger.warning("run %s is not withdrawn: %s", run_id, error)
+
+    def _tell_waiting(self) -> None:
+        for run in self._runs.all():
+            if self._turn and run.state not in ENDED and run.run_id != self._turn.run_id:
+                self._runs.note(
+                    run.run_id,
+                    stage="waiting until another run has ended",
+                    progress=run.progress,
+                    seconds_left=run.seconds_left,
+                )
 
     async def planned(
         self, run_id: str, recipe: evolution_pb2.Recipe, branch: evolution_pb2.Branch
@@ -104,6 +175,10 @@ class Evolution:
         Raises:
             Conflict: another recipe has this name.
         """
+        async with self._changing:
+            return await self._start(run, prepared)
+
+    async def _start(self, run: evolution_pb2.Run, prepared: Prepared) -> evolution_pb2.Run:
         run_id = run.run_id
         run.state = evolution_pb2.RUN_STATE_RUNNING
         run.stage = "waiting"
@@ -116,13 +191,14 @@ class Evolution:
             key = f"{run_prefix(run_id)}contaminated.jsonl"
             await self._registry.store.put(key, lines.encode())
         if added.state == evolution_pb2.RUN_STATE_FAILED:
-            self._drivers.pop(run_id, None)
             added.state = evolution_pb2.RUN_STATE_RUNNING
             added.attempts += 1
             added.ClearField("failure")
             added.ClearField("finished_at")
             await self._runs.save(added)
+        self._elsewhere.discard(run_id)
         self._wanted.set()
+        self._tell_waiting()
         return added
 
     async def _go_further(self, asked: evolution_pb2.Run) -> None:
@@ -140,59 +216,28 @@ class Evolution:
         run.stage = "waiting"
         run.progress = 0.0
         run.went_further_at = len(run.rounds)
-        # What is promoted by then is put back, its own best perhaps.
-        for name in ("finished_at", "policy_before", "ppm_before"):
-            run.ClearField(name)
+        run.ClearField("finished_at")
         await self._runs.save(run)
-        self._drivers.pop(run.run_id, None)
 
     async def cancel(self, run_id: str) -> evolution_pb2.Run:
-        """End a run and what it ordered; ending one that has ended changes nothing."""
-        run = self._runs.get(run_id)
-        if run.state in ENDED:
-            return run
-        if driver := self._drivers.pop(run_id, None):
-            driver.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await driver
-        run = self._runs.get(run_id)
-        run.state = evolution_pb2.RUN_STATE_CANCELLED
-        run.stage = "cancelled"
-        run.finished_at.GetCurrentTime()
-        await self._runs.save(run)
-        await self._withdraw(run)
-        return run
+        """End a run and what it ordered; ending one that has ended changes nothing.
 
-    async def _withdraw(self, run: evolution_pb2.Run) -> None:
-        """End the searches and the training of a run's rounds, and put its best models back.
-
-        What was never ordered, or has ended, is not found: nothing is left to do for it.
+        Raises:
+            NotFound: there is none of that name.
+            Unavailable: what is served could not be put back; to be asked for again.
         """
-        async with self._tiers() as tiers:
-            for batch_id in ordered_batches(run):
-                with contextlib.suppress(RstarError):
-                    await tiers.cancel_batch(batch_id)
-        for job_id in ordered_jobs(run):
-            with contextlib.suppress(RstarError):
-                await self._cancel_job(job_id)
-        await put_back(self._registry, run)
-
-    async def _start_drivers(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            for run in self._runs.all():
-                if run.state not in ENDED and run.run_id not in self._drivers:
-                    self._drivers[run.run_id] = group.create_task(self._drive(run.run_id))
-            self._wanted.clear()
-            await self._wanted.wait()
-
-    async def _drive(self, run_id: str) -> None:
-        if self._turn.locked():
+        async with self._changing:
             run = self._runs.get(run_id)
-            self._runs.note(
-                run_id,
-                stage="waiting until another run has ended",
-                progress=run.progress,
-                seconds_left=0.0,
-            )
-        async with self._turn:
-            await self._driver.drive(run_id)
+            if run.state in ENDED and not is_in_place(run):
+                return run
+            turn = self._turn
+            if turn and turn.run_id == run_id:
+                self._cancelled.add(run_id)
+                turn.task.cancel()
+                await turn.over.wait()
+            else:
+                await self._driver.withdraw(run_id)
+            run = self._runs.get(run_id)
+            if is_in_place(run):
+                raise Unavailable(f"run {run_id} is cancelled, and its models are served still")
+            return run

@@ -7,8 +7,9 @@ when it is back, and finds the batch it published and the job it submitted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
@@ -19,7 +20,8 @@ from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.preparation import prepare
 from rstar_trainer.evolution.progress import phase_name, progress, seconds_left
 from rstar_trainer.evolution.rounds import Rounds
-from rstar_trainer.evolution.serving import put_back, remember_served
+from rstar_trainer.evolution.rules import ordered_batches, ordered_jobs
+from rstar_trainer.evolution.serving import is_in_place, leave_place, take_place
 from rstar_trainer.evolution.store import ENDED, DrivenElsewhere, RunStore
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
@@ -32,7 +34,7 @@ RETRY_SECONDS = 3.0
 
 
 class Driver:
-    """Drives runs, one at a time."""
+    """Drives runs, one at a time, and withdraws them."""
 
     def __init__(
         self,
@@ -40,20 +42,26 @@ class Driver:
         registry: Registry,
         jobs: JobStore,
         tiers: Callable[[], AbstractAsyncContextManager[Tiers]],
+        cancel_job: Callable[[str], Awaitable[object]],
     ) -> None:
         self._runs = runs
         self._registry = registry
         self._jobs = jobs
         self._tiers = tiers
+        self._cancel_job = cancel_job
 
     async def drive(self, run_id: str) -> None:
-        """Carry a run out until it has ended, or somebody else does."""
-        noted = False
+        """Carry a run out until it has ended, or somebody else does.
+
+        What goes wrong ends the run and not the trainer, whether we have a name for it or not.
+        """
+        failure: Exception | None = None
         while self._runs.get(run_id).state not in ENDED:
             try:
-                if not noted:
-                    await self._remember_served(run_id)
-                    noted = True
+                if failure is not None:
+                    await self._end(run_id, evolution_pb2.RUN_STATE_FAILED, failure)
+                    return
+                await self._take_place(run_id)
                 await self._carry_out(run_id)
             except DrivenElsewhere as error:
                 logger.warning("run %s: %s", run_id, error)
@@ -61,16 +69,42 @@ class Driver:
             except (Unavailable, DeadlineExceeded, Overloaded) as error:
                 logger.warning("run %s waits: %s", run_id, error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except RstarError as error:
-                logger.error("run %s failed: %s", run_id, error)
-                await self._end(run_id, evolution_pb2.RUN_STATE_FAILED, error)
-                return  # it may be asked for again already, and has another driver then
+            except Exception as error:
+                if isinstance(error, RstarError):
+                    logger.error("run %s failed: %s", run_id, error)
+                else:
+                    logger.exception("run %s failed", run_id)
+                if failure is not None:  # it cannot even be ended
+                    await asyncio.sleep(RETRY_SECONDS)
+                failure = error
 
-    async def _remember_served(self, run_id: str) -> None:
+    async def withdraw(self, run_id: str) -> None:
+        """End a run that is cancelled: its record, then what it ordered and put in place.
+
+        What was never ordered, or has ended, is not found: nothing is left to do for it.
+        """
         run = self._runs.get(run_id)
-        policy = await self._registry.promoted_or_none("policy")
-        remember_served(run, policy=policy, ppm=await self._registry.promoted_or_none("ppm"))
+        if run.state not in ENDED:
+            run.state = evolution_pb2.RUN_STATE_CANCELLED
+            run.stage = "cancelled"
+            run.finished_at.GetCurrentTime()
+            run.seconds_left = 0.0
+            await self._runs.save(run)
+        async with self._tiers() as tiers:
+            for batch_id in ordered_batches(run):
+                with contextlib.suppress(RstarError):
+                    await tiers.cancel_batch(batch_id)
+        for job_id in ordered_jobs(run):
+            with contextlib.suppress(RstarError):
+                await self._cancel_job(job_id)
+        await leave_place(self._registry, run)
         await self._runs.save(run)
+
+    async def _take_place(self, run_id: str) -> None:
+        run = self._runs.get(run_id)
+        if not is_in_place(run):
+            await take_place(self._registry, run)
+            await self._runs.save(run)
 
     async def _carry_out(self, run_id: str) -> None:
         run = self._runs.get(run_id)
@@ -105,14 +139,10 @@ class Driver:
         await self._end(run_id, evolution_pb2.RUN_STATE_SUCCEEDED, None)
 
     async def _end(
-        self, run_id: str, state: evolution_pb2.RunState.ValueType, error: RstarError | None
+        self, run_id: str, state: evolution_pb2.RunState.ValueType, error: Exception | None
     ) -> None:
         run = self._runs.get(run_id)
-        if error is not None:
-            try:
-                await put_back(self._registry, run)
-            except RstarError as failure:
-                logger.warning("run %s: its candidates are served still: %s", run_id, failure)
+        await leave_place(self._registry, run)
         run.state = state
         run.finished_at.GetCurrentTime()
         run.seconds_left = 0.0

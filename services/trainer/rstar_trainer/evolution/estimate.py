@@ -72,6 +72,7 @@ def plan_rounds(
             _Searches(size, one.search, random=random)
             for size, one in zip(sizes, round_.evaluations, strict=True)
         ]
+        learned = sum(training_tokens(recipe, searched, number))
         planned.append(
             evolution_pb2.PlannedRound(
                 round=number,
@@ -81,7 +82,8 @@ def plan_rounds(
                 evaluation_problems=sum(sizes),
                 evaluation_sandbox_runs=sum(one.most * _runs(one.settings) for one in evaluations),
                 search_seconds=_seconds(searches, recipe.resources),
-                training_seconds=sum(training_tokens(recipe, searched, number)) / tokens,
+                training_seconds=learned / tokens,
+                training_tokens=learned,
                 evaluation_seconds=_seconds(evaluations, recipe.resources),
                 search_tokens=round(sum(one.expected_tokens for one in searches)),
                 evaluation_tokens=round(sum(one.expected_tokens for one in evaluations)),

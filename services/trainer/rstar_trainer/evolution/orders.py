@@ -43,8 +43,9 @@ class Orders:
 
     async def serve(self, model: Model, version: str) -> None:
         """Put a version in place and wait until every replica answers with it."""
-        await self._registry.place(await manifest_of(self._registry, model, version))
+        manifest = await manifest_of(self._registry, model, version)
         while True:
+            await self._registry.place(manifest)  # somebody may promote another one meanwhile
             try:
                 if await self._tiers.served(model) == {version}:
                     return

@@ -61,9 +61,6 @@ class Rounds:
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
-        if not run.policy_before:
-            run.policy_before = await self._registry.promoted("policy")
-            run.ppm_before = await self._registry.promoted_or_none("ppm")
         # What was promoted when the run began is what its first round starts from.
         run.policy_version = run.policy_version or run.policy_before
         if not run.rounds or run.rounds[-1].phase == Phase.ROUND_PHASE_DONE:

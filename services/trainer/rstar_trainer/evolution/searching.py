@@ -96,9 +96,7 @@ class Searching:
         report = run.rounds[-1]
         # After a death in the second search its proposer stays in place.
         if not await self._orders.is_done(run, SEARCH):
-            await self._orders.serve("policy", report.search_policy)
-            if report.search_ppm:
-                await self._orders.serve("ppm", report.search_ppm)
+            await self._serve(report, report.search_policy)
         batch = await self._orders.searched(
             run,
             SEARCH,
@@ -111,6 +109,11 @@ class Searching:
         report.ClearField("search_cost")  # a phase may begin again
         await self._add_costs(report.search_cost, report.batch_id)
 
+    async def _serve(self, report: evolution_pb2.RoundReport, policy: str) -> None:
+        await self._orders.serve("policy", policy)
+        if report.search_ppm:
+            await self._orders.serve("ppm", report.search_ppm)
+
     async def _order_second(
         self, run: evolution_pb2.Run, round_: evolution_pb2.Round, ids: Sequence[str]
     ) -> None:
@@ -122,7 +125,8 @@ class Searching:
             return
         if round_.second_bootstrap:
             report.second_policy = BOOTSTRAP
-            await self._orders.serve("policy", BOOTSTRAP)
+        # A run that failed in between put back what was served before.
+        await self._serve(report, report.second_policy or report.search_policy)
         batch = await self._orders.searched(
             run,
             SECOND,

@@ -6,29 +6,45 @@ measured. It remembers what was there before.
 
 from __future__ import annotations
 
+import logging
+
 from rstar.v1 import evolution_pb2
 from rstar_common import checkpoints
-from rstar_common.checkpoints import BOOTSTRAP, Manifest, Model
+from rstar_common.checkpoints import Manifest, Model
+from rstar_common.errors import RstarError, Unavailable
 from rstar_trainer.promotion import Registry
 
+logger = logging.getLogger(__name__)
 
-def remember_served(run: evolution_pb2.Run, *, policy: str, ppm: str) -> None:
-    """Note in `run` what it puts back: what is promoted now, unless that is its own candidate.
 
-    It may have been killed, or have failed, while one of these was in place.
+def is_in_place(run: evolution_pb2.Run) -> bool:
+    """Whether candidates of a run may be served, and something is to be put back."""
+    return run.HasField("policy_before")
+
+
+async def take_place(registry: Registry, run: evolution_pb2.Run) -> None:
+    """Note in `run` what is served before its first candidate is put in place."""
+    if not is_in_place(run):
+        run.policy_before = await registry.promoted_or_none("policy")
+        run.ppm_before = await registry.promoted_or_none("ppm")
+
+
+async def leave_place(registry: Registry, run: evolution_pb2.Run) -> None:
+    """Put back what is to stay, once; what cannot be put back is left to whoever promotes next.
+
+    Raises:
+        Unavailable: the store or the queue is away; it may be done again.
     """
-    policies, ppms = set[str](), set[str]()
-    for made in run.rounds:
-        policies |= {made.search_policy, made.policy_version}
-        ppms |= {made.search_ppm, made.ppm_version}
-    for asked in run.recipe.rounds:
-        policies |= {asked.search_policy, asked.policy_version}
-        policies |= {BOOTSTRAP} if asked.second_bootstrap else set()
-        ppms |= {asked.search_ppm, asked.ppm_version}
-    if not run.policy_before or policy not in policies:
-        run.policy_before = policy
-    if not run.ppm_before or ppm not in ppms:
-        run.ppm_before = ppm
+    if not is_in_place(run):
+        return
+    try:
+        await put_back(registry, run)
+    except Unavailable:
+        raise
+    except RstarError as error:
+        logger.warning("run %s: its candidates are served still: %s", run.run_id, error)
+    run.ClearField("policy_before")
+    run.ClearField("ppm_before")
 
 
 async def manifest_of(registry: Registry, model: Model, version: str) -> Manifest:
