@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -160,12 +161,15 @@ async def serve(
             runner.cancel,
         )
 
+        archives = settings.work_dir.expanduser() / "archives"
+        shutil.rmtree(archives, ignore_errors=True)  # of a trainer that was killed
+
         def add_servicers(server: grpc.aio.Server) -> None:
             trainer_pb2_grpc.add_TrainerServiceServicer_to_server(
                 TrainerServicer(jobs, runner, registry), server
             )
             evolution_pb2_grpc.add_EvolutionServiceServicer_to_server(
-                EvolutionServicer(runs, evolution, store), server
+                EvolutionServicer(runs, evolution, store, scratch=archives), server
             )
 
         components = {

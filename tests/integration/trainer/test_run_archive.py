@@ -16,9 +16,9 @@ import pytest
 from rstar.v1 import evolution_pb2
 from rstar_common.artifacts import ObjectStore, tree_key
 from rstar_common.checkpoints import read_manifest
-from rstar_common.errors import Conflict, InvalidInput
+from rstar_common.errors import Conflict, InvalidInput, NotFound
 from rstar_common.rpc import channel
-from rstar_trainer.evolution.archive import RECORD, read_archive, write_archive
+from rstar_trainer.evolution.archive import LAST, RECORD, read_archive, write_archive
 from tests.support.command_line import CommandLine
 from tests.support.eventually import eventually
 from tests.support.evolution_runs import TREES, Trainer, put_pool, recipe
@@ -192,32 +192,46 @@ async def test_what_a_run_would_go_on_with_is_in_its_archive(tmp_path, store, st
     assert kept == versions - {"ppm-before"}
 
 
-def archive(path: Path, objects: dict[str, bytes], run: evolution_pb2.Run = ENDED) -> Path:
+def archive(
+    path: Path, objects: dict[str, bytes], run: evolution_pb2.Run = ENDED, *, whole: bool = True
+) -> Path:
     """An archive of a run with these objects, in this order."""
+    last = {LAST: str(len(objects)).encode()} if whole else {}
     with tarfile.open(path, "w") as written:
-        for name, content in {RECORD: run.SerializeToString(), **objects}.items():
+        for name, content in {RECORD: run.SerializeToString(), **objects, **last}.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             written.addfile(entry, io.BytesIO(content))
     return path
 
 
+def searched(*batch_ids: str) -> evolution_pb2.Run:
+    """A run that ended, with these batches."""
+    run = evolution_pb2.Run(run_id="moved", state=evolution_pb2.RUN_STATE_SUCCEEDED)
+    run.recipe.rounds.add(batch_ids=batch_ids)
+    return run
+
+
 async def keys(store: ObjectStore) -> set[str]:
     return {key async for key in store.keys("")}
 
 
-@pytest.mark.parametrize("name", ["pointers/policy", "/etc/passwd", "../trees/x.pb"])
+@pytest.mark.parametrize(
+    "name",
+    ["pointers/policy", "/etc/passwd", "../trees/x.pb", "trees/others/s.pb", "evolution/other/x"],
+)
 async def test_an_archive_with_anything_foreign_writes_nothing(tmp_path, store, name):
     before = await keys(store)
-    path = archive(tmp_path / "run.tar", {tree_key("foreign", "s"): b"tree", name: b"foreign"})
-    with pytest.raises(InvalidInput, match="holds"):
+    objects = {tree_key("foreign", "s"): b"tree", name: b"foreign"}
+    path = archive(tmp_path / "run.tar", objects, searched("foreign"))
+    with pytest.raises(InvalidInput, match=f"holds {name}"):
         await read_archive(store, path, welcome=lambda run: None)
     assert await keys(store) == before
 
 
 async def test_a_run_that_is_not_welcome_writes_nothing(tmp_path, store):
     before = await keys(store)
-    path = archive(tmp_path / "run.tar", {tree_key("refused", "s"): b"tree"})
+    path = archive(tmp_path / "run.tar", {tree_key("refused", "s"): b"tree"}, searched("refused"))
 
     def refuse(run: evolution_pb2.Run) -> None:
         raise Conflict(f"{run.run_id} is there")
@@ -235,18 +249,107 @@ async def test_what_is_no_archive_is_said_to_be_none(tmp_path, store, content):
         await read_archive(store, path, welcome=lambda run: None)
 
 
-async def test_a_run_that_goes_on_is_not_taken(tmp_path, store):
-    going_on = evolution_pb2.Run(run_id="moved", state=evolution_pb2.RUN_STATE_RUNNING)
-    path = archive(tmp_path / "run.tar", {}, going_on)
-    with pytest.raises(InvalidInput, match="that has ended"):
+async def test_an_archive_that_was_cut_off_anywhere_writes_nothing(tmp_path, store):
+    before = await keys(store)
+    objects = {tree_key("cut", f"s{number}"): b"tree" * 300 for number in range(3)}
+    whole = archive(tmp_path / "whole.tar", objects, searched("cut")).read_bytes()
+    end = whole.index(LAST.encode())
+    path = tmp_path / "run.tar"
+    for size in range(0, end + 1, 256):
+        path.write_bytes(whole[:size])
+        with pytest.raises(InvalidInput, match="archive"):
+            await read_archive(store, path, welcome=lambda run: None)
+    unsaid = archive(path, objects, searched("cut"), whole=False)
+    with pytest.raises(InvalidInput, match="cut off"):
+        await read_archive(store, unsaid, welcome=lambda run: None)
+    assert await keys(store) == before
+
+
+async def test_no_member_is_more_than_the_archive_holds(tmp_path, store):
+    path = tmp_path / "run.tar"
+    bomb = tarfile.TarInfo(tree_key("bomb", "s"))
+    bomb.type, bomb.linkname = tarfile.SYMTYPE, "/dev/zero"
+    with tarfile.open(archive(path, {}, searched("bomb")), "a") as written:
+        written.addfile(bomb)
+    with pytest.raises(InvalidInput, match="no plain file"):
         await read_archive(store, path, welcome=lambda run: None)
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as written:
+        bomb = tarfile.TarInfo(tree_key("bomb", "s"))
+        bomb.pax_headers = {"GNU.sparse.map": f"0,1,{2**40},1", "GNU.sparse.size": str(2**40)}
+        bomb.size = 2
+        written.addfile(bomb, io.BytesIO(b"ab"))
+    with pytest.raises(InvalidInput, match="archive"):
+        await read_archive(store, path, welcome=lambda run: None)
+
+
+@pytest.mark.parametrize(
+    ("run", "what"),
+    [
+        (evolution_pb2.Run(run_id="../x", state=evolution_pb2.RUN_STATE_FAILED), "run_id"),
+        (evolution_pb2.Run(run_id="x", state=evolution_pb2.RUN_STATE_RUNNING), "that has ended"),
+        (
+            evolution_pb2.Run(
+                run_id="x",
+                state=evolution_pb2.RUN_STATE_FAILED,
+                rounds=[evolution_pb2.RoundReport(round=7)],
+            ),
+            "its rounds",
+        ),
+    ],
+)
+async def test_a_record_that_could_not_go_on_is_not_taken(tmp_path, store, run, what):
+    path = archive(tmp_path / "run.tar", {}, run)
+    with pytest.raises(InvalidInput, match=what):
+        await read_archive(store, path, welcome=lambda run: None)
+
+
+async def test_what_was_served_elsewhere_is_forgotten(tmp_path, store):
+    run = evolution_pb2.Run()
+    run.CopyFrom(ENDED)
+    run.policy_before, run.ppm_before = "theirs", "theirs"
+    path = archive(tmp_path / "run.tar", {}, run)
+    assert await read_archive(store, path, welcome=lambda run: None) == ENDED
 
 
 async def test_what_is_there_already_stays_as_it_is(tmp_path, store):
     await store.put(tree_key("kept", "s"), b"ours")
     path = archive(
-        tmp_path / "run.tar", {tree_key("kept", "s"): b"theirs", tree_key("kept", "t"): b"new"}
+        tmp_path / "run.tar",
+        {tree_key("kept", "s"): b"theirs", tree_key("kept", "t"): b"new"},
+        searched("kept"),
     )
-    assert await read_archive(store, path, welcome=lambda run: None) == ENDED
+    assert await read_archive(store, path, welcome=lambda run: None) == searched("kept")
     assert await store.get(tree_key("kept", "s")) == b"ours"
     assert await store.get(tree_key("kept", "t")) == b"new"
+
+
+async def test_trees_do_not_join_those_of_another_batch(tmp_path, store):
+    await store.put(tree_key("mine", "s"), b"ours")
+    objects = {tree_key("mine", "t"): b"theirs"}
+    path = archive(tmp_path / "run.tar", objects, searched("mine"))
+    with pytest.raises(InvalidInput, match="of another batch here"):
+        await read_archive(store, path, welcome=lambda run: None)
+    assert tree_key("mine", "t") not in await keys(store)
+
+
+async def test_a_manifest_is_the_last_of_its_checkpoint(tmp_path):
+    class Notes:
+        """A store that has nothing, and remembers what it is given."""
+
+        def __init__(self) -> None:
+            self.put: list[str] = []
+
+        async def size(self, key: str) -> int:
+            raise NotFound(key)
+
+        async def put_file(self, key: str, path: Path) -> None:
+            self.put.append(key.rpartition("/")[2])
+
+    run = evolution_pb2.Run()
+    run.CopyFrom(ENDED)
+    run.policy_version = "v"
+    names = ("config.json", "manifest.json", "model.safetensors")
+    objects = {f"checkpoints/policy/v/{name}": b"x" for name in names}
+    notes = Notes()
+    await read_archive(notes, archive(tmp_path / "a.tar", objects, run), welcome=lambda run: None)
+    assert notes.put == ["config.json", "model.safetensors", "manifest.json"]

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
     from rstar.v1 import evolution_pb2
 
+CANCEL_SECONDS = 300.0
+"""Searches and trainings are ended one after another."""
+
+IMPORT_SECONDS = 6 * 3600.0
+"""Real models are tens of gigabytes, and each is written twice."""
+
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 
 
@@ -79,12 +85,16 @@ async def _cancel(home: Path | None, run_id: str) -> evolution_pb2.Run:
 
     async with evolution_stub(home) as stub:
         request = evolution_pb2.CancelRunRequest(run_id=run_id)
-        return (await call(stub.CancelRun(request, timeout=60))).run
+        return (await call(stub.CancelRun(request, timeout=CANCEL_SECONDS))).run
 
 
 def export(
     run_id: RunId,
-    output: Annotated[Path, typer.Option("-o", "--out", "--output", help="Archive to write.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--out", "--output", dir_okay=False, help="Archive to write."),
+    ],
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Write everything of a run into one tar archive.
@@ -94,10 +104,13 @@ def export(
 
     Example: rstar evolve export smoke -o smoke.tar
     """
-    from rstar_cli.output import console, run
+    from rstar_cli.output import console, emit_json, run
 
     size = run(_export(home, run_id, output))
-    console().print(f"wrote {size:,} bytes to {output}")
+    if json:
+        emit_json({"run_id": run_id, "archive": str(output), "bytes": size})
+    else:
+        console().print(f"wrote {size:,} bytes to {output}")
 
 
 async def _export(home: Path | None, run_id: str, output: Path) -> int:
@@ -120,19 +133,23 @@ async def _export(home: Path | None, run_id: str, output: Path) -> int:
 
 def import_run(
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE.tar", dir_okay=False)],
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Take in a run that was exported elsewhere.
 
     Example: rstar evolve import smoke.tar
     """
-    from rstar_cli.output import console, run
+    from rstar_cli.output import as_json, console, emit_json, run
     from rstar_common.errors import InvalidInput
 
     if not archive.is_file():
         raise InvalidInput("no such file", field=str(archive))
     found = run(_import(home, archive))
-    console().print(f"imported {found.run_id}; see it with: rstar evolve status {found.run_id}")
+    if json:
+        emit_json(as_json(found))
+    else:
+        console().print(f"imported {found.run_id}; see it with: rstar evolve status {found.run_id}")
 
 
 async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
@@ -146,4 +163,4 @@ async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
                 yield evolution_pb2.ImportRunRequest(chunk=chunk)
 
     async with evolution_stub(home) as stub:
-        return (await call(stub.ImportRun(chunks(), timeout=600))).run
+        return (await call(stub.ImportRun(chunks(), timeout=IMPORT_SECONDS))).run

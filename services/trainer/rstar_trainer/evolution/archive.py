@@ -1,96 +1,66 @@
 """A run as one tar archive: its record, problems, trees, data sets and checkpoints.
 
-Objects keep their keys as names, so what an archive holds can be read without us. A run that is
-under way has work in a queue, which stays behind: its archive is that of a run that failed, and
-goes on elsewhere with the phase it was in.
+Objects keep their keys as names, so what an archive holds can be read without us. The last
+member says how many there are: a tar file that was cut off reads like a shorter one. A run that
+is under way has work in a queue, which stays behind: its archive is that of a run that failed,
+and goes on elsewhere with the phase it was in.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import shutil
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO
 
 from google.protobuf.message import DecodeError
 
 from rstar.v1 import evolution_pb2
-from rstar_common.artifacts import DATASETS, ObjectStore, trees_prefix
-from rstar_common.checkpoints import BOOTSTRAP, PREFIX
-from rstar_common.errors import Cancelled, InvalidInput, NotFound
+from rstar_common.artifacts import ObjectStore
+from rstar_common.checkpoints import MANIFEST
+from rstar_common.errors import Cancelled, InvalidInput, NotFound, Unavailable
+from rstar_common.recipe_checks import check_run_name
 from rstar_common.rpc import failure_of
-from rstar_trainer.evolution.problems import run_prefix
+from rstar_trainer.evolution.belongings import Belongings, run_keys
 from rstar_trainer.evolution.store import ENDED
 
 RECORD = "run.pb"
-_KEY_PREFIXES = ("trees/", "evolution/", DATASETS, PREFIX)
+LAST = "entries.txt"
+"""The last member: how many objects come before it."""
 
-
-async def run_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
-    """Keys of every object of a run, each once."""
-    told: set[str] = set()
-    async for key in _all_keys(store, run):
-        if key not in told:
-            told.add(key)
-            yield key
-
-
-async def _all_keys(store: ObjectStore, run: evolution_pb2.Run) -> AsyncIterator[str]:
-    for pool in run.recipe.pools:
-        yield pool.problems_key
-    for evaluation_set in run.recipe.evaluation_sets:
-        yield evaluation_set.problems_key
-    batches: list[str] = []
-    # What the next round, or a round that failed, begins with.
-    versions = [("policy", run.policy_version), ("ppm", run.ppm_version)]
-    # What it asks for and others made, of rounds not begun too: all is looked for when it goes on.
-    for round_ in run.recipe.rounds:
-        if round_.problems_of:
-            yield round_.problems_of
-        batches += round_.batch_ids
-        versions += [
-            *(("policy", round_.policy_version), ("ppm", round_.ppm_version)),
-            *(("policy", round_.search_policy), ("ppm", round_.search_ppm)),
-            ("policy", round_.policy.base),
-        ]
-    for report in run.rounds:
-        if report.problems_key and not report.problems_key.startswith(run_prefix(run.run_id)):
-            yield report.problems_key  # of a run that this one branched from
-        batches += [report.batch_id, report.second_batch_id]
-        batches += [made.batch_id for made in report.evaluations]
-        versions += [
-            *(("policy", report.policy_version), ("ppm", report.ppm_version)),
-            *(("policy", report.search_policy), ("ppm", report.search_ppm)),
-        ]
-    prefixes = [run_prefix(run.run_id)]
-    prefixes += [trees_prefix(batch_id) for batch_id in batches if batch_id]
-    for model, version in versions:
-        if version and version != BOOTSTRAP:
-            prefixes += [f"{PREFIX}{model}/{version}/", f"{DATASETS}{version}/"]
-    for prefix in prefixes:
-        async for key in store.keys(prefix):
-            yield key
+LARGEST_RECORD = 2**26
+"""Bytes of a run's record; what is larger is none."""
 
 
 async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) -> None:
-    """Write the archive of a run, which is not changed by it."""
+    """Write the archive of a run, which is not changed by it.
+
+    Raises:
+        Unavailable: there is no room for it, or the store is away.
+    """
     if run.state not in ENDED:
         run = _interrupted(run)
     record = run.SerializeToString(deterministic=True)
-    with (
-        tarfile.open(path, "w") as archive,
-        tempfile.TemporaryDirectory(dir=path.parent) as scratch,
-    ):
-        _add(archive, RECORD, len(record), io.BytesIO(record))
-        async for key in run_keys(store, run):
-            copy = Path(scratch) / "object"
-            await store.get_file(key, copy)
-            with copy.open("rb") as content:
-                _add(archive, key, copy.stat().st_size, content)
-            copy.unlink()
+    try:
+        with (
+            tarfile.open(path, "w") as archive,
+            tempfile.TemporaryDirectory(dir=path.parent) as scratch,
+        ):
+            _add(archive, RECORD, len(record), io.BytesIO(record))
+            count = 0
+            async for key in run_keys(store, run):
+                copy = Path(scratch) / "object"
+                await store.get_file(key, copy)
+                await asyncio.to_thread(_add_file, archive, key, copy)
+                count += 1
+            last = f"{count}\n".encode()
+            _add(archive, LAST, len(last), io.BytesIO(last))
+    except OSError as error:
+        raise Unavailable(f"cannot write the archive: {error}") from error
 
 
 def _interrupted(run: evolution_pb2.Run) -> evolution_pb2.Run:
@@ -115,34 +85,85 @@ async def read_archive(
     All names are looked at before anything is written; `welcome` is told of the run, may refuse.
 
     Raises:
-        InvalidInput: it is no archive of a run that has ended.
+        InvalidInput: it is no archive of a run that has ended, or not a whole one.
+        Unavailable: there is no room for it, or the store is away.
     """
     try:
         with (
             tarfile.open(path, "r:") as archive,
             tempfile.TemporaryDirectory(dir=path.parent) as scratch,
         ):
-            member = archive.extractfile(RECORD)
-            run = evolution_pb2.Run.FromString(member.read() if member else b"")
-            if run.state not in ENDED:
-                raise InvalidInput("not the archive of a run that has ended", field="archive")
+            entries = await asyncio.to_thread(_whole, archive, path)
+            run = _record(archive)
             welcome(run)
-            entries = [entry for entry in archive.getmembers() if entry.name != RECORD]
-            for entry in entries:
-                if not entry.isfile() or not entry.name.startswith(_KEY_PREFIXES):
-                    raise InvalidInput(f"holds {entry.name}", field="archive")
-            for entry in entries:
-                content = archive.extractfile(entry)
-                assert content is not None, "a file has content"
+            belongings = Belongings.of(run)
+            foreign = [entry.name for entry in entries if not belongings.have(entry.name)]
+            if foreign:
+                raise InvalidInput(f"holds {foreign[0]}", field="archive")
+            await _check_trees(store, belongings, {entry.name for entry in entries})
+            # A checkpoint is there when its manifest is.
+            for entry in sorted(entries, key=lambda entry: entry.name.endswith(f"/{MANIFEST}")):
                 if await _exists(store, entry.name):  # nothing that is there is replaced
                     continue
                 copy = Path(scratch) / "object"
-                with copy.open("wb") as file:
-                    shutil.copyfileobj(content, file)
+                await asyncio.to_thread(_copy, archive, entry, copy)
                 await store.put_file(entry.name, copy)
-    except (tarfile.TarError, KeyError, DecodeError) as error:
+    except OSError as error:
+        raise Unavailable(f"cannot read the archive: {error}") from error
+    except (tarfile.TarError, KeyError, ValueError, RecursionError) as error:
         raise InvalidInput(f"not an archive of a run: {error}", field="archive") from error
     return run
+
+
+def _whole(archive: tarfile.TarFile, path: Path) -> list[tarfile.TarInfo]:
+    """The members that are objects."""
+    members = archive.getmembers()
+    for entry in members:
+        if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or entry.issparse():
+            raise InvalidInput(f"{entry.name} is no plain file", field="archive")
+        if entry.size > path.stat().st_size:
+            raise InvalidInput(f"{entry.name} is larger than the archive", field="archive")
+    objects = [entry for entry in members if entry.name not in (RECORD, LAST)]
+    last = members[-1] if members else None
+    content = archive.extractfile(last) if last and last.name == LAST else None
+    if content is None or content.read(20).strip() != str(len(objects)).encode():
+        raise InvalidInput("is not whole: it was cut off", field="archive")
+    return objects
+
+
+def _record(archive: tarfile.TarFile) -> evolution_pb2.Run:
+    member = archive.extractfile(RECORD)
+    content = member.read(LARGEST_RECORD + 1) if member else b""
+    if len(content) > LARGEST_RECORD:
+        raise InvalidInput("its record is too large", field="archive")
+    try:
+        run = evolution_pb2.Run.FromString(content)
+    except DecodeError as error:
+        raise InvalidInput(f"not an archive of a run: {error}", field="archive") from error
+    check_run_name(run.run_id, field="archive.run_id")
+    if run.state not in ENDED:
+        raise InvalidInput("not the archive of a run that has ended", field="archive")
+    numbers = [report.round for report in run.rounds]
+    if numbers != list(range(len(numbers))) or len(numbers) > len(run.recipe.rounds):
+        raise InvalidInput("its rounds are not those of its recipe", field="archive")
+    for name in ("policy_before", "ppm_before"):  # what is served there is not what is here
+        run.ClearField(name)
+    return run
+
+
+async def _check_trees(store: ObjectStore, belongings: Belongings, names: Collection[str]) -> None:
+    """Refuse trees that would be taken for some of a batch that is here."""
+    for prefix in belongings.batches:
+        theirs = [name for name in names if name.startswith(prefix)]
+        if theirs and any([key not in names async for key in store.keys(prefix)]):
+            raise InvalidInput(f"holds {theirs[0]}, of another batch here", field="archive")
+
+
+def _copy(archive: tarfile.TarFile, entry: tarfile.TarInfo, to: Path) -> None:
+    content = archive.extractfile(entry)
+    assert content is not None, "a file has content"
+    with to.open("wb") as file:
+        shutil.copyfileobj(content, file)
 
 
 async def _exists(store: ObjectStore, key: str) -> bool:
@@ -151,6 +172,12 @@ async def _exists(store: ObjectStore, key: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+def _add_file(archive: tarfile.TarFile, name: str, file: Path) -> None:
+    with file.open("rb") as content:
+        _add(archive, name, file.stat().st_size, content)
+    file.unlink()
 
 
 def _add(archive: tarfile.TarFile, name: str, size: int, content: IO[bytes]) -> None:

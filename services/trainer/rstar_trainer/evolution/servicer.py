@@ -28,7 +28,11 @@ CHUNK_BYTES = 2**20
 class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
     """Serves `rstar.v1.EvolutionService`."""
 
-    def __init__(self, runs: RunStore, evolution: Evolution, store: ObjectStore) -> None:
+    def __init__(
+        self, runs: RunStore, evolution: Evolution, store: ObjectStore, *, scratch: Path
+    ) -> None:
+        """Archives pass through `scratch`, a directory with room for them."""
+        self._scratch = scratch
         self._runs = runs
         self._store = store
         self._evolution = evolution
@@ -93,13 +97,17 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
             return evolution_pb2.CancelRunResponse(run=run)
         raise AssertionError("unreachable: abort raises")
 
+    def _archive_directory(self) -> tempfile.TemporaryDirectory[str]:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="archive-", dir=self._scratch)
+
     async def ExportRun(
         self, request: evolution_pb2.ExportRunRequest, context: ServicerContext
     ) -> AsyncIterator[evolution_pb2.ExportRunResponse]:
         """A run as an archive, in chunks."""
         async with serving(context, "ExportRun"):
             run = self._runs.get(request.run_id)
-            with tempfile.TemporaryDirectory(prefix="rstar-export-") as directory:
+            with self._archive_directory() as directory:
                 path = Path(directory) / "run.tar"
                 await write_archive(self._store, run, path)
                 with path.open("rb") as file:
@@ -113,7 +121,7 @@ class EvolutionServicer(evolution_pb2_grpc.EvolutionServiceServicer):
     ) -> evolution_pb2.ImportRunResponse:
         """Take an archive in."""
         async with serving(context, "ImportRun"):
-            with tempfile.TemporaryDirectory(prefix="rstar-import-") as directory:
+            with self._archive_directory() as directory:
                 path = Path(directory) / "run.tar"
                 with path.open("wb") as file:
                     async for request in request_iterator:
