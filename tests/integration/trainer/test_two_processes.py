@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rstar_common.processes import free_ports
 from rstar_trainer.job import CHECKPOINT, ORDER_FILE, TREES, WorkOrder
 from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.ranks import ONE, Ranks
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def orders(base: str, **more: object) -> dict[str, WorkOrder]:
-    """A policy by either optimizer, a PPM, and adapters beside a policy."""
+    """A policy by either optimizer, a PPM, and adapters beside each."""
     policy = PolicySpec(
         batch_ids=("b",), shape=TINY_SHAPE, training=POLICY_TRAINING.model_copy(update=FEW | more)
     )
@@ -37,10 +38,14 @@ def orders(base: str, **more: object) -> dict[str, WorkOrder]:
     )
     muon = policy.training.model_copy(update={"optimizer": OptimizerKind.MUON})
     adapters = policy.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.01})
+    few_more = ppm.training.model_copy(update={"lora_rank": 4, "learning_rate": 0.003})
     return {
         "policy": WorkOrder(spec=policy, precision="float32"),
         "muon": WorkOrder(spec=policy.model_copy(update={"training": muon}), precision="float32"),
         "ppm": WorkOrder(spec=ppm, base=base, precision="float32"),
+        "adapters of a PPM": WorkOrder(
+            spec=ppm.model_copy(update={"training": few_more}), base=base, precision="float32"
+        ),
         "adapters": WorkOrder(
             spec=policy.model_copy(update={"training": adapters}), base=base, precision="float32"
         ),
@@ -96,6 +101,29 @@ async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weig
         for each, tensor in weights[0].items():
             # Saved as bf16: neighbours at most.
             torch.testing.assert_close(tensor, weights[1][each], atol=2e-3, rtol=2e-2)
+
+
+async def test_two_nodes_joined_by_torchrun_follow_the_loss_curve_of_one_process(tmp_path):
+    order = orders("")["policy"]
+    alone = order_directory(tmp_path / "one", order)
+    shared = order_directory(tmp_path / "two", order)  # the volume that all nodes may write
+    [port] = free_ports(1)
+    nodes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"),
+            *("--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "test"),
+            *("--rdzv-endpoint", f"127.0.0.1:{port}", "--local-addr", "127.0.0.1"),
+            *("-m", "rstar_trainer.worker", str(shared)),
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    await asyncio.to_thread(carry_out, [alone], ONE)
+    assert [await node.wait() for node in nodes] == [0, 0]
+    assert losses(shared) == pytest.approx(losses(alone), abs=1e-4)
+    assert (shared / CHECKPOINT / "manifest.json").is_file()
 
 
 def test_what_is_small_or_trained_by_muon_is_copied_and_the_rest_sharded():

@@ -55,6 +55,14 @@ class TrainingOptions:
         int,
         typer.Option(min=0, help="Train adapters of this rank and merge them; 0: all weights."),
     ] = 0
+    lora_alpha: Annotated[
+        float, typer.Option(min=0, help="Weight of the adapters times their rank; 0: twice it.")
+    ] = 0.0
+    warmup_share: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Of the steps: the learning rate rises. Default: 0.03."),
+    ] = None
+    weight_decay: Annotated[float | None, typer.Option(min=0, help="Default: 0.01.")] = None
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Publish the initial weights: a random baseline.")
     ] = False
@@ -77,6 +85,9 @@ class TrainingOptions:
             optimizer=self.optimizer.to_proto(),
             seed=self.seed,
             lora_rank=self.lora_rank,
+            lora_alpha=self.lora_alpha,
+            warmup_share=self.warmup_share,
+            weight_decay=self.weight_decay,
             untrained=self.untrained,
         )
 
