@@ -9,6 +9,7 @@ from rstar.v1 import evolution_pb2, types_pb2
 from rstar_cli.commands.report import write_report
 from rstar_cli.runpage.charts import line_chart
 from rstar_cli.runpage.page import report_of
+from rstar_cli.runpage.problem_sets import NOTHING_KNOWN
 from rstar_cli.views.evolution import duration, rounds_table
 
 
@@ -59,18 +60,14 @@ def test_every_table_has_what_was_measured_and_a_dash_for_what_was_not():
     text = report_of(run(), {}).markdown
     assert "| 0 | bootstrap | 10 | 4 | 40.0% |" in text
     assert "| 0 | 0.250 ± 0.300 (n = 4) |\n| 1 | - |" in text
-    assert "| 0 | 0.900 (n = 50) | - | - |" in text
-    assert "| adding | 0.80 | - | 1.00 |" in text
-    assert "Never solved by the search of any round: sorting." in text
-    assert "Not reached by random programs searching alone: sorting." in text
-    assert "No right answer in the last greedy (4 problems): dividing." in text
+    assert "| 0 | 0.900 (0.786 to 0.957, n = 50) | - | - |" in text
     assert "| 0 | 0.50 | 0.25 |" in text
     assert "| 0 | greedy | 0.500 ± 0.400 (n = 2) |" in text
     read = "0.500 ± 0.300 (n = 4) | 0.000 ± 0.200 (n = 2)"
     assert f"| 0 | greedy | weighted majority | 2 | {read} |" in text
     search = "mcts, 8 rollouts of 4 candidates, by best ppm"
-    assert f"| 0 | greedy | policy-a | - | {search} | 2 | 250 | 0 |" in text
-    assert "| 250 | 0 | 1 | 3 | 0 | 0 | 0.750 (n = 8) | - |" in text
+    assert f"| 0 | greedy | policy-a | - | {search} | 2 | 250 | 1.00 | 0 |" in text
+    assert "| 0 | 1 | 3 | 0 | 0 | 0.750 (0.409 to 0.929, n = 8) | - |" in text
     assert "| 0 | 40 | 10 (25.0%) |" in text
     assert "Not measured by a run" in text
 
@@ -82,7 +79,7 @@ def test_what_the_minutes_of_a_phase_leave_out_is_said():
 
 
 def test_a_report_is_for_people_and_for_programs(tmp_path):
-    write_report(run(), {}, tmp_path)
+    write_report(run(), {}, NOTHING_KNOWN, tmp_path)
     assert json.loads((tmp_path / "run.json").read_text())["rounds"][0]["solved"] == 4
     assert {"README.md", "index.html", "accuracy.svg"} <= {one.name for one in tmp_path.iterdir()}
 

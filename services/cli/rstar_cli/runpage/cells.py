@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_cli.evaluation.estimators import wilson
 from rstar_cli.grading import rule_name
 
 NOT_MEASURED = "-"
+
+DEPENDENT = "¹"
+"""Marks columns whose intervals take pairs of one problem for independent."""
+
+DEPENDENT_NOTE = (
+    f"{DEPENDENT} Wilson's interval, as if pairs were independent. Pairs of one problem depend on "
+    "each other: the true interval is wider."
+)
+
+_LEVELS = ("easy", "medium", "hard")
+
+
+def by_difficulty(levels: Iterable[str]) -> list[str]:
+    """Levels from easy to hard, then others by name, each once."""
+    every = set(levels)
+    return [*(one for one in _LEVELS if one in every), *sorted(every.difference(_LEVELS))]
 
 
 def title(report: evolution_pb2.RoundReport) -> str:
@@ -62,9 +79,17 @@ def each(total: int, count: int) -> str:
     return f"{total / count:,.0f}" if count else NOT_MEASURED
 
 
-def of_pairs(rightly: int, pairs: int) -> str:
-    """A share of pairs, and their number."""
-    return f"{rightly / pairs:.3f} (n = {pairs})" if pairs else NOT_MEASURED
+def a_module(problems: int, modules: int) -> str:
+    """How many problems a module has on average: `5.07 a module`."""
+    return f"{problems / modules:.3g} a module"
+
+
+def estimated(part: int, whole: int) -> str:
+    """A share, its 95 % interval (Wilson), and of how many."""
+    if not whole:
+        return NOT_MEASURED
+    found = wilson(part, whole)
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {whole})"
 
 
 def disowned(metrics: Mapping[str, float]) -> str:
@@ -79,13 +104,6 @@ def disowned(metrics: Mapping[str, float]) -> str:
 def share(part: int, whole: int) -> str:
     """A share in percent."""
     return f"{part / whole:.1%}" if whole else NOT_MEASURED
-
-
-def with_count(metrics: Mapping[str, float], name: str, count: str) -> str:
-    """A metric and the number it is of."""
-    if name not in metrics:
-        return NOT_MEASURED
-    return f"{metrics[name]:.3f} (n = {metrics.get(count, 0):.0f})"
 
 
 def metric(metrics: Mapping[str, float], name: str) -> str:

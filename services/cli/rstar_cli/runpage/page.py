@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from html import escape
 
 from rstar.v1 import evolution_pb2
-from rstar_cli.runpage.cells import contaminated_kinds
+from rstar_cli.runpage.cells import DEPENDENT, DEPENDENT_NOTE, contaminated_kinds
 from rstar_cli.runpage.charts import Point, line_chart
-from rstar_cli.runpage.tables import (
-    PPM_METRICS,
-    SEARCHING,
-    Table,
-    evaluation_names,
-    never_solved,
-    tables,
-    unreached,
-    without_right_answer,
-)
+from rstar_cli.runpage.measurements import series
+from rstar_cli.runpage.models import PPM_METRICS
+from rstar_cli.runpage.problem_sets import NOTHING_KNOWN, ProblemLabels
+from rstar_cli.runpage.rounds import SEARCHING
+from rstar_cli.runpage.sentences import sentences
+from rstar_cli.runpage.tables import tables
 
 Curves = Mapping[str, Sequence[Point]]
 """Training loss by step, by job."""
@@ -45,22 +41,33 @@ class Report:
     """SVG by file name."""
 
 
-def report_of(run: evolution_pb2.Run, curves: Curves) -> Report:
-    """The report of a run."""
+def report_of(
+    run: evolution_pb2.Run, curves: Curves, known: ProblemLabels = NOTHING_KNOWN
+) -> Report:
+    """The report of a run; how many problems are behind its shares as far as that is `known`."""
     charts = {name: svg for name, svg in _charts(run, curves).items() if svg}
-    found = tables(run)
+    found = tables(run, known)
     head = f"Run {run.run_id}"
     intro = _intro(run)
-    unsolved = _unsolved(run)
+    said = sentences(run)
+    notes = [NOT_MEASURED_HERE]
+    if any(DEPENDENT in cell for table in found for cell in table.head):
+        notes.insert(0, DEPENDENT_NOTE)
     markdown = [f"# {head}", "", *intro, ""]
     for table in found:
-        markdown += [f"## {table.title}", "", *_markdown(table), ""]
+        markdown += [f"## {table.title}", "", *table.markdown(), ""]
     markdown += ["## Curves", "", *(f"![{name}]({name})" for name in charts), ""]
-    markdown += [*([unsolved, ""] if unsolved else []), NOT_MEASURED_HERE, ""]
+    if said:
+        markdown += ["## In words", "", *(f"- {line}" for line in said), ""]
+    for note in notes:
+        markdown += [note, ""]
     body = [f"<h1>{escape(head)}</h1>", *(f"<p>{escape(line)}</p>" for line in intro if line)]
     body += [f"<figure>{svg}</figure>" for svg in charts.values()]
-    body += [_html(table) for table in found]
-    body += [f"<p>{escape(unsolved)}</p>", f'<p class="note">{escape(NOT_MEASURED_HERE)}</p>']
+    body += [table.html() for table in found]
+    if said:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in said)
+        body.append(f"<h2>In words</h2><ul>{lines}</ul>")
+    body += [f'<p class="note">{escape(note)}</p>' for note in notes]
     html = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(head)}</title>'
         f"<style>{_STYLE}</style>{''.join(body)}</html>\n"
@@ -95,27 +102,11 @@ def _intro(run: evolution_pb2.Run) -> list[str]:
     return lines
 
 
-def _unsolved(run: evolution_pb2.Run) -> str:
-    lines = []
-    if never := never_solved(run):
-        lines += [f"Never solved by the search of any round: {', '.join(never)}."]
-    elif any(report.solved_by_label for report in run.rounds):
-        lines += ["Every module was solved by the search of some round."]
-    if missed := unreached(run):
-        lines += [f"Not reached by random programs searching alone: {', '.join(missed)}."]
-    lines += [
-        f"No right answer in the last {name} ({count} problems): {', '.join(modules)}."
-        for name, (count, modules) in without_right_answer(run).items()
-        if modules
-    ]
-    return " ".join(lines)
-
-
 def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:
-    by_name: dict[str, list[Point]] = {name: [] for name in evaluation_names(run)}
-    for report in run.rounds:
-        for one in report.evaluations:
-            by_name[one.name].append((report.round, one.accuracy))
+    by_name: dict[str, list[Point]] = {
+        name: [(one.round, one.made.accuracy) for one in column]
+        for name, column in series(run).items()
+    }
     solved = [
         (float(report.round), report.solved / report.problems)
         for report in run.rounds
@@ -146,21 +137,3 @@ def _charts(run: evolution_pb2.Run, curves: Curves) -> dict[str, str]:
         "loss.svg": line_chart("Policy: loss", losses["policy"], x_label="step", log_y=True),
         "ppm-loss.svg": line_chart("PPM: loss", losses["ppm"], x_label="step", log_y=True),
     }
-
-
-def _markdown(table: Table) -> list[str]:
-    lines = [
-        f"| {' | '.join(table.head)} |",
-        f"|{'---|' * len(table.head)}",
-        *(f"| {' | '.join(cell.replace('|', ' ') for cell in row)} |" for row in table.rows),
-    ]
-    return [*lines, "", table.note] if table.note else lines
-
-
-def _html(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows
-    )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f"<h2>{escape(table.title)}</h2><table><tr>{head}</tr>{rows}</table>{note}"
