@@ -104,8 +104,8 @@ def _density(measured: Measurement) -> str:
 
 def _counts(head: str, measured: Measurement, known: ProblemLabels) -> list[Column]:
     """The column of how many problems each module has; none where the set was not read."""
-    known = {label: str(n) for label, n in problems_by_label(measured, known).items()}
-    return [(head, known)] if known else []
+    counts = {label: str(n) for label, n in problems_by_label(measured, known).items()}
+    return [(head, counts)] if counts else []
 
 
 def _shares(by_label: Mapping[str, float]) -> dict[str, str]:
