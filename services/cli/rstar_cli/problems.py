@@ -15,7 +15,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,6 @@ def _reference(line: Mapping[str, Any], where: str) -> str:
     if not (reference := str(given).strip()):
         raise InvalidInput("is empty", field=f"{where}: {name}")
     return reference
-
-
-def spread(problems: Sequence[FileProblem], limit: int) -> list[FileProblem]:
-    """`limit` problems taken at equal distances, so that a sorted file is represented whole."""
-    if not limit or limit >= len(problems):
-        return list(problems)
-    return [problems[index * len(problems) // limit] for index in range(limit)]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,8 +1,7 @@
 """Checkpoints in the object store, and the pointer that names the promoted one.
 
-A checkpoint is immutable: safetensors, tokenizer, config, and `manifest.json` with the
-hash of every file, its parents, its data and its metrics. The manifest is written last,
-so a checkpoint without one does not exist. A pointer is a key of a JetStream bucket:
+A checkpoint is immutable: safetensors, tokenizer, config, and its manifest, which is written
+last, so a checkpoint without one does not exist. A pointer is a key of a JetStream bucket:
 reading it and being told of its changes are one subscription.
 """
 
@@ -10,19 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
-import json
 import logging
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import nats.errors
 from google.protobuf.message import DecodeError
@@ -32,94 +27,30 @@ from nats.js.kv import KeyValue
 from rstar.v1 import events_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import Conflict, InvalidInput, NotFound, Unavailable
+from rstar_common.manifest import BOOTSTRAP, MANIFEST, PREFIX, Manifest, Model, describe
+
+__all__ = [
+    "BOOTSTRAP",
+    "KEPT",
+    "MANIFEST",
+    "PREFIX",
+    "Manifest",
+    "Model",
+    "Pointers",
+    "describe",
+    "fetch",
+    "publish",
+    "read_manifest",
+]
 
 logger = logging.getLogger(__name__)
 
-Model = Literal["policy", "ppm"]
-
-MANIFEST = "manifest.json"
-PREFIX = "checkpoints/"
 FETCHING = ".fetching-"
 ABANDONED_SECONDS = 6 * 3600.0
 """Nobody fetches a checkpoint for so long: others may share the cache."""
 
 KEPT = 4
 """Checkpoints that a cache holds: those used last. A rollback finds its model there."""
-
-BOOTSTRAP = "bootstrap"
-"""Version and prompt format of the policy that is no model: the proposer of random programs. It is
-promoted like any other checkpoint, and has no files."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """What a checkpoint is and where it came from."""
-
-    model: Model
-    version: str
-    prompt_format: str
-    files: Mapping[str, str]
-    """SHA-256 of each file, by name."""
-
-    parents: Sequence[str] = ()
-    batch_ids: Sequence[str] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    created_at: float = 0.0
-    """Seconds since the epoch."""
-
-    @property
-    def prefix(self) -> str:
-        """Where its files lie in the object store."""
-        return f"{PREFIX}{self.model}/{self.version}/"
-
-    def to_json(self) -> bytes:
-        """As stored."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Manifest:
-        """Read what `to_json` wrote.
-
-        Raises:
-            InvalidInput: it is not a manifest.
-        """
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise InvalidInput(f"not a checkpoint manifest: {error}", field=MANIFEST) from error
-
-
-def describe(
-    directory: Path,
-    *,
-    model: Model,
-    prompt_format: str,
-    parents: Sequence[str] = (),
-    batch_ids: Sequence[str] = (),
-    metrics: Mapping[str, float] | None = None,
-) -> Manifest:
-    """Hash the files of `directory` into a manifest whose version is `MODEL-HASH`."""
-    files = {
-        path.name: _sha256(path)
-        for path in sorted(directory.iterdir())
-        if path.is_file() and path.name not in (MANIFEST, "README.md")
-    }
-    digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
-    return Manifest(
-        model=model,
-        version=f"{model}-{digest}",
-        prompt_format=prompt_format,
-        files=files,
-        parents=list(parents),
-        batch_ids=list(batch_ids),
-        metrics=dict(metrics or {}),
-        created_at=time.time(),
-    )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def publish(store: ObjectStore, directory: Path, manifest: Manifest) -> None:

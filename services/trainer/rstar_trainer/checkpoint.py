@@ -115,6 +115,8 @@ def save(
     parents: Sequence[str],
     batch_ids: Sequence[str],
     metrics: Mapping[str, float],
+    data_digests: Sequence[str] = (),
+    origin: str = "",
 ) -> Manifest:
     """Write a checkpoint into `directory`, replacing it, and return its manifest."""
     if directory.exists():
@@ -159,6 +161,8 @@ def save(
         parents=parents,
         batch_ids=batch_ids,
         metrics=metrics,
+        data_digests=data_digests,
+        origin=origin,
     )
     (directory / MANIFEST).write_bytes(manifest.to_json())
     return manifest

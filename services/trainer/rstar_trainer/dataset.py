@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from rstar.v1 import tree_pb2, types_pb2
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import PromptStep, StepKind
+from rstar_common.streams import token
 
 ROOT = 0
 
@@ -99,6 +100,9 @@ class SearchTree:
     nodes: tuple[TreeNode, ...]
     synthetic: bool = False
     """The problem and its answer were made by a model."""
+
+    batch_id: str = ""
+    """Whose search it is; empty if its file does not tell."""
 
     @property
     def doubtful(self) -> bool:
@@ -215,9 +219,13 @@ def _step(node: tree_pb2.Node) -> PromptStep:
     )
 
 
-def read_trees(files: Sequence[Path]) -> Iterator[SearchTree]:
-    """The trees of `files`, one in memory at a time, in the order given; doubtful ones left out."""
+def read_trees(files: Sequence[Path], *, batch_ids: Sequence[str] = ()) -> Iterator[SearchTree]:
+    """The trees of `files`, one in memory at a time, in the order given; doubtful ones left out.
+
+    A file is named `TOKEN-….pb` after its batch, which is told of trees of `batch_ids`.
+    """
+    batches = {token(batch_id): batch_id for batch_id in batch_ids}
     for path in files:
         tree = parse_tree(path.read_bytes())
         if tree.nodes and tree.question and not tree.doubtful:
-            yield tree
+            yield replace(tree, batch_id=batches.get(path.name.partition("-")[0], ""))

@@ -1,12 +1,14 @@
-"""What a model was taught, kept beside it: the data set, its card and the curve of its loss.
+"""What a model was taught, kept beside it: the data set and the curve of its loss.
 
-    sft.parquet, pairs.parquet   one row an example or a pair (JSON lines without pyarrow)
-    sft.json, pairs.json         the same in the form of the authors' files
-    README.md                    the card: counts, rules, lineage
-    curve.jsonl                  step, loss, learning rate
+    sft.parquet      one row an example            (JSON lines without pyarrow)
+    pairs.parquet    one row a preference pair
+    values.parquet   one row a step and its Q: what a regression learns
+    sft.json, pairs.json   the same in the form of the authors' files, which have none of values
+    README.md        the card (`datacard.py`)
+    curve.jsonl      step, loss, learning rate
 
 A job writes them into `lessons/` of its directory; the service publishes them under
-`datasets/VERSION/` with the checkpoint.
+`datasets/VERSION/` with the checkpoint. Variants are not in them.
 """
 
 from __future__ import annotations
@@ -19,29 +21,19 @@ from typing import Any
 
 from rstar_common.formats import PromptStep
 from rstar_trainer.authors import pair_records, sft_records
-from rstar_trainer.job import WorkOrder
-from rstar_trainer.pairs import PreferenceGroup
+from rstar_trainer.pairs import PreferenceGroup, ValuedSteps
 from rstar_trainer.selection import Example
 
 LESSONS = "lessons"
 CURVE = "curve.jsonl"
-CARD = "README.md"
-
-SEARCHED = """\
-Selected from the trees of finished searches (rStar-Math section 3). Every step was executed in the
-sandbox; every answer was judged against the problem's reference. No person wrote or checked a
-solution: right answers by wrong programs may be among them.
-"""
-GIVEN_BY_OTHERS = """\
-Files that were given, by SHA-256. Nobody here executed their steps, judged their answers or
-compared them with evaluation sets:
-"""
 
 CURVE_FIELDS = ("step", "loss", "learning_rate", "tokens_per_second")
 
 
-def write_examples(directory: Path, examples: Sequence[Example]) -> None:
-    """The SFT set."""
+def write_examples(
+    directory: Path, examples: Sequence[Example], batches: Mapping[str, str]
+) -> None:
+    """The SFT set; `batches` tells the batch of a search."""
     rows = [
         {
             "question": example.question,
@@ -51,6 +43,7 @@ def write_examples(directory: Path, examples: Sequence[Example]) -> None:
             "agreement": example.agreement if example.search_id else None,
             "search_id": example.search_id,
             "problem_id": example.problem_id,
+            "batch_id": batches.get(example.search_id, ""),
         }
         for example in examples
     ]
@@ -65,52 +58,38 @@ def write_pairs(directory: Path, groups: Sequence[PreferenceGroup]) -> None:
             "question": group.question,
             "preferred": _steps(preferred),
             "rejected": _steps(rejected),
+            "q_preferred": q_preferred,
+            "q_rejected": q_rejected,
             "final": group.final,
             "group": number,
             "search_id": group.search_id,
             "problem_id": group.problem_id,
+            "batch_id": group.batch_id,
         }
         for number, group in enumerate(groups)
-        for preferred in group.preferred
-        for rejected in group.rejected
+        for preferred, q_preferred in _with_q(group.preferred, group.q_preferred)
+        for rejected, q_rejected in _with_q(group.rejected, group.q_rejected)
     ]
     _write_rows(directory, "pairs", rows)
     _write_json(directory / "pairs.json", pair_records(groups))
 
 
-def write_card(directory: Path, order: WorkOrder, metrics: Mapping[str, float]) -> None:
-    """What the data set is and where it comes from."""
-    directory.mkdir(parents=True, exist_ok=True)
-    rules = json.dumps(order.spec.model_dump(mode="json"), indent=1, sort_keys=True)
-    counts = "\n".join(f"| {name} | {value:g} |" for name, value in sorted(metrics.items()))
-    text = f"""\
-# Data of a {order.spec.model}
-
-{_origin(order)}
-
-- ordered by: {order.origin or "a job of its own"}
-- batches: {", ".join(order.spec.batch_ids) or "none"}
-- made from: {", ".join(order.parents) or "random weights"}
-- agreement filter: {"on" if order.agreement_filter else "off"}
-
-| | |
-|---|---|
-{counts}
-
-```json
-{rules}
-```
-"""
-    (directory / CARD).write_text(text)
-
-
-def _origin(order: WorkOrder) -> str:
-    lines = []
-    if order.spec.batch_ids:
-        lines += [SEARCHED]
-    if order.spec.data_digests:
-        lines += [GIVEN_BY_OTHERS, *(f"- {digest}" for digest in order.spec.data_digests)]
-    return "\n".join(lines)
+def write_values(directory: Path, valued: Sequence[ValuedSteps]) -> None:
+    """The steps of a regression; those of a group are siblings."""
+    rows = [
+        {
+            "question": siblings.question,
+            "steps": _steps(path),
+            "q": q,
+            "group": number,
+            "search_id": siblings.search_id,
+            "problem_id": siblings.problem_id,
+            "batch_id": siblings.batch_id,
+        }
+        for number, siblings in enumerate(valued)
+        for path, q in zip(siblings.paths, siblings.values, strict=True)
+    ]
+    _write_rows(directory, "values", rows)
 
 
 def note_curve(directory: Path, metrics: Mapping[str, float]) -> None:
@@ -125,6 +104,14 @@ def note_curve(directory: Path, metrics: Mapping[str, float]) -> None:
     staging = path.with_suffix(".new")
     staging.write_text("".join(f"{line}\n" for line in [*kept, json.dumps(point)]))
     staging.replace(path)
+
+
+def _with_q(
+    paths: Sequence[tuple[PromptStep, ...]], values: Sequence[float]
+) -> list[tuple[tuple[PromptStep, ...], float | None]]:
+    """Paths with their Q: None where nobody searched."""
+    qs: list[float | None] = [*values] or [None] * len(paths)
+    return list(zip(paths, qs, strict=True))
 
 
 def _steps(steps: Sequence[PromptStep]) -> list[dict[str, str]]:

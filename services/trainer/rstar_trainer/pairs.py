@@ -3,13 +3,16 @@
 At each node: the children with the highest Q that lead to a right answer are preferred to
 those with the lowest Q that lead to a wrong one; all share the prefix. For the final step
 the prefix may differ: the best right trajectories against the worst wrong ones. Only trees
-with both outcomes teach; an undecided answer leads nowhere.
+with both outcomes teach; an undecided answer leads nowhere. A pair is taught once, however
+many trees have it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rstar_common.formats import PromptStep
@@ -28,12 +31,72 @@ class PreferenceGroup:
     final: bool
     """Whole trajectories, whose prefixes may differ."""
 
+    q_preferred: tuple[float, ...] = ()
+    """The Q of each preferred line, of whole trajectories the mean along the path; empty where
+    nobody searched."""
+
+    q_rejected: tuple[float, ...] = ()
     search_id: str = ""
     problem_id: str = ""
+    batch_id: str = ""
 
     @property
     def pairs(self) -> int:
         return len(self.preferred) * len(self.rejected)
+
+
+def distinct(groups: Iterable[PreferenceGroup]) -> list[PreferenceGroup]:
+    """Every pair once, of those of a question with the same texts on either side.
+
+    Trees that ask the same question (of two batches, rounds or roots) find the same siblings
+    again. A group that repeats another in part keeps its other pairs: one group if these are a
+    product, else several.
+    """
+    all_groups = list(groups)
+    taken: set[_Pair] = set()
+    kept: dict[int, list[PreferenceGroup]] = {}
+    # Final groups come first. In the paper steps that share a prefix are compared as long as they
+    # are no final step, and at the final step whole trajectories are: two siblings that both
+    # state an answer, and are among the best and the worst, are a pair of these.
+    for index in sorted(range(len(all_groups)), key=lambda at: not all_groups[at].final):
+        kept[index] = _untaken(all_groups[index], taken)
+    return [one for index in range(len(all_groups)) for one in kept[index]]
+
+
+_Pair = tuple[bytes, bytes]
+
+
+def _untaken(group: PreferenceGroup, taken: set[_Pair]) -> list[PreferenceGroup]:
+    """What is left of a group without the pairs in `taken`; these are all in it afterwards."""
+    rejected = [_digest(group.question, path) for path in group.rejected]
+    sides: dict[tuple[int, ...], list[int]] = {}
+    for better, path in enumerate(group.preferred):
+        line = _digest(group.question, path)
+        pairs = {(line, other): worse for worse, other in enumerate(rejected)}
+        untaken = {pair: worse for pair, worse in pairs.items() if pair not in taken}
+        taken.update(untaken)
+        if untaken:
+            sides.setdefault(tuple(untaken.values()), []).append(better)
+    return [
+        replace(
+            group,
+            preferred=_chosen(group.preferred, better),
+            rejected=_chosen(group.rejected, worse),
+            q_preferred=_chosen(group.q_preferred, better),
+            q_rejected=_chosen(group.q_rejected, worse),
+        )
+        for worse, better in sides.items()
+    ]
+
+
+def _digest(question: str, path: Sequence[PromptStep]) -> bytes:
+    """Tells lines apart by their texts; neither tokens nor outputs make another of one."""
+    texts = [question, *((step.kind.value, step.text) for step in path)]
+    return hashlib.sha256(json.dumps(texts).encode()).digest()
+
+
+def _chosen(values: tuple[T, ...], indices: Iterable[int]) -> tuple[T, ...]:
+    return tuple(values[index] for index in indices) if values else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +108,7 @@ class _Ranked:
 def preference_groups(
     tree: SearchTree, *, per_side: int, min_margin: float
 ) -> list[PreferenceGroup]:
-    """The groups of one tree: one for each node that has a pair, then the final one."""
+    """The groups of one tree: of each node that has a pair, then of whole trajectories."""
     leads_right, leads_wrong = _leads_to(tree, Outcome.RIGHT), _leads_to(tree, Outcome.WRONG)
     if not (any(leads_right) and any(leads_wrong)):
         return []
@@ -69,7 +132,7 @@ def preference_groups(
         min_margin=min_margin,
         final=True,
     )
-    return groups
+    return distinct(groups)
 
 
 def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:
@@ -85,8 +148,11 @@ def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:
             preferred=tuple(t.steps for t in right),
             rejected=tuple(t.steps for t in wrong),
             final=True,
+            q_preferred=tuple(t.mean_q for t in right),
+            q_rejected=tuple(t.mean_q for t in wrong),
             search_id=tree.search_id,
             problem_id=tree.problem_id,
+            batch_id=tree.batch_id,
         )
     ]
 
@@ -98,19 +164,26 @@ class ValuedSteps:
     question: str
     paths: tuple[tuple[PromptStep, ...], ...]
     values: tuple[float, ...]
+    search_id: str = ""
+    problem_id: str = ""
+    batch_id: str = ""
 
 
 def valued_steps(tree: SearchTree) -> list[ValuedSteps]:
     """Every step that something was backed up to, siblings together."""
     found = []
     for children in tree.children():
-        visited = [child for child in children if tree.nodes[child].visits > 0]
+        # What a PPM said of a step before anything was backed up to it is no value of the search.
+        visited = [c for c in children if tree.nodes[c].visits > tree.nodes[c].prior]
         if visited:
             found.append(
                 ValuedSteps(
                     question=tree.question,
                     paths=tuple(tree.steps(child) for child in visited),
                     values=tuple(tree.nodes[child].q for child in visited),
+                    search_id=tree.search_id,
+                    problem_id=tree.problem_id,
+                    batch_id=tree.batch_id,
                 )
             )
     return found
@@ -150,8 +223,11 @@ def _group(
             preferred=tuple(tree.steps(one.node) for one in preferred),
             rejected=tuple(tree.steps(one.node) for one in rejected),
             final=final,
+            q_preferred=tuple(one.q for one in preferred),
+            q_rejected=tuple(one.q for one in rejected),
             search_id=tree.search_id,
             problem_id=tree.problem_id,
+            batch_id=tree.batch_id,
         )
     ]
 

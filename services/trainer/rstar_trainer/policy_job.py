@@ -8,13 +8,15 @@ from random import Random
 
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
+from rstar_common.spread import spread
 from rstar_trainer import checkpoint
 from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_sft
 from rstar_trainer.choice import draw_examples
-from rstar_trainer.dataset import read_trees
+from rstar_trainer.datacard import VARIANTS_OF_EACH, write_card
+from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE
-from rstar_trainer.lessons import write_card, write_examples
+from rstar_trainer.lessons import write_examples
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.selection import Example, Selection, select_examples
 from rstar_trainer.sft import (
@@ -39,14 +41,15 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     """Carry out a policy job."""
     training = spec.training
     written = prompt_format(spec.prompt_format)
-    selection = _selected(work, spec)
+    batches: dict[str, str] = {}
+    selection = _selected(work, spec, batches)
     given = work.given(read_sft)
     examples = [*selection.examples, *given]
     work.tell(0.04, _counts(selection))
     if not examples:
         raise InvalidInput("no right trajectory and no example given", field="batch_ids")
     if work.ranks.first:
-        write_examples(work.lessons, examples)
+        write_examples(work.lessons, examples, batches)
     if work.order.base:
         work.enter("loading the base", 0.05)
         tokenizer = checkpoint.load_tokenizer(work.base)
@@ -85,7 +88,10 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         apart = work.apart()
         varied = (tokenize(encoder, e) for e in _varied(taught, training.seed, count, apart))
         learned += [tokens for tokens in varied if len(tokens.ids) <= longest]
-        work.metrics["variants_left_out"] = float(apart.left_out)
+        work.metrics |= {
+            VARIANTS_OF_EACH: float(count),
+            "variants_left_out": float(apart.left_out),
+        }
     learned = learned or unseen
     if not learned:
         raise InvalidInput(f"no example has {longest} tokens or fewer", field="training.max_length")
@@ -117,7 +123,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
     work.enter("evaluating", 0.95)
     model.to(work.device).eval()
     work.metrics |= evaluate_policy(
-        model, unseen[:MOST_HELD_OUT], batch_tokens=training.batch_tokens
+        model, spread(unseen, MOST_HELD_OUT), batch_tokens=training.batch_tokens
     )
     work.enter("saving", 0.98)
     write_card(work.lessons, work.order, work.metrics)
@@ -130,6 +136,8 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         parents=work.order.parents,
         batch_ids=spec.batch_ids,
         metrics=work.metrics,
+        data_digests=spec.data_digests,
+        origin=work.order.origin,
     )
 
 
@@ -140,8 +148,15 @@ def enough_variants(training: Training, tokens: int) -> int:
     return min(MOST_VARIANTS, math.ceil(training.max_steps * training.batch_tokens / tokens))
 
 
-def _selected(work: Work, spec: PolicySpec) -> Selection:
-    trees, agreement = read_trees(work.files()), work.agreement()
+def _selected(work: Work, spec: PolicySpec, batches: dict[str, str]) -> Selection:
+    """What is learned of the trees; notes in `batches` which batch each search is of."""
+
+    def noted() -> Iterator[SearchTree]:
+        for tree in read_trees(work.files(), batch_ids=spec.batch_ids):
+            batches[tree.search_id] = tree.batch_id
+            yield tree
+
+    trees, agreement = noted(), work.agreement()
     most = spec.trajectories_per_problem
     if spec.choice is Choice.RANDOM:
         return draw_examples(trees, per_problem=most, agreement=agreement, seed=spec.training.seed)

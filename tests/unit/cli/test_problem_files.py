@@ -8,8 +8,9 @@ import json
 import pytest
 
 from rstar.v1 import types_pb2
-from rstar_cli.problems import read_problems, read_references, spread
+from rstar_cli.problems import read_problems, read_references
 from rstar_common.errors import InvalidInput
+from rstar_common.spread import spread
 
 
 def test_a_line_becomes_a_problem_with_labels_and_without_its_answer(tmp_path):

@@ -18,6 +18,7 @@ from rstar_cli.runpage.problem_sets import (
 )
 from rstar_common.errors import NotFound
 from rstar_common.lines import json_lines
+from rstar_common.spread import spread
 from rstar_trainer.evolution import problems as of_the_trainer
 
 GREEDY, MCTS = types_pb2.STRATEGY_GREEDY, types_pb2.STRATEGY_MCTS
@@ -142,7 +143,7 @@ def test_of_a_part_of_a_set_the_problems_at_equal_distances_are_counted():
     measure(run, 0, "greedy", "held", asked=4, problems=4, adding=0.5, sorting=1.0)
     [one] = measurements(run)
     labels = ["adding", "sorting", "adding", "adding", "sorting", "adding", "adding", "sorting"]
-    taken = of_the_trainer.spread(labels, 4)
+    taken = spread(labels, 4)
     assert problems_by_label(one, ProblemLabels(sets={"held": labels})) == {
         "adding": taken.count("adding"),
         "sorting": taken.count("sorting"),

@@ -136,6 +136,8 @@ def test_pairs_are_read_back_as_the_groups_they_were(per_side):
             group,
             preferred=tuple(map(shown, group.preferred)),
             rejected=tuple(map(shown, group.rejected)),
+            q_preferred=(),
+            q_rejected=(),
             search_id="",
             problem_id="",
         )
@@ -301,7 +303,7 @@ def test_a_record_that_is_none_is_named(record):
 def test_data_sets_lie_beside_each_other_in_both_forms(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     tree = parse_tree(arithmetic_trees(1)[0].SerializeToString())
-    write_examples(tmp_path, [EXAMPLE])
+    write_examples(tmp_path, [EXAMPLE], {})
     write_pairs(tmp_path, preference_groups(tree, per_side=2, min_margin=0.1))
     [row] = parquet.read_table(tmp_path / "sft.parquet").to_pylist()
     assert [step["text"] for step in row["steps"]] == [step.text for step in STEPS]

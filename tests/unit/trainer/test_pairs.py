@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rstar_trainer.dataset import parse_tree
 from rstar_trainer.pairs import outcome_groups, preference_groups, valued_steps
 from tests.support.arithmetic_trees import RIGHT, UNDECIDED, WRONG, TreeMaker
@@ -105,6 +107,16 @@ def test_a_disowned_answer_takes_back_what_it_backed_up_and_no_first_score():
     ]
 
 
+def test_a_regression_does_not_learn_what_a_ppm_said_before():
+    maker = TreeMaker("q?")
+    maker.answer(0, "right", "1", RIGHT)
+    maker.score(1, 0.5)
+    never = maker.step(0, "nothing was backed up to it")
+    maker.score(never, -0.7)
+    [steps] = valued_steps(parse_tree(maker.build().SerializeToString()))
+    assert texts(steps.paths) == ["right"]
+
+
 def test_an_outcome_model_learns_whole_trajectories_whatever_their_q():
     [group] = outcome_groups(hand_made(), per_side=2)
     assert group.final
@@ -129,3 +141,9 @@ def test_trajectories_of_several_trees_of_one_search_are_compared():
     assert shown(tree, per_side=1) == [(["a > print(2)"], ["b > print(3)"], True)]
     credited = tree.without([tree.trajectories()[0].leaf])
     assert [node.visits for node in credited.nodes[:2]] == [0, 1]
+
+
+def test_a_final_group_has_the_mean_q_of_its_trajectories():
+    [group] = outcome_groups(hand_made(), per_side=2)
+    assert group.q_preferred == (1.0, 1.0)
+    assert group.q_rejected == pytest.approx(((1 / 3 - 1) / 2, (-1 / 2 - 1) / 2))

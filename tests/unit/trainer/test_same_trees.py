@@ -10,7 +10,7 @@ from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_trainer.job import CHECKPOINT, ORDER_FILE, TREES, WorkOrder
 from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.ranks import ONE
-from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, PolicySpec, PpmSpec
+from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, Objective, PolicySpec, PpmSpec
 from tests.support.arithmetic_trees import arithmetic_trees
 from tests.support.models import TINY_SHAPE, write_policy
 from tests.support.shared_training import carry_out
@@ -35,8 +35,10 @@ def made(directory: Path, order: WorkOrder, *, backwards: bool) -> dict[str, byt
     return left | {"version": manifest.version}
 
 
-@pytest.mark.parametrize("model", ["policy", "ppm"])
-def test_the_same_trees_give_the_same_bytes_in_whatever_order_they_arrive(tmp_path, model):
+@pytest.mark.parametrize(
+    ("model", "table"), [("policy", "sft"), ("ppm", "pairs"), ("regression", "values")]
+)
+def test_the_same_trees_give_the_same_bytes_in_whatever_order_they_arrive(tmp_path, model, table):
     write_policy(tmp_path / "base")
     policy = PolicySpec(
         batch_ids=("b",),
@@ -48,7 +50,12 @@ def test_the_same_trees_give_the_same_bytes_in_whatever_order_they_arrive(tmp_pa
     order = {
         "policy": WorkOrder(spec=policy, agreement_filter=True),
         "ppm": WorkOrder(spec=ppm, base=str(tmp_path / "base")),
+        "regression": WorkOrder(
+            spec=ppm.model_copy(update={"objective": Objective.Q_REGRESSION, "variants": 1}),
+            base=str(tmp_path / "base"),
+        ),
     }[model]
     first = made(tmp_path / "first", order, backwards=False)
     assert {"model.safetensors", "version"} < set(first)
+    assert any(name.startswith(f"{table}.") for name in first)
     assert made(tmp_path / "second", order, backwards=True) == first

@@ -108,8 +108,9 @@ async def _e2e(
     from rstar_cli.local.state import resolved_home
     from rstar_cli.machine import machine
     from rstar_cli.output import as_json, emit_json
-    from rstar_cli.problems import read_problems, spread
+    from rstar_cli.problems import read_problems
     from rstar_cli.report import graded_summary, result_line, versions_of
+    from rstar_common.spread import spread
 
     problems = spread(read_problems(file, kind=answer_kind), limit)
     where = endpoints(home)

@@ -65,9 +65,10 @@ async def _demo(
     from rstar_cli.local.state import resolved_home
     from rstar_cli.local.survey import survey
     from rstar_cli.output import console
-    from rstar_cli.problems import read_problems, spread
+    from rstar_cli.problems import read_problems
     from rstar_cli.treepage.gallery import write_gallery
     from rstar_cli.views.batch import demo_totals, results_table
+    from rstar_common.spread import spread
 
     chosen = spread(read_problems(file), limit)
     began = time.monotonic()

@@ -86,9 +86,10 @@ async def _submit(
     """The batch's id, how many problems, and the submission's sequence."""
     from rstar_cli.batch import new_batch_id, publish, submission_of
     from rstar_cli.connection import endpoints
-    from rstar_cli.problems import read_problems, read_references, spread
+    from rstar_cli.problems import read_problems, read_references
     from rstar_common.errors import InvalidInput
     from rstar_common.nats_roles import tenant_of
+    from rstar_common.spread import spread
     from rstar_common.streams import check_name
 
     if batch_id:

@@ -21,7 +21,8 @@ from rstar_cli.evaluation.arms import (
 from rstar_cli.evaluation.record import Record, total
 from rstar_cli.evaluation.run_directory import RunDirectory
 from rstar_cli.evaluation.searching import search_arm
-from rstar_cli.problems import FileProblem, spread
+from rstar_cli.problems import FileProblem
+from rstar_common.spread import spread
 
 Searched = tuple[Arm, list[Record]]
 

@@ -28,8 +28,9 @@ from rstar_cli.evaluation.summary import summary_of
 from rstar_cli.evaluation.versions import answered_by, served_by
 from rstar_cli.machine import machine
 from rstar_cli.output import as_json
-from rstar_cli.problems import read_problems, read_references, spread
+from rstar_cli.problems import read_problems, read_references
 from rstar_common.errors import DeadlineExceeded, InvalidInput, Unavailable
+from rstar_common.spread import spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

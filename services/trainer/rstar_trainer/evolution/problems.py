@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.artifacts import ObjectStore
 from rstar_common.errors import InvalidInput
+from rstar_common.spread import spread
 from rstar_common.streams import check_name, token
 from rstar_trainer.dataset import SYNTHETIC_RIGHT_SHARE
 
@@ -95,13 +96,6 @@ def _parsed(data: bytes, where: str) -> list[types_pb2.Problem]:
     if not problems:
         raise InvalidInput("holds no problem", field=where)
     return problems
-
-
-def spread(problems: Sequence[PoolProblem], limit: int) -> list[PoolProblem]:
-    """`limit` problems at equal distances; 0 means all."""
-    if not limit or limit >= len(problems):
-        return list(problems)
-    return [problems[index * len(problems) // limit] for index in range(limit)]
 
 
 def choose(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from rstar.v1 import evolution_pb2, trainer_pb2, types_pb2
 from rstar_common.checkpoints import BOOTSTRAP
+from rstar_common.spread import spread
 from rstar_trainer.evolution.measuring import measure
 from rstar_trainer.evolution.orders import Orders, Tell
 from rstar_trainer.evolution.phase_clock import PhaseClock
-from rstar_trainer.evolution.problems import PoolProblem, spread
+from rstar_trainer.evolution.problems import PoolProblem
 from rstar_trainer.evolution.progress import phase_name
 from rstar_trainer.evolution.rules import (
     SEARCH,
