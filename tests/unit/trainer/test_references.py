@@ -70,3 +70,15 @@ def test_what_no_round_made_is_refused_by_its_field(given: str, why: str):
     with pytest.raises(InvalidInput, match=why) as refused:
         name_versions(recipe(ppm_version=given), run_of)
     assert refused.value.field == "rounds[1].ppm_version"
+
+
+def test_a_run_from_elsewhere_keeps_what_its_names_stood_for_there():
+    asked = recipe(policy_version="theirs:1", ppm_version="mini:0", problems_of="theirs:0")
+    known = recipe(policy_version="policy-z", ppm_version="ppm-old", problems_of="evolution/t/x")
+    known.rounds[1].problems = 5
+    named = name_versions(asked, run_of, known=known).rounds[1]
+    assert (named.policy_version, named.ppm_version) == ("policy-z", "ppm-a")
+    assert (named.problems_of, named.problems) == ("evolution/t/x", 5)
+    asked.rounds.add(policy_version="theirs:1")  # which is new to it
+    with pytest.raises(InvalidInput, match="no run theirs"):
+        name_versions(asked, run_of, known=known)

@@ -144,10 +144,10 @@ class Evolution:
             NotFound: there is no run to branch from.
         """
         check_run_name(run_id, field="run_id")
-        recipe = name_versions(recipe, self._runs.get)
+        known = self._runs.get(run_id) if self._runs.has(run_id) else None
+        recipe = name_versions(recipe, self._runs.get, known=known.recipe if known else None)
         begins_at, policy, done = branch, "", 0
-        if self._runs.has(run_id):  # it goes on, with what it came with, promoted here or not
-            known = self._runs.get(run_id)
+        if known is not None:  # it goes on, with what it came with, promoted here or not
             begins_at, policy = known.branch, known.policy_version
             done = len(known.rounds) if goes_further(recipe, known.recipe) else 0
         prepared = await prepare(self._registry, recipe, begins_at, policy=policy)

@@ -18,12 +18,15 @@ MOST_DIGITS = 4
 
 
 def name_versions(
-    recipe: evolution_pb2.Recipe, run_of: Callable[[str], evolution_pb2.Run]
+    recipe: evolution_pb2.Recipe,
+    run_of: Callable[[str], evolution_pb2.Run],
+    *,
+    known: evolution_pb2.Recipe | None = None,
 ) -> evolution_pb2.Recipe:
     """The recipe with versions and objects in place of each `RUN:ROUND`.
 
     Of `problems_of` the round's own object of problem ids becomes the name, and `problems` their
-    number.
+    number. Of a run that was begun where others are, `known` says what their names stood for.
 
     Raises:
         InvalidInput: there is no such run, or its round made no such model, or searched nothing;
@@ -32,19 +35,36 @@ def name_versions(
     named = evolution_pb2.Recipe()
     named.CopyFrom(recipe)
     for number, round_ in enumerate(named.rounds):
+        before = known.rounds[number] if known and number < len(known.rounds) else None
         for model in MODELS:
             for field in (f"{model}_version", f"search_{model}"):
                 given = getattr(round_, field)
-                if ":" in given:
+                if before and _is_elsewhere(given, run_of):
+                    setattr(round_, field, getattr(before, field))
+                elif ":" in given:
                     version = _made(given, model, run_of, f"rounds[{number}].{field}")
                     setattr(round_, field, version)
-        if round_.problems_of and not _PROBLEMS.fullmatch(round_.problems_of):
+        if before and _is_elsewhere(round_.problems_of, run_of):
+            round_.problems_of, round_.problems = before.problems_of, before.problems
+        elif round_.problems_of and not _PROBLEMS.fullmatch(round_.problems_of):
             field = f"rounds[{number}].problems_of"
             searched = _round(round_.problems_of, run_of, field)
             if not searched.problems_key:
                 raise InvalidInput(f"{round_.problems_of} has searched nothing", field=field)
             round_.problems_of, round_.problems = searched.problems_key, searched.problems
     return named
+
+
+def _is_elsewhere(given: str, run_of: Callable[[str], evolution_pb2.Run]) -> bool:
+    """Whether this is a round of a run that is not here."""
+    name, colon, _ = given.rpartition(":")
+    if not colon:
+        return False
+    try:
+        run_of(name)
+    except NotFound:
+        return True
+    return False
 
 
 def _round(
