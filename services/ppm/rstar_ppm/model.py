@@ -1,6 +1,7 @@
 """A PPM in memory: a transformer body and a scalar head, scoring batches of calls.
 
-The score of a sequence is tanh of the head at its last token (rStar-Math section 3.3).
+The score of a sequence is tanh of the head at its last token (rStar-Math section 3.3); of the value
+over a constant where the checkpoint names one.
 Everything here is synchronous and belongs to one thread.
 
 Shape suffixes: B = calls, N = tokens computed, C = tokens cached, M = C + N, L = layers,
@@ -18,6 +19,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, DynamicCache
 
 from rstar_common.errors import InvalidInput, Unavailable
+from rstar_common.scores import SCORE_DIVISOR
 from rstar_ppm.layout import Row, ScoringCall, lay_out
 from rstar_ppm.prefix_cache import PrefixCache
 
@@ -63,6 +65,7 @@ class RewardModel:
             raise InvalidInput(f"{directory} has {config.num_labels} labels, not 1", field="model")
         self._body = model.base_model
         self._head = model.score
+        self._divisor = float(getattr(config, SCORE_DIVISOR, 1.0))
         self._device = device
         self._dtype = dtype
         self._cache = PrefixCache(cached_tokens)
@@ -108,7 +111,8 @@ class RewardModel:
         ]
 
     def _rewards(self, hidden_SX: Tensor) -> list[float]:
-        values: list[float] = torch.tanh(self._head(hidden_SX)[:, 0].float()).tolist()
+        raw_S = self._head(hidden_SX)[:, 0].float()
+        values: list[float] = torch.tanh(raw_S / self._divisor).tolist()
         return values
 
     def _restore(

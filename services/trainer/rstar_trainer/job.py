@@ -71,6 +71,8 @@ class JobRecord(Frozen):
         """As stored; earlier releases do not know these fields, or that a filter may be neither."""
         fields = ("data_digests", "evaluation_keys", "agreement_filter")
         unset = {name for name in fields if getattr(self.spec, name) in ((), None)}
+        later = ("min_edit_distance", "raw_rewards")
+        unset |= {name for name in later if not getattr(self.spec, name, None)}
         return self.model_dump_json(exclude={"spec": unset}).encode()
 
     def changed(self, **changes: object) -> JobRecord:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rstar_common.formats import PromptStep
 from rstar_trainer.dataset import Outcome, SearchTree
+from rstar_trainer.edit_distance import is_apart
 
 T = TypeVar("T")
 
@@ -68,15 +69,36 @@ _Pair = tuple[bytes, bytes]
 
 def _untaken(group: PreferenceGroup, taken: set[_Pair]) -> list[PreferenceGroup]:
     """What is left of a group without the pairs in `taken`; these are all in it afterwards."""
+    preferred = [_digest(group.question, path) for path in group.preferred]
     rejected = [_digest(group.question, path) for path in group.rejected]
+
+    def is_new(better: int, worse: int) -> bool:
+        pair = (preferred[better], rejected[worse])
+        new = pair not in taken
+        taken.add(pair)
+        return new
+
+    return _parted(group, is_new)
+
+
+def _apart(group: PreferenceGroup, least: int) -> list[PreferenceGroup]:
+    """What is left of a group without pairs that fewer than `least` characters tell apart."""
+    if not least:
+        return [group]
+    preferred, rejected = (
+        ["\n".join(step.text for step in path) for path in side]
+        for side in (group.preferred, group.rejected)
+    )
+    return _parted(group, lambda better, worse: is_apart(preferred[better], rejected[worse], least))
+
+
+def _parted(group: PreferenceGroup, kept: Callable[[int, int], bool]) -> list[PreferenceGroup]:
+    """The pairs of a group that are `kept`: one group if these are a product, else several."""
     sides: dict[tuple[int, ...], list[int]] = {}
-    for better, path in enumerate(group.preferred):
-        line = _digest(group.question, path)
-        pairs = {(line, other): worse for worse, other in enumerate(rejected)}
-        untaken = {pair: worse for pair, worse in pairs.items() if pair not in taken}
-        taken.update(untaken)
-        if untaken:
-            sides.setdefault(tuple(untaken.values()), []).append(better)
+    for better in range(len(group.preferred)):
+        left = tuple(worse for worse in range(len(group.rejected)) if kept(better, worse))
+        if left:
+            sides.setdefault(left, []).append(better)
     return [
         replace(
             group,
@@ -106,7 +128,7 @@ class _Ranked:
 
 
 def preference_groups(
-    tree: SearchTree, *, per_side: int, min_margin: float
+    tree: SearchTree, *, per_side: int, min_margin: float, min_edit_distance: int = 0
 ) -> list[PreferenceGroup]:
     """The groups of one tree: of each node that has a pair, then of whole trajectories."""
     leads_right, leads_wrong = _leads_to(tree, Outcome.RIGHT), _leads_to(tree, Outcome.WRONG)
@@ -132,7 +154,7 @@ def preference_groups(
         min_margin=min_margin,
         final=True,
     )
-    return distinct(groups)
+    return distinct(part for group in groups for part in _apart(group, min_edit_distance))
 
 
 def outcome_groups(tree: SearchTree, *, per_side: int) -> list[PreferenceGroup]:

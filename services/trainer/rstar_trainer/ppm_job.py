@@ -8,6 +8,7 @@ from random import Random
 
 from rstar_common.errors import InvalidInput
 from rstar_common.formats import Encoder
+from rstar_common.scores import RAW_SCORE_DIVISOR, SCORE_DIVISOR
 from rstar_trainer import checkpoint
 from rstar_trainer.apart import Apart
 from rstar_trainer.authors import read_pairs
@@ -39,6 +40,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     tokenizer = checkpoint.load_tokenizer(work.base)
     encoder = Encoder(tokenizer, written)
     model = checkpoint.load_ppm(work.base, seed=training.seed).to(work.device)
+    if spec.raw_rewards:
+        setattr(model.config, SCORE_DIVISOR, RAW_SCORE_DIVISOR)
     longest = min(training.max_length, int(model.config.max_position_embeddings))
     given = work.given(read_pairs)
     agreement = work.agreement()
@@ -164,7 +167,12 @@ def _groups(tree: SearchTree, spec: PpmSpec) -> list[PreferenceGroup]:
 
 
 def _preferences(tree: SearchTree, spec: PpmSpec) -> list[PreferenceGroup]:
-    return preference_groups(tree, per_side=spec.steps_per_side, min_margin=spec.min_margin)
+    return preference_groups(
+        tree,
+        per_side=spec.steps_per_side,
+        min_margin=spec.min_margin,
+        min_edit_distance=spec.min_edit_distance,
+    )
 
 
 def _tokens(groups: Iterable[PreferenceGroup], encoder: Encoder, longest: int) -> list[TokenGroup]:

@@ -1,6 +1,6 @@
 """What a PPM says of the lines of many groups, in one pass (rStar-Math section 3.3).
 
-A line (question and steps) is scored by tanh of a scalar head at its last token.
+A line (question and steps) is scored by a scalar head at its last token.
 
 Shape suffixes: S = lines in the batch, N = columns of a row, H = hidden size, G = groups,
 P = preferred lines of a group, R = rejected lines of a group.
@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rstar_common.scores import SCORE_DIVISOR
 from rstar_trainer.batches import padded_length
 from rstar_trainer.token_groups import TokenGroup
 
 
 def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
-    """rewards_S in [-1, 1] of all lines, group by group: tanh of the head at the last token.
+    """rewards_S of all lines, group by group: what the head says at the last token.
+
+    Its tanh, in [-1, 1]; of a model that learns raw rewards, what it says itself.
 
     A row is a group: what its lines have in common once, then the rest of each. A rest sees the
     common part and itself, so every line gets the reward it would get alone.
@@ -46,7 +49,8 @@ def rewards(model: PreTrainedModel, groups: Sequence[TokenGroup]) -> Tensor:
     ).last_hidden_state
     row_S = [number for number, row in enumerate(rows) for _ in row.last]
     last_S = [column for row in rows for column in row.last]
-    return torch.tanh(model.score(hidden_GNH[row_S, last_S])[:, 0].float())
+    rewards_S: Tensor = model.score(hidden_GNH[row_S, last_S])[:, 0].float()
+    return rewards_S if hasattr(model.config, SCORE_DIVISOR) else torch.tanh(rewards_S)
 
 
 def _additive(seen: Tensor) -> Tensor:

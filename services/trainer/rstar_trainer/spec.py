@@ -156,6 +156,12 @@ class PpmSpec(Frozen):
     """None: on if the policy it starts from was trained so."""
 
     objective: Objective = Objective.PAIRWISE
+    min_edit_distance: int = Field(default=0, ge=0, le=10_000)
+    """Characters that tell preferred and rejected apart, at least; for the pairwise objective."""
+
+    raw_rewards: bool = False
+    """Compare what the head says, before tanh; a score is tanh of a fifth of it then."""
+
     variants: int = Field(default=0, ge=0, le=64)
     """Of what is compared, with other names and digits: for small models from random weights."""
 

@@ -109,6 +109,12 @@ def _ppm_spec(job: trainer_pb2.TrainPpmJob) -> PpmSpec:
         "objective": _OBJECTIVES[job.objective],
     }
     spec = _checked(PpmSpec, fields, "train_ppm")
+    if spec.raw_rewards and spec.objective is Objective.Q_REGRESSION:
+        raise InvalidInput("a Q lies between -1 and 1, as tanh does", field="train_ppm.raw_rewards")
+    if spec.min_edit_distance and spec.objective is not Objective.PAIRWISE:
+        raise InvalidInput(
+            "only the pairwise objective compares steps", field="train_ppm.min_edit_distance"
+        )
     if spec.data_digests and spec.objective is not Objective.PAIRWISE:
         raise InvalidInput(
             "only the pairwise objective learns pairs", field="train_ppm.data_digests"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
+import shutil
 from random import Random
 
 import pytest
 import torch
 
+from rstar_common.scores import RAW_SCORE_DIVISOR, SCORE_DIVISOR
 from rstar_ppm.layout import ScoringCall
 from rstar_ppm.model import RewardModel
 from rstar_trainer import checkpoint
@@ -53,6 +57,21 @@ def test_scores_equal_those_of_the_training_side(directory):
     [result] = model(directory, cached_tokens=0).score([ScoringCall.of(path, siblings)])
     assert result.scores == pytest.approx(expected(directory, path, siblings), abs=PARITY)
     assert result.computed_tokens == 36 + 23
+
+
+def test_a_model_that_learned_raw_rewards_scores_by_tanh_of_a_fifth(directory, tmp_path):
+    raw = tmp_path / "raw"
+    shutil.copytree(directory, raw)
+    config = json.loads((raw / "config.json").read_text())
+    (raw / "config.json").write_text(json.dumps(config | {SCORE_DIVISOR: RAW_SCORE_DIVISOR}))
+    rng = Random(5)
+    path, siblings = segments(rng, 20, 7), segments(rng, 5, 3)
+    learned = expected(raw, path, siblings)  # what the loss compares
+    assert [math.tanh(value) for value in learned] == pytest.approx(
+        expected(directory, path, siblings), abs=PARITY
+    )
+    [result] = model(raw, cached_tokens=0).score([ScoringCall.of(path, siblings)])
+    assert result.scores == pytest.approx([math.tanh(x / 5) for x in learned], abs=PARITY)
 
 
 def test_calls_of_different_lengths_do_not_disturb_each_other(directory):

@@ -102,3 +102,19 @@ def test_a_margin_of_nothing_can_be_asked_for() -> None:
     assert spec_from(request).min_margin == 0.5
     request.train_ppm.min_margin = 0
     assert spec_from(request).min_margin == 0
+
+
+def test_raw_rewards_and_distances_are_for_what_compares() -> None:
+    job = trainer_pb2.TrainPpmJob(batch_ids=["b"], raw_rewards=True, min_edit_distance=20)
+    request = trainer_pb2.SubmitJobRequest(train_ppm=job)
+    spec = spec_from(request)
+    assert (spec.raw_rewards, spec.min_edit_distance) == (True, 20)
+    request.train_ppm.objective = trainer_pb2.PPM_OBJECTIVE_Q_REGRESSION
+    with pytest.raises(InvalidInput, match=r"train_ppm\.raw_rewards"):
+        spec_from(request)
+    request.train_ppm.raw_rewards = False
+    with pytest.raises(InvalidInput, match=r"train_ppm\.min_edit_distance"):
+        spec_from(request)
+    plain = trainer_pb2.TrainPpmJob(batch_ids=["b"])
+    made = JobRecord(job_id="j", spec=spec_from(trainer_pb2.SubmitJobRequest(train_ppm=plain)))
+    assert b"raw_rewards" not in made.to_json()  # which the release before would refuse

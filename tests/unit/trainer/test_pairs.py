@@ -117,6 +117,16 @@ def test_a_regression_does_not_learn_what_a_ppm_said_before():
     assert texts(steps.paths) == ["right"]
 
 
+@pytest.mark.parametrize(("least", "left"), [(0, 4), (1, 4), (4, 3), (5, 2), (7, 0)])
+def test_pairs_that_few_characters_tell_apart_are_left_out(least: int, left: int):
+    maker = TreeMaker("q?")
+    for text, verdict in (("aaaaaa", RIGHT), ("aabbbb", RIGHT), ("aabbbc", WRONG), ("cc", WRONG)):
+        maker.answer(0, text, "1", verdict)
+    tree = parse_tree(maker.build().SerializeToString())
+    groups = preference_groups(tree, per_side=2, min_margin=0.5, min_edit_distance=least)
+    assert sum(group.pairs for group in groups) == left
+
+
 def test_an_outcome_model_learns_whole_trajectories_whatever_their_q():
     [group] = outcome_groups(hand_made(), per_side=2)
     assert group.final

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from rstar_common.checkpoints import MANIFEST, Manifest
+from rstar_common.scores import RAW_SCORE_DIVISOR, SCORE_DIVISOR
 from rstar_trainer.job import CHECKPOINT, ORDER_FILE, TREES, WorkOrder
 from rstar_trainer.lessons import CURVE, LESSONS
 from rstar_trainer.ranks import ONE
@@ -59,3 +61,22 @@ def test_the_same_trees_give_the_same_bytes_in_whatever_order_they_arrive(tmp_pa
     assert {"model.safetensors", "version"} < set(first)
     assert any(name.startswith(f"{table}.") for name in first)
     assert made(tmp_path / "second", order, backwards=True) == first
+
+
+def test_raw_rewards_make_another_model_that_says_so(tmp_path):
+    write_policy(tmp_path / "base")
+    training = PPM_TRAINING.model_copy(update=FEW)
+    spec = PpmSpec(batch_ids=("b",), training=training, min_margin=0.1)
+    plain, raw = (
+        made(
+            tmp_path / str(value),
+            WorkOrder(
+                spec=spec.model_copy(update={"raw_rewards": value}), base=str(tmp_path / "base")
+            ),
+            backwards=False,
+        )
+        for value in (False, True)
+    )
+    assert json.loads(raw["config.json"])[SCORE_DIVISOR] == RAW_SCORE_DIVISOR
+    assert SCORE_DIVISOR not in json.loads(plain["config.json"])
+    assert raw["model.safetensors"] != plain["model.safetensors"]

@@ -358,6 +358,8 @@ class TrainPpmJob(_message.Message):
     VARIANTS_FIELD_NUMBER: _builtins.int
     DATA_DIGESTS_FIELD_NUMBER: _builtins.int
     EVALUATION_KEYS_FIELD_NUMBER: _builtins.int
+    MIN_EDIT_DISTANCE_FIELD_NUMBER: _builtins.int
+    RAW_REWARDS_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Policy version the weights start from; empty means the promoted one."""
     min_margin: _builtins.float
@@ -372,6 +374,14 @@ class TrainPpmJob(_message.Message):
     variants: _builtins.int
     """Variants of all that is compared, with other names and digits: for small models whose policy began with
     random weights. At most 64.
+    """
+    min_edit_distance: _builtins.int
+    """Smallest number of characters that tell preferred and rejected apart; the authors' code asks for 20, the paper
+    for none. 0: any.
+    """
+    raw_rewards: _builtins.bool
+    """Compare what the head says itself while training, and take tanh of a fifth of it as the score, as the authors' code
+    does; in the paper tanh is part of both.
     """
     @_builtins.property
     def batch_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -398,10 +408,12 @@ class TrainPpmJob(_message.Message):
         variants: _builtins.int = ...,
         data_digests: _abc.Iterable[_builtins.str] | None = ...,
         evaluation_keys: _abc.Iterable[_builtins.str] | None = ...,
+        min_edit_distance: _builtins.int = ...,
+        raw_rewards: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "min_margin", b"min_margin", "training", b"training"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "evaluation_keys", b"evaluation_keys", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter", "_min_margin", b"_min_margin", "agreement_filter", b"agreement_filter", "batch_ids", b"batch_ids", "data_digests", b"data_digests", "evaluation_keys", b"evaluation_keys", "min_edit_distance", b"min_edit_distance", "min_margin", b"min_margin", "objective", b"objective", "policy_version", b"policy_version", "raw_rewards", b"raw_rewards", "steps_per_side", b"steps_per_side", "training", b"training", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agreement_filter: _TypeAlias = _typing.Literal["agreement_filter"]  # noqa: Y015
     _WhichOneofArgType__agreement_filter: _TypeAlias = _typing.Literal["_agreement_filter", b"_agreement_filter"]  # noqa: Y015

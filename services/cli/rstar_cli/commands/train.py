@@ -197,6 +197,14 @@ def train_ppm(
         float | None,
         typer.Option(min=0, help="Least difference of Q in a pair.", show_default="0.5"),
     ] = None,
+    min_edit_distance: Annotated[
+        int,
+        typer.Option(min=0, help="Least characters that tell a pair apart; authors' code: 20."),
+    ] = 0,
+    raw_rewards: Annotated[
+        bool,
+        typer.Option("--raw-rewards", help="Compare before tanh, as the authors' code does."),
+    ] = False,
     steps_per_side: Annotated[
         int, typer.Option(min=0, help="Steps kept a prefix and side; 0: the default.")
     ] = 0,
@@ -229,6 +237,8 @@ def train_ppm(
         batch_ids=batch or [],
         policy_version=policy_version,
         min_margin=min_margin,
+        min_edit_distance=min_edit_distance,
+        raw_rewards=raw_rewards,
         steps_per_side=steps_per_side,
         variants=variants,
         agreement_filter=agreement_filter,
