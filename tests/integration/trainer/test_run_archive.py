@@ -135,7 +135,7 @@ async def test_a_run_is_whole_in_a_system_that_knew_nothing_of_it_and_goes_furth
 @pytest.mark.timeout(600)
 async def test_a_run_under_way_goes_on_elsewhere_from_the_phase_it_was_in(tmp_path):
     start = evolution_pb2.StartRunRequest(run_id="moved", recipe=recipe(rounds=1))
-    archive = str(tmp_path / "moved.tar")
+    archive = str(tmp_path / "moved.tar.xz")
     async with empty_system(tmp_path / "here") as here:
         await put_pool(here.store)
         here.world.never_ends = "/eval/"
@@ -145,6 +145,10 @@ async def test_a_run_under_way_goes_on_elsewhere_from_the_phase_it_was_in(tmp_pa
         going_on = await here.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
         assert going_on.run.state == evolution_pb2.RUN_STATE_RUNNING
     async with empty_system(tmp_path / "there") as there:
+        part = tmp_path / "part.tar.xz"
+        part.write_bytes(Path(archive).read_bytes()[:-50])
+        with pytest.raises(InvalidInput, match="cut off"):
+            await there.rstar("evolve", "import", str(part))
         await there.rstar("evolve", "import", archive)
         reply = await there.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
         assert reply.run.state == evolution_pb2.RUN_STATE_FAILED

@@ -97,48 +97,51 @@ def export(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Write everything of a run into one tar archive.
+    """Write everything of a run into one tar archive, compressed if its name ends in .xz.
 
     Of one that is under way, what it had done when its phase began; elsewhere `rstar evolve resume`
     goes on from there. Here it goes on as well.
 
-    Example: rstar evolve export smoke -o smoke.tar
+    Example: rstar evolve export smoke -o smoke.tar.xz
     """
     from rstar_cli.output import console, emit_json, run
 
-    size = run(_export(home, run_id, output))
+    run(_export(home, run_id, output))
+    size = output.stat().st_size
     if json:
         emit_json({"run_id": run_id, "archive": str(output), "bytes": size})
     else:
         console().print(f"wrote {size:,} bytes to {output}")
 
 
-async def _export(home: Path | None, run_id: str, output: Path) -> int:
+async def _export(home: Path | None, run_id: str, output: Path) -> None:
+    import asyncio
+    import lzma
+
     from rstar.v1 import evolution_pb2
     from rstar_cli.evolution import evolution_stub
 
     staging = output.with_name(output.name + ".part")
-    size = 0
+    opened = lzma.open if output.suffix == ".xz" else Path.open
     try:
         async with evolution_stub(home) as stub:
-            with staging.open("wb") as file:
+            with opened(staging, "wb") as file:
                 request = evolution_pb2.ExportRunRequest(run_id=run_id)
                 async for reply in stub.ExportRun(request):
-                    size += file.write(reply.chunk)
+                    await asyncio.to_thread(file.write, reply.chunk)
         staging.replace(output)
     finally:
         staging.unlink(missing_ok=True)
-    return size
 
 
 def import_run(
-    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE.tar", dir_okay=False)],
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE.tar[.xz]", dir_okay=False)],
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Take in a run that was exported elsewhere.
 
-    Example: rstar evolve import smoke.tar
+    Example: rstar evolve import smoke.tar.xz
     """
     from rstar_cli.output import as_json, console, emit_json, run
     from rstar_common.errors import InvalidInput
@@ -153,13 +156,20 @@ def import_run(
 
 
 async def _import(home: Path | None, archive: Path) -> evolution_pb2.Run:
+    import asyncio
+    import contextlib
+    import lzma
+
     from rstar.v1 import evolution_pb2
     from rstar_cli.evolution import evolution_stub
     from rstar_common.rpc import call
 
+    opened = lzma.open if archive.suffix == ".xz" else Path.open
+
     async def chunks() -> AsyncIterator[evolution_pb2.ImportRunRequest]:
-        with archive.open("rb") as file:
-            while chunk := file.read(2**20):
+        # What cannot be decompressed further is a part of an archive, which the trainer refuses.
+        with opened(archive, "rb") as file, contextlib.suppress(EOFError, lzma.LZMAError):
+            while chunk := await asyncio.to_thread(file.read, 2**20):
                 yield evolution_pb2.ImportRunRequest(chunk=chunk)
 
     async with evolution_stub(home) as stub:
