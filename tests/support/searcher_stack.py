@@ -117,6 +117,7 @@ async def searcher_stack(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     tenants: Sequence[Tenant] = (),
     places: int = 2,
+    defaults: SearchSettings = DEFAULTS,
 ) -> AsyncGenerator[Stack]:
     """Serve until the block ends."""
     stop = asyncio.Event()
@@ -143,10 +144,10 @@ async def searcher_stack(
         runner = Runner(
             make_services, records, store, bus, max_interactive=max_interactive, quotas=quotas
         )
-        work = Work(batches, records, runner, DEFAULTS)
+        work = Work(batches, records, runner, defaults)
         server = grpc.aio.server(interceptors=interceptors)
         searcher_pb2_grpc.add_SearcherServiceServicer_to_server(
-            SearcherServicer(runner, records, store, bus, DEFAULTS, quotas), server
+            SearcherServicer(runner, records, store, bus, defaults, quotas), server
         )
         searcher_pb2_grpc.add_BatchServiceServicer_to_server(BatchServicer(batches), server)
         port = server.add_insecure_port("127.0.0.1:0")
@@ -169,7 +170,7 @@ async def searcher_stack(
             return route, Consumer(jetstream, attempts, route, handler, bury, concurrency=2)
 
         def intake_for(tenant: Tenant) -> Consumer:
-            intake = Intake(batches, store, DEFAULTS, everybody, tenant=tenant, admit=quotas.admit)
+            intake = Intake(batches, store, defaults, everybody, tenant=tenant, admit=quotas.admit)
             durable, subject = streams.intake_of(tenant.name), streams.submit_subject(tenant.name)
             return consumer(streams.BATCHES, durable, subject, intake.handle, intake.bury, 0)[1]
 

@@ -28,7 +28,9 @@ from rstar_searcher.records import Lease
 from rstar_searcher.request import SearchRequest
 from rstar_searcher.results import recorded, result_of, tree_to
 from rstar_searcher.services import Services
+from rstar_searcher.settings_wire import settings_to
 from rstar_searcher.strategies import Ask
+from rstar_searcher.wire import problem_to
 
 MakeServices = Callable[[SearchRequest, Meter], Services]
 
@@ -71,15 +73,19 @@ class Conductor:
         asks = search.resume(history)
         known = replace(request, settings=search.settings, ppm_version=history.ppm_version)
         services = self._make_services(known, search.meter)
-        ended = history.ended or await self._driven(search, services, journal, asks)
-        result = await self._store_tree(request, search, ended, history.begun.started_at)
+        result = None
+        if request.batch_id and not history.told and history.ended is None:
+            result = await self._result_elsewhere(request, search)
+        if result is None:
+            ended = history.ended or await self._driven(search, services, journal, asks)
+            result = await self._store_tree(request, search, ended, history.begun.started_at)
         await self._announce(request, result)  # before the record, which ends every repetition
         lease.record.state.status = result.status
         lease.record.state.result.CopyFrom(recorded(result))
         await lease.settle()
         await self.journals.purge(request.search_id)
         traced.set(
-            ended_by=ended.value,
+            ended_by=tree_pb2.EndedBy.Name(result.ended_by),
             status=tree_pb2.SearchStatus.Name(result.status),
             expansions=search.meter.expansions,
             rollouts=search.meter.rollouts,
@@ -149,6 +155,21 @@ class Conductor:
             tree.result.tree_key = tree_key(request.batch_id, f"{request.search_id}-{began}")
             stored = await self._created(tree)
         return stored.result
+
+    async def _result_elsewhere(
+        self, request: SearchRequest, search: LiveSearch
+    ) -> tree_pb2.SearchResult | None:
+        """What a search found that is not known here, and asked the same in the same batch.
+
+        Its tree came with the archive of a run, say. What a batch asks is not answered twice.
+        """
+        try:
+            data = await self._store.get(tree_key(request.batch_id, request.search_id))
+        except NotFound:
+            return None
+        tree = tree_pb2.Tree.FromString(data)
+        asked = (problem_to(search.problem), settings_to(search.settings))
+        return tree.result if (tree.problem, tree.settings) == asked else None
 
     async def _created(self, tree: tree_pb2.Tree) -> tree_pb2.Tree:
         """The tree that lies under its key: this one, or one that was there before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from google.protobuf import json_format
@@ -18,6 +19,7 @@ from rstar_searcher.intake import Intake
 from tests.support.consuming import Message
 from tests.support.eventually import PATIENCE_SECONDS, POLL_SECONDS, eventually
 from tests.support.searcher_stack import DEFAULTS, new_id, searcher_stack, submission
+from tests.support.servers import nats_server
 from tests.support.toy_world import ToyWorld
 
 
@@ -66,6 +68,31 @@ async def test_a_published_batch_comes_back_solved(
         assert all(r.result.status == tree_pb2.SEARCH_STATUS_ANSWERED for r in results)
         tree = await stack.store.get(results[0].result.tree_key)
         assert tree_pb2.Tree.FromString(tree).search_id == results[0].result.search_id
+
+
+async def test_trees_that_came_from_elsewhere_are_not_searched_again(
+    tmp_path, nats_settings, object_store_settings
+):
+    batch = submission(new_id("batch"), 3)
+    async with searcher_stack(nats_settings, object_store_settings) as stack:
+        await stack.publish(batch.SerializeToString(), "application/protobuf")
+        await stack.finished(batch.batch_id)
+        found = {one.problem_id: one.result for one in await stack.results(batch.batch_id)}
+    # The store is the same, the queue has never heard of it.
+    for settings in (DEFAULTS, replace(DEFAULTS, rollouts=5)):
+        async with (
+            nats_server(tmp_path / str(settings.rollouts)) as elsewhere,
+            searcher_stack(elsewhere, object_store_settings, defaults=settings) as stack,
+        ):
+            await stack.publish(batch.SerializeToString(), "application/protobuf")
+            await stack.finished(batch.batch_id)
+            again = {one.problem_id: one.result for one in await stack.results(batch.batch_id)}
+            proposed = sum(len(world.proposed) for world in stack.worlds)
+            if settings == DEFAULTS:
+                assert (again, proposed) == (found, 0)
+            else:
+                assert again.keys() == found.keys()
+                assert proposed > 0
 
 
 async def test_the_same_batch_published_twice_is_solved_once(nats_settings, object_store_settings):
