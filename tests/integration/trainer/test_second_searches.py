@@ -46,6 +46,8 @@ async def mixed(
         async with trainer(directory, nats, object_store_settings, address) as running:
             await running.runs.StartRun(evolution_pb2.StartRunRequest(run_id="mixed", recipe=made))
             run = await running.ended("mixed")
+            # Random programs were in place; what they taught is now.
+            await eventually_serves(world, run.rounds[1].policy_version)
         yield Mixed(run=run, world=world)
 
 
@@ -59,7 +61,6 @@ async def test_random_programs_search_what_a_policy_left(mixed: Mixed):
     assert world.served["mixed/r1/search"] == second.search_policy == first.policy_version
     assert world.served["mixed/r1/second"] == second.second_policy == "bootstrap"
     assert world.served["mixed/r1/eval/greedy"] == second.policy_version
-    await eventually_serves(world, second.policy_version)
 
 
 @pytest.mark.slow

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.json_format import Parse
+
+from rstar.v1 import types_pb2
 from rstar_cli.runpage.measurements import Measurement
 
 LABELS = ("module", "subject", "type", "level", "source")
@@ -40,9 +43,8 @@ def labels_of(lines: bytes) -> list[str]:
 
 def levels_of(lines: bytes) -> dict[str, str]:
     """The difficulty of each problem of an object that has one, by its id."""
-    problems = map(json.loads, lines.splitlines())
-    labels = {one["problem_id"]: one.get("labels", {}) for one in problems}
-    return {name: own[LEVEL] for name, own in labels.items() if LEVEL in own}
+    problems = [Parse(line, types_pb2.Problem()) for line in lines.split(b"\n") if line]
+    return {one.problem_id: one.labels[LEVEL] for one in problems if LEVEL in one.labels}
 
 
 def searched_levels(ids: Iterable[str], levels: Mapping[str, str]) -> Mapping[str, int]:
