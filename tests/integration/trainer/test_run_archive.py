@@ -152,7 +152,7 @@ async def test_a_run_under_way_goes_on_elsewhere_from_the_phase_it_was_in(tmp_pa
         assert going_on.run.state == evolution_pb2.RUN_STATE_RUNNING
     async with empty_system(tmp_path / "there") as there:
         part = cut_off(Path(archive))
-        with pytest.raises(AssertionError, match="archive: (is not whole|not an archive)"):
+        with pytest.raises(AssertionError, match=r"archive: (is not whole|not an archive)"):
             await there.rstar("evolve", "import", str(part))
         await there.rstar("evolve", "import", archive)
         reply = await there.trainer.runs.GetRun(evolution_pb2.GetRunRequest(run_id="moved"))
