@@ -10,7 +10,7 @@ mathematics.
     Let x = 2 + 1. What is x minus 5?
     x = E('2 + 1')                          v = E ( #0 )
     A = E('5')
-    print(x - A)                            v0 = E ( #1 ) ; print ( #0 - v0 )
+    print(x - A)                            print ( #0 - #1 )
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 
 from rstar_common.formats import PromptStep
-from rstar_trainer.shapes import letters_of, mathematics, sentence_skeleton
+from rstar_trainer.shapes import asking_skeleton, letters_of, mathematics, sentence_skeleton
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 _STRING = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
@@ -33,9 +33,15 @@ _OPTIONS = re.compile(r"\b[a-z]=(\w*)\(? #(?:-?\d+|def) \)?(?:, [a-z]=\1\(? #(?:
 
 _LONG_NUMBER = re.compile(r"(?<![\w.*])\d\d+(?:\.\d+)?|(?<=[=(]\s)\d+(?=\)|$)|(?<=[=(])\d+(?=\)|$)")
 _TARGETS = re.compile(r"^([\w\s,()]+?),?\s*=(?!=)")
+_TAKEN = re.compile(r"([A-Za-z_]\w*) = E\( (#\d+) \)")
+"""A value as the question gives it, under a name."""
+
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _DEFINED = re.compile(r"(?<![A-Za-z])([A-Za-z]\w*)(?:\([A-Za-z]\))?\s*(?:=|\bbe\b)")
 _CODE = re.compile(r"#-?\d+|#def|[A-Za-z_]\w*|\d+(?:\.\d+)?|\*\*|//|[^\sA-Za-z_0-9]")
+_FORMAT = re.compile(r"(?<!\w)f(?=['\"])|(?<=:)[a-z](?=\})")
+"""Of a formatted string: no name."""
+
 _LEFT_OUT = re.compile(r"from |import |#|\w+ = lambda ")
 """Lines that compute nothing: imports, comments, helpers."""
 
@@ -68,7 +74,7 @@ class AskedQuestion:
 
     def skeleton(self, common: Container[str]) -> str:
         """Of the asking part."""
-        return sentence_skeleton(self.asking, common, known=self._known)
+        return asking_skeleton(self.asking, common, known=self._known)
 
     def definition_skeletons(self, common: Container[str]) -> list[str]:
         """Of each sentence before it."""
@@ -119,7 +125,8 @@ class AskedQuestion:
 def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
     """The program of `steps` without comments and imports, its names and values abstracted.
 
-    Lines that take values from definitions are left out.
+    Lines that take values from definitions are left out, and lines that only name a value: it makes
+    no difference whether what is asked about was defined before.
     """
     names: dict[str, str] = {}
     kept: list[str] = []
@@ -131,6 +138,9 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
 
     for line in _computing(steps):
         code = _placed(line, placed)
+        if taken := _TAKEN.fullmatch(code):
+            names.setdefault(taken[1], taken[2])
+            continue
         for name in _targets(line):
             if "#def" in code:
                 # A definition is known by where the question asks for it.
@@ -205,7 +215,7 @@ def _abstract(code: str, names: dict[str, str]) -> str:
     """`code` with other `names`, and letters that have none numbered as they come."""
     tokens: list[str] = []
     symbols: dict[str, str] = {}
-    for token in _CODE.findall(code):
+    for token in _CODE.findall(_FORMAT.sub("format", code)):
         if tokens and tokens[-1] == ".":  # an attribute is no variable
             tokens.append(token)
         elif len(token) == 1 and token.islower() and token not in names:
