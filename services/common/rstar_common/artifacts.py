@@ -74,6 +74,11 @@ def given_key(sha256: str) -> str:
     return f"{DATASETS}given/{sha256}.json"
 
 
+def dataset_key(version: str, name: str) -> str:
+    """Key of a file of what a checkpoint was taught."""
+    return f"{DATASETS}{version}/{name}"
+
+
 def trees_prefix(batch_id: str) -> str:
     """Prefix of all trees of a batch."""
     return f"trees/{token(batch_id) if batch_id else NO_BATCH}/"

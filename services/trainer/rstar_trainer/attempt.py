@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from pydantic import ValidationError
 
 from rstar_common import checkpoints
-from rstar_common.artifacts import DATASETS
+from rstar_common.artifacts import dataset_key
 from rstar_common.checkpoints import MANIFEST, Manifest
 from rstar_common.streams import token
 from rstar_trainer.child import run_worker
@@ -97,7 +97,7 @@ class Attempt:
         self._jobs.note(record.job_id, stage="publishing", metrics=dict(manifest.metrics))
         await checkpoints.publish(self._registry.store, directory / CHECKPOINT, manifest)
         for file in sorted((directory / LESSONS).glob("*")):
-            key = f"{DATASETS}{manifest.version}/{file.name}"
+            key = dataset_key(manifest.version, file.name)
             await self._registry.store.put_file(key, file)
         if record.promote:
             await self._registry.promote(manifest)

@@ -39,4 +39,5 @@ def draw_examples(
         solved=every.solved,
         right=every.right,
         disowned=every.disowned,
+        refused=every.refused,
     )

@@ -90,7 +90,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 
 _ROWS = {
     "sft": "One row an example. Questions that are kept from training, to measure with, are among"
-    " them, and so are examples too long for the model.",
+    " them, and so are examples too long for the model. `refused.txt` names problems of which no"
+    " row is: agreement refused all their right solutions.",
     "pairs": "One row a pair: of a question, no two have the same texts on both sides, but for"
     " what was given. Questions that are kept from training, to measure with, are not among them,"
     " unless there are no others; pairs too long for the model are.",

@@ -3,6 +3,7 @@
     sft.parquet      one row an example            (JSON lines without pyarrow)
     pairs.parquet    one row a preference pair
     values.parquet   one row a step and its Q: what a regression learns
+    refused.txt      ids of problems that only programs solved whose right answers are chance
     sft.json, pairs.json   the same in the form of the authors' files, which have none of values
     README.md        the card (`datacard.py`)
     curve.jsonl      step, loss, learning rate
@@ -26,6 +27,7 @@ from rstar_trainer.selection import Example
 
 LESSONS = "lessons"
 CURVE = "curve.jsonl"
+REFUSED = "refused.txt"
 
 CURVE_FIELDS = ("step", "loss", "learning_rate", "tokens_per_second")
 
@@ -49,6 +51,12 @@ def write_examples(
     ]
     _write_rows(directory, "sft", rows)
     _write_json(directory / "sft.json", sft_records(examples))
+
+
+def write_refused(directory: Path, problems: Sequence[str]) -> None:
+    """Problems whose right answers were all refused: a later round may search them again."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / REFUSED).write_text("".join(f"{one}\n" for one in problems))
 
 
 def write_pairs(directory: Path, groups: Sequence[PreferenceGroup]) -> None:

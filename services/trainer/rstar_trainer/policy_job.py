@@ -16,7 +16,7 @@ from rstar_trainer.choice import draw_examples
 from rstar_trainer.datacard import VARIANTS_OF_EACH, write_card
 from rstar_trainer.dataset import SearchTree, read_trees
 from rstar_trainer.job import CHECKPOINT, STATE_FILE
-from rstar_trainer.lessons import write_examples
+from rstar_trainer.lessons import write_examples, write_refused
 from rstar_trainer.lora import adapt, merge
 from rstar_trainer.selection import Example, Selection, select_examples
 from rstar_trainer.sft import (
@@ -50,6 +50,7 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
         raise InvalidInput("no right trajectory and no example given", field="batch_ids")
     if work.ranks.first:
         write_examples(work.lessons, examples, batches)
+        write_refused(work.lessons, selection.refused)
     if work.order.base:
         work.enter("loading the base", 0.05)
         tokenizer = checkpoint.load_tokenizer(work.base)
@@ -181,4 +182,5 @@ def _counts(selection: Selection) -> dict[str, float]:
         "examples": float(len(selection.examples)),
         "right_trajectories": float(selection.right),
         "disowned_trajectories": float(selection.disowned),
+        "refused_problems": float(len(selection.refused)),
     }

@@ -44,6 +44,9 @@ class Selection:
     disowned: int
     """Right trajectories refused because their program does not agree with other problems."""
 
+    refused: tuple[str, ...]
+    """Problems all of whose right trajectories are refused: solved, as it seems, by chance."""
+
 
 def select_examples(
     trees: Iterable[SearchTree], *, per_problem: int, agreement: Agreement | None
@@ -51,7 +54,7 @@ def select_examples(
     """Keep up to `per_problem` different right trajectories of each question."""
     found: dict[str, dict[str, Example]] = defaultdict(dict)
     problems: set[str] = set()
-    solved: set[str] = set()
+    solved: dict[str, set[str]] = defaultdict(set)
     right = disowned = 0
     for tree in trees:
         problems.add(tree.question)
@@ -61,7 +64,7 @@ def select_examples(
         right += answers
         disowned += len(refused)
         if answers:
-            solved.add(tree.question)
+            solved[tree.question].add(tree.problem_id)
         # What a refused answer had backed up counts for no other that shares steps with it.
         for trajectory in tree.without(refused).trajectories():
             if trajectory.outcome is not Outcome.RIGHT:
@@ -93,4 +96,5 @@ def select_examples(
         solved=len(solved),
         right=right,
         disowned=disowned,
+        refused=tuple(sorted(set().union(*(solved[one] for one in solved.keys() - found.keys())))),
     )

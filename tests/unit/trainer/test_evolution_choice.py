@@ -68,6 +68,13 @@ def test_unsolved_problems_may_fill_a_round_and_nothing_is_searched_beyond_it():
     assert len(ids(evolution_pb2.Round(max_unsolved_share=1.0), past)) == 10
 
 
+def test_problems_whose_right_answers_were_refused_count_as_unsolved():
+    past = {f"p{number}": PastResult(right=number, answered=8) for number in range(6)}
+    round_ = evolution_pb2.Round(problems=4, max_unsolved_share=0.5, prefer_new=True)
+    kept = [one.id for one in choose(round_, PROBLEMS, past, (), ["p5", "p9"])]
+    assert kept == ["p6", "p8", "p0", "p5"]  # p9 was not searched yet
+
+
 def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
     past = {
         "p0": PastResult(right=1, answered=10),

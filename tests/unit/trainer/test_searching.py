@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rstar.v1 import evolution_pb2, searcher_pb2, types_pb2
+from rstar_common.artifacts import dataset_key
+from rstar_common.errors import NotFound
 from rstar_trainer.evolution.problems import PastResult, PoolProblem
 from rstar_trainer.evolution.searching import Material, Searching
+from rstar_trainer.lessons import REFUSED
 
 
 class Given:
@@ -34,6 +37,53 @@ class Given:
     async def searched(self, run, what, *_, **__) -> searcher_pb2.Batch:
         self.log.append(("searched", what))
         return searcher_pb2.Batch(batch_id=what)
+
+
+class Kept:
+    """A store of a few objects."""
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = dict(objects)
+        self.store = self
+
+    async def get(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise NotFound(key)
+        return self.objects[key]
+
+    async def put(self, key: str, data: bytes) -> None:
+        self.objects[key] = data
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "of a release ago"])
+async def test_what_the_last_policy_was_refused_is_searched_again(
+    told: bool, monkeypatch: pytest.MonkeyPatch
+):
+    async def past_results(*_: object) -> dict[str, PastResult]:
+        return {name: PastResult(right=1, answered=3) for name in "abc"}
+
+    monkeypatch.setattr("rstar_trainer.evolution.searching.past_results", past_results)
+    problems = [
+        PoolProblem(pool="t", problem=types_pb2.Problem(problem_id=name, question=f"{name}?"))
+        for name in "abcd"
+    ]
+    material = Material(problems=problems, sets={}, excluded=frozenset())
+    run = evolution_pb2.Run(run_id="r")
+    for number in range(3):
+        run.recipe.rounds.add(problems=2, max_unsolved_share=0.5, prefer_new=True)
+        trained = {"policy_job": f"r-r{number}-policy", "policy_version": f"policy-{number}"}
+        run.rounds.add(round=number, batch_id=f"r/r{number}/search", **trained)
+    run.rounds[2].ClearField("policy_job")
+    run.rounds[2].policy_version = "policy-of-somebody-else"
+    kept = Kept()
+    if told:
+        kept.objects = {
+            dataset_key("policy-0", REFUSED): b"a\n",
+            dataset_key("policy-1", REFUSED): b"b\n",
+        }
+    await Searching(kept, kept, kept, material, lambda *_: None).choose(run)
+    [chosen] = [data for key, data in kept.objects.items() if key.endswith("problems.txt")]
+    assert chosen == (b"d\nb\n" if told else b"d\na\n")
 
 
 @pytest.mark.parametrize("by_random_programs", [False, True])

@@ -351,8 +351,23 @@ def test_what_fails_where_values_are_given_is_lucky_where_they_are_defined():
         (least.replace("B", "b"), True),
     )
     trees = [parsed(tree) for tree in (*direct, defined)]
-    [kept] = select_examples(trees[-1:], per_problem=2, agreement=count_agreement(trees)).examples
+    agreement = count_agreement(trees)
+    selection = select_examples(trees[-1:], per_problem=2, agreement=agreement)
+    [kept] = selection.examples
     assert kept.steps[-1].text == gcd.replace("B", "b")
+    assert not selection.refused
+
+
+def test_problems_that_only_refused_programs_solved_are_told():
+    makers = [asked_for_the_tens(number, fails=number > 4) for number in range(12)]
+    lucky = TreeMaker("What is the tens digit of 155?", problem_id="lucky")
+    lucky.answer(0, "print(155 % 10)", "5", RIGHT)
+    missed = TreeMaker("What is the tens digit of 156?", problem_id="missed")
+    missed.answer(0, "print(156 % 10)", "6", WRONG)
+    trees = [parsed(maker.build()) for maker in (*makers, lucky, missed)]
+    selection = select_examples(trees, per_problem=2, agreement=count_agreement(trees))
+    assert selection.refused == ("lucky",)
+    assert selection.solved == 13
 
 
 def test_lines_that_take_values_from_definitions_are_left_out():

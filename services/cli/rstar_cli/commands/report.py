@@ -71,7 +71,7 @@ async def _read(home: Path | None, run_id: str) -> tuple[evolution_pb2.Run, Curv
 async def _curves(store: ObjectStore, run: evolution_pb2.Run) -> Curves:
     import json
 
-    from rstar_common.artifacts import DATASETS
+    from rstar_common.artifacts import dataset_key
     from rstar_common.errors import NotFound
 
     curves: dict[str, list[tuple[float, float]]] = {}
@@ -80,7 +80,7 @@ async def _curves(store: ObjectStore, run: evolution_pb2.Run) -> Curves:
             if not version:  # not trained yet
                 continue
             try:
-                lines = (await store.get(f"{DATASETS}{version}/curve.jsonl")).splitlines()
+                lines = (await store.get(dataset_key(version, "curve.jsonl"))).splitlines()
             except NotFound:
                 continue
             points = [json.loads(line) for line in lines]

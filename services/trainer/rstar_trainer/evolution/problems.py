@@ -103,11 +103,13 @@ def choose(
     problems: Sequence[PoolProblem],
     past: Mapping[str, PastResult],
     excluded: Collection[str],
+    refused: Collection[str] = (),
 ) -> list[PoolProblem]:
     """The problems of a round: a function of the recipe and of the last results alone.
 
     Too easy ones, and synthetic ones whose answers are mostly called wrong, are left out;
-    of those searched in vain as many are taken as their share allows.
+    of those searched in vain as many are taken as their share allows. So were those all of whose
+    right answers are `refused`.
     """
     wanted = set(round_.pools)
     kept: list[PoolProblem] = []
@@ -124,6 +126,7 @@ def choose(
     unsolved: list[PoolProblem] = []
     if share := round_.max_unsolved_share:
         missed = {name for name, result in past.items() if result.right == 0}
+        missed |= past.keys() & set(refused)
         others = [one for one in kept if one.id not in missed]
         total = round_.problems or len(kept)
         # Few others: then the unsolved are fewer too, so that their share holds.

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_common.artifacts import dataset_key
 from rstar_common.checkpoints import BOOTSTRAP
-from rstar_common.errors import InvalidInput
+from rstar_common.errors import InvalidInput, NotFound
 from rstar_trainer.dataset import SYNTHETIC
 from rstar_trainer.evolution.measuring import add_cost, shares
 from rstar_trainer.evolution.orders import Orders, Tell
@@ -27,6 +28,7 @@ from rstar_trainer.evolution.problems import (
 )
 from rstar_trainer.evolution.rules import SEARCH, SECOND, second_settings, seeded
 from rstar_trainer.evolution.tiers import Tiers
+from rstar_trainer.lessons import REFUSED
 from rstar_trainer.promotion import Registry
 
 FIRST_PART = 0.6
@@ -66,7 +68,8 @@ class Searching:
         if round_.problems_of:
             ids = (await self._store.get(round_.problems_of)).decode().splitlines()
         else:
-            chosen = choose(round_, self._material.problems, past, self._material.excluded)
+            refused = await self._refused(run)
+            chosen = choose(round_, self._material.problems, past, self._material.excluded, refused)
             ids = [one.id for one in chosen]
         if not ids:
             raise InvalidInput("no problem is left to search", field=f"rounds[{report.round}]")
@@ -160,6 +163,16 @@ class Searching:
 
     def _problems(self, ids: Sequence[str]) -> list[types_pb2.Problem]:
         return [published(self._by_id[name]) for name in ids]
+
+    async def _refused(self, run: evolution_pb2.Run) -> list[str]:
+        """Problems that agreement says were solved by chance, when a policy was last trained."""
+        trained = [one.policy_version for one in run.rounds if one.policy_job]
+        if not trained:
+            return []
+        try:
+            return (await self._store.get(dataset_key(trained[-1], REFUSED))).decode().splitlines()
+        except NotFound:  # of a release ago
+            return []
 
     async def _outcomes(
         self, run: evolution_pb2.Run, report: evolution_pb2.RoundReport
