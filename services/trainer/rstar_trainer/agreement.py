@@ -37,8 +37,9 @@ CHANCE = 0.05
 MISREAD = "!"
 """Before the skeleton of a program that reads a definition in a way that is mostly wrong."""
 
-COMMON_WORD = 3
-"""Questions a word must occur in to count as one; strings of letters are particulars."""
+COMMON = 3
+"""Questions a word must occur in to count as one, for strings of letters are particulars; and those
+a sentence must occur in to be one that only defines, for others tell what the question is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,9 @@ class Agreement:
     """Success of program skeletons by question skeleton."""
 
     common: frozenset[str]
+    defining: frozenset[str]
+    """Sentences that many questions have before what they ask, without their mathematics."""
+
     rates: Mapping[str, Mapping[str, float]]
     """Question skeleton, program skeleton: how often it is right, 0 to 1; 0 if it fails too often
     to be as good as the best."""
@@ -77,7 +81,7 @@ class Agreement:
             return {}
         asked = AskedQuestion(tree.question)
         sentences = asked.definition_skeletons(self.common)
-        rates = self.rates.get(asked.skeleton(self.common), {})
+        rates = self.rates.get(self.kind(asked), {})
         best = max(rates.values(), default=0.0) or 1.0
         programs = {t.leaf: self.program(sentences, Skeletons.of(asked, t.steps)) for t in right}
         return {leaf: rates.get(program, 0.0) / best for leaf, program in programs.items()}
@@ -85,6 +89,11 @@ class Agreement:
     def disowned(self, tree: SearchTree) -> list[int]:
         """Leaves of right answers whose program does not agree with other problems."""
         return [leaf for leaf, score in self.scores(tree).items() if score < SHARE_OF_BEST]
+
+    def kind(self, asked: AskedQuestion) -> str:
+        """What a question asks; one that tells what hardly another does is of a kind of its own."""
+        told = [one for one in asked.wordings(self.common) if one not in self.defining]
+        return " ; ".join([asked.skeleton(self.common), *told])
 
     def program(self, sentences: Sequence[str], written: Skeletons) -> str:
         """The program's skeleton; another one if it misreads one of the `sentences`."""
@@ -109,20 +118,23 @@ def count_agreement(trees: Iterable[SearchTree]) -> Agreement:
                 results[Skeletons.of(asked, one.steps)].append(one.outcome is Outcome.RIGHT)
     # Whatever the order of the trees, sums are the same to the last bit.
     problems = [by_question[question] for question in sorted(by_question)]
-    common = frozenset(word for word, count in words.items() if count >= COMMON_WORD)
+    common = frozenset(word for word, count in words.items() if count >= COMMON)
+
+    before = Counter(one for asked, _ in problems for one in set(asked.wordings(common)))
+    defining = frozenset(one for one, count in before.items() if count >= COMMON)
 
     readings = _Tally()
     for asked, results in problems:
         for number, sentence in enumerate(asked.definition_skeletons(common)):
             readings.add(sentence, _by(results, partial(_reading, number)))
     misread = {sentence: readings.mostly_wrong(sentence) for sentence in readings.kinds}
-    read = Agreement(common, rates={}, misread=misread)
+    read = Agreement(common, defining, rates={}, misread=misread)
 
     asking = _Tally()
     for asked, results in problems:
         sentences = asked.definition_skeletons(common)
         programs = _by(results, partial(read.program, sentences))
-        asking.add(asked.skeleton(common), programs)
+        asking.add(read.kind(asked), programs)
     rates = {}
     for kind in asking.kinds:
         worse = asking.worse_than_best(kind)

@@ -17,27 +17,31 @@ from collections.abc import Container, Iterator, Sequence
 
 _LETTER = r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
 _ARTICLE = (
-    r"(?<![-+*/^=(]\s)(?:a|A|I)(?=\s+[A-Za-z])"
-    r"(?!\s+(?:an?|and|or|to|is|be|by|in|from|for|such|when|with|wrt|rounded|divided)\b)"
+    r"(?<![-+*/^=(]\s)(?:a|A|I)(?=\s+[A-Za-z\d$\\(])(?!\s+(?:"
+    r"an?|and|or|to|is|be|by|in|from|for|such|so|when|with|wrt|rounded|divided|not|equal|plus|minus"
+    r"|times|(?:less|greater|bigger|smaller)\s+than)\b)"
 )
 _OPTION = r"\([A-Za-z]\)\s"
+_FUNCTION = r"(?<![A-Za-z\\])[A-Za-z]+(?=\((?!s\)))"  # no plural(s)
 _ATOM = (
-    r"(?:(?<![A-Za-z])[A-Za-z]+(?=\()"  # what is applied to something
-    r"|\d+(?:\.\d+)?"
+    rf"(?:{_FUNCTION}|\d+(?:\.\d+)?"
     rf"|(?!{_ARTICLE})(?!(?<=\s\(){_LETTER}\)\s){_LETTER})"  # no option's name either
 )
 _JOIN = rf"(?:(?!\s+{_OPTION})\s*(?:[-+*/^=()]|,(?=\s*[-+(]*\d)))+\s*"
-_MATH = re.compile(rf"[-+(]*{_ATOM}(?:{_JOIN}{_ATOM})*[)']*")
+_MATH = re.compile(rf"(?<![-+(])[-+(]*{_ATOM}(?:{_JOIN}{_ATOM})*[)']*")
 """A run of numbers, letters and functions joined by operators: an expression, or a list."""
 
 _ASKING = re.compile(
     r"^(?:what (?:is|are)|calculate|compute|determine|evaluate|find|give|work out)\b"
     r"(?: the value of\b)? ?"
 )
-_WORDS = re.compile(r"[A-Za-z]+|[^\sA-Za-z]")
+_WORDS = re.compile(r"[A-Za-z]+|[^\sA-Za-z$]")
+"""What marks mathematics is not told of."""
+
 _OPTIONS = re.compile(r"\( \w+ \) #\S*(?: \( \w+ \) #\S*)+")
 _LIST = re.compile(r"#\S*(?: ,(?: and| or)? #\S*)+(?: (?:and|or) #\S*)?|#\S*(?: #\S*)+")
-_SHAPE = re.compile(r"#[fdo^]*(x?)[fdo^]*(\.?)[fdo^]*")
+_SHAPE = re.compile(r"#((?:[a-z,]+:)?)([^\s:]*)")
+_NAMED = re.compile(r"(?<![A-Za-z])[A-Za-z]{2,}(?=\()")
 _LETTERS = re.compile(_LETTER)
 _APPLIED = re.compile(r"[A-Za-z]\(")
 _ARGUMENT = re.compile(r"[A-Za-z]\(([A-Za-z])\)")
@@ -67,16 +71,26 @@ def sentence_skeleton(text: str, common: Container[str]) -> str:
 
 
 def asking_skeleton(text: str, common: Container[str], *, known: Container[str]) -> str:
-    """As `sentence_skeleton`, without what makes no difference to an answer.
+    """As `sentence_skeleton`, without words that only ask and most of the shape.
 
     Letters that are `known` were given a value before. Of a sentence that asks for nothing but a
-    value the shape is left, for how the value is written depends on it.
+    value the whole shape is left, for how the value is written depends on it.
     """
-    words = " ".join(_shaped_words(text, known)).rstrip("?.! ")
+    words = " ".join(_shaped_words(text, known)).rstrip("?. ")
     asked = _joined(_ASKING.sub("", words).split(), common)
     if asked.startswith("#") and " " not in asked:
         return asked
-    return _SHAPE.sub(r"#\1\2", asked)
+    return _SHAPE.sub(_in_brief, asked)
+
+
+def wording(text: str, common: Container[str]) -> str:
+    """As `sentence_skeleton`, without any shape."""
+    return _SHAPE.sub("#", sentence_skeleton(text, common))
+
+
+def _in_brief(shape: re.Match[str]) -> str:
+    kept = "x.*=^" if "=" in shape[2] else "x.*"
+    return f"#{shape[1]}" + "".join(sign for sign in shape[2] if sign in kept)
 
 
 def _joined(words: Sequence[str], common: Container[str]) -> str:
@@ -95,13 +109,15 @@ def _shaped_words(text: str, known: Container[str]) -> list[str]:
 
 
 def _shape(value: str, known: Container[str]) -> str:
-    """What there is in a piece of mathematics, a sign for each.
+    """What there is in a piece of mathematics: names of functions (`gcd:`) and signs.
 
     `f` a function's value, `d` a letter that is `known`, `x` another letter, `.` a decimal, `o` an
-    operation, `^` a power, `=` an equation.
+    operation, `^` a power, `=` an equation. Of a list `*` alone is told.
     """
+    names = ",".join(sorted({name.lower() for name in _NAMED.findall(value)}))
+    named = names and f"{names}:"
     if "," in value:
-        return "*"
+        return f"{named}*"
     applied = {match.start() for match in _APPLIED.finditer(value)}
     letters = {m.group() for m in _LETTERS.finditer(value) if m.start() not in applied}
     there = {
@@ -112,4 +128,5 @@ def _shape(value: str, known: Container[str]) -> str:
         "o": bool(_OPERATOR.search(value)),
         "^": "**" in value or "^" in value,
     }
-    return "".join(sign for sign in there if there[sign]) + "=" * value.count("=")
+    signs = "".join(sign for sign in there if there[sign])
+    return named + signs + "=" * value.count("=")

@@ -23,7 +23,13 @@ from functools import partial
 from itertools import accumulate, pairwise
 
 from rstar_common.formats import PromptStep
-from rstar_trainer.shapes import asking_skeleton, letters_of, mathematics, sentence_skeleton
+from rstar_trainer.shapes import (
+    asking_skeleton,
+    letters_of,
+    mathematics,
+    sentence_skeleton,
+    wording,
+)
 
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
 _STRING = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'")
@@ -33,15 +39,17 @@ _OPTIONS = re.compile(r"\b[a-z]=(\w*)\(? #(?:-?\d+|def) \)?(?:, [a-z]=\1\(? #(?:
 
 _LONG_NUMBER = re.compile(r"(?<![\w.*])\d\d+(?:\.\d+)?|(?<=[=(]\s)\d+(?=\)|$)|(?<=[=(])\d+(?=\)|$)")
 _TARGETS = re.compile(r"^([\w\s,()]+?),?\s*=(?!=)")
-_TAKEN = re.compile(r"([A-Za-z_]\w*) = E\( (#\d+) \)")
+_TAKEN = re.compile(r"([A-Za-z_]\w*)\s*=\s*E\( (#\d+) \)\s*")
 """A value as the question gives it, under a name."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_DEFINED = re.compile(r"(?<![A-Za-z])([A-Za-z]\w*)(?:\([A-Za-z]\))?\s*(?:=|\bbe\b)")
+_DEFINED = re.compile(r"(?<![A-Za-z])([A-Za-z]\w{0,20})(?:\([A-Za-z]\))?\s*(?:=|\bbe\b)")
 _CODE = re.compile(r"#-?\d+|#def|[A-Za-z_]\w*|\d+(?:\.\d+)?|\*\*|//|[^\sA-Za-z_0-9]")
-_FORMAT = re.compile(r"(?<!\w)f(?=['\"])|(?<=:)[a-z](?=\})")
-"""Of a formatted string: no name."""
+_FORMATTED = re.compile(r"(?<![\w.])f(['\"])(.*?)\1")
+_FORMAT = re.compile(r":[.\d]*[a-z](?=\})")
+"""Letters of a formatted string that are no names."""
 
+_BOUND = re.compile(r"\b(?:for|lambda)\s+([\w\s,]+?)\s*(?:\bin\b|:)")
 _LEFT_OUT = re.compile(r"from |import |#|\w+ = lambda ")
 """Lines that compute nothing: imports, comments, helpers."""
 
@@ -79,6 +87,10 @@ class AskedQuestion:
     def definition_skeletons(self, common: Container[str]) -> list[str]:
         """Of each sentence before it."""
         return [sentence_skeleton(one, common) for one in self.definitions]
+
+    def wordings(self, common: Container[str]) -> list[str]:
+        """Of each sentence before it, without what is said of its mathematics."""
+        return [wording(one, common) for one in self.definitions]
 
     def place(self, value: str, *, use: int = 0) -> str:
         """Where the question gives `value`: `#def`, `#0`, `#1` …; empty if it does not.
@@ -136,10 +148,15 @@ def program_skeleton(asked: AskedQuestion, steps: Sequence[PromptStep]) -> str:
         uses[text] += 1
         return asked.place(text, use=uses[text] - 1)
 
-    for line in _computing(steps):
+    lines = list(_computing(steps))
+    given = Counter(name for line in lines for name in (*_targets(line), *_bound(line)))
+    taken: dict[str, str] = {}
+    for line in lines:
         code = _placed(line, placed)
-        if taken := _TAKEN.fullmatch(code):
-            names.setdefault(taken[1], taken[2])
+        named = _TAKEN.fullmatch(code)
+        # A name that is given another value, or a second part of one place, stays a name.
+        if named and given[named[1]] == 1 and taken.setdefault(named[2], line) == line:
+            names[named[1]] = named[2]
             continue
         for name in _targets(line):
             if "#def" in code:
@@ -193,6 +210,11 @@ def _computing(steps: Sequence[PromptStep]) -> Iterator[str]:
             yield line
 
 
+def _bound(line: str) -> list[str]:
+    """Names of loops and functions without a name."""
+    return [name for match in _BOUND.finditer(line) for name in _NAME.findall(match[1])]
+
+
 def _targets(line: str) -> list[str]:
     targets = _TARGETS.match(line)
     return _NAME.findall(targets.group(1)) if targets else []
@@ -215,7 +237,7 @@ def _abstract(code: str, names: dict[str, str]) -> str:
     """`code` with other `names`, and letters that have none numbered as they come."""
     tokens: list[str] = []
     symbols: dict[str, str] = {}
-    for token in _CODE.findall(_FORMAT.sub("format", code)):
+    for token in _CODE.findall(_FORMATTED.sub(_formatted, code)):
         if tokens and tokens[-1] == ".":  # an attribute is no variable
             tokens.append(token)
         elif len(token) == 1 and token.islower() and token not in names:
@@ -223,6 +245,10 @@ def _abstract(code: str, names: dict[str, str]) -> str:
         else:
             tokens.append(names.get(token, token))
     return " ".join(tokens)
+
+
+def _formatted(string: re.Match[str]) -> str:
+    return f"format{string[1]}{_FORMAT.sub(':format', string[2])}{string[1]}"
 
 
 def _sentences(text: str) -> list[str]:

@@ -165,6 +165,8 @@ def test_questions_about_mathematics_of_another_shape_ask_something_else():
         ("Let y = 3. Calculate the gcd of 77 and y.", "What is the gcd of 69 and 4 - -(2 + 1)?"),
         ("Evaluate 5 + -27 - (2 + 1).", "What is the value of (3 - 1)*-4?"),
         ("Simplify (sqrt(8) + sqrt(12))*2.", "Simplify sqrt(3) + -1 - -sqrt(2)."),
+        ("Compute $7 + 3$.", "Calculate 4 - 3."),
+        ("What is the area of a 3 by 4 field?", "What is the area of a 12 by 30 field?"),
         ("Is 3 a multiple of 5?", "Let t(c) = c. Is t(4)/33 - 86/(-11) a multiple of 8?"),
         ("Let a = 4. Is a a multiple of 2?", "Is 4 a multiple of 2?"),
         ("What is next in 1, 4, 9?", "What is next in -0.5, -1/2, x + 1?"),
@@ -186,6 +188,10 @@ def test_how_a_question_is_put_and_where_its_values_come_from_are_particulars(qu
         ("Solve 4*b = 0 for b.", "Solve 4*b = 0, c - b = 1 for b."),
         ("Round 4.5 to the nearest ten.", "Round 45 to the nearest ten."),
         ("Let a = 1. Expand a*3.", "Let a = 1. Expand x*3."),
+        ("Solve 2*x - 8 = 0 for x.", "Solve 2*x**2 - 8 = 0 for x."),
+        ("Find gcd(12, 18).", "Find lcm(12, 18)."),
+        ("Calculate (12 + 3)!.", "Calculate 12 + 3."),
+        ("Compute $7 + 3$.", "Compute $f(5)$."),
         ("Which is nearest to 2?  (a) 95  (b) -1", "Which is nearest to 2?"),
     ],
 )
@@ -255,9 +261,10 @@ def test_a_wrong_definition_is_not_held_against_what_follows_and_never_taught():
 
 def reader(number: int, kind: str, *programs: tuple[str, bool]) -> tree_pb2.Tree:
     """A question after a sentence of some kind, and programs that define the same and go on."""
-    maker = TreeMaker(f"Let {kind} of r = {number}*3 + {number}. What is r minus {number}?")
+    value = f"{kind}({number}*3 + {number})"
+    maker = TreeMaker(f"Let r = {value}. What is r minus {number}?")
     for program, right in programs:
-        first, _, rest = program.format(f"E('{number}*3 + {number}')").partition(";")
+        first, _, rest = program.format(f"E('{value}')").partition(";")
         defined = maker.step(0, first)
         maker.answer(defined, f"print({rest}{number})", "1", RIGHT if right else WRONG)
     return maker.build()
@@ -267,7 +274,7 @@ def test_a_definition_that_was_read_once_excuses_no_wrong_program():
     words = ("size", "weight", "price", "length", "age", "speed", "depth", "heat")
     trees = [
         parsed(reader(n, kind, ("r = {};r-", True), ("r = {}*1;r+", n % 10 == 0)))
-        for n, kind in enumerate(map(" and ".join, combinations(words, 3)), start=20)
+        for n, kind in enumerate(map("".join, combinations(words, 3)), start=20)
     ]
     agreement = count_agreement(trees)
     for tree in trees:
@@ -324,6 +331,30 @@ def test_letters_that_format_a_number_are_no_names():
     assert program_skeleton(asked, steps).count("#0") == 1
 
 
+@pytest.mark.parametrize(
+    ("lines", "skeleton"),
+    [
+        (
+            ["A = E('12')", "A = E('18')", "print(A)"],
+            "v0 = E ( #0 ) ; v0 = E ( #1 ) ; print ( v0 )",
+        ),
+        (["A = E('12')", "print([A for A in B])"], "v0 = E ( #0 ) ; print ( [ v0 for v0 in B ] )"),
+        (["A=E('12')", "x = E('18')", "print({1:x})"], "print ( { 1 : #1 } )"),
+    ],
+    ids=["given another value", "bound again", "a key and its value"],
+)
+def test_a_name_that_is_more_than_a_value_stays(lines, skeleton):
+    asked = AskedQuestion("What is 12 minus 18?")
+    assert program_skeleton(asked, code("\n".join(lines[:-1]), lines[-1])) == skeleton
+
+
+def test_values_of_one_place_stay_apart():
+    asked = AskedQuestion("Find the slope of the line through (12, 18) and (35, 49).")
+    read = "\n".join(f"{name} = E('{n}')" for name, n in zip("pqrs", (12, 18, 35, 49), strict=True))
+    slopes = ("print((s - q)/(r - p))", "print((r - p)/(s - q))", "print((s - p)/(r - q))")
+    assert len({program_skeleton(asked, code(read, line)) for line in slopes}) == 3
+
+
 def answered(question: str, given: str, *programs: tuple[str, bool]) -> tree_pb2.Tree:
     """A question whose values programs read in one way, to go on in different ones."""
     maker = TreeMaker(question)
@@ -344,18 +375,36 @@ def test_what_fails_where_values_are_given_is_lucky_where_they_are_defined():
         )
         for n in range(10, 20)
     ]
-    defined = answered(
-        "Let b = 7 + 5. What is the highest common factor of 4 and b?",
-        "b = E('7 + 5')\nA = E('4')",
-        (gcd.replace("B", "b"), True),
-        (least.replace("B", "b"), True),
-    )
-    trees = [parsed(tree) for tree in (*direct, defined)]
+    defined = [
+        answered(
+            f"Let b = {n} + {3 * n}. What is the highest common factor of {n} and b?",
+            f"b = E('{n} + {3 * n}')\nA = E('{n}')",
+            (gcd.replace("B", "b"), True),
+            (least.replace("B", "b"), True),
+        )
+        for n in (11, 12, 13)
+    ]
+    trees = [parsed(tree) for tree in (*direct, *defined)]
     agreement = count_agreement(trees)
     selection = select_examples(trees[-1:], per_problem=2, agreement=agreement)
     [kept] = selection.examples
     assert kept.steps[-1].text == gcd.replace("B", "b")
     assert not selection.refused
+
+
+def test_a_question_with_a_story_is_like_no_other_that_ends_alike():
+    """What is asked stands before the last sentence, so nothing tells the programs apart."""
+    sums = [
+        answered(f"Compute ${n} + {2 * n}$.", f"A = E('{n} + {2 * n}')", ("print(A)", True))
+        for n in range(10, 20)
+    ]
+    stories = [
+        answered(f"{story} {n} apples. Compute $v$.", f"n = {n}", (f"print(n {what})", True))
+        for story, what, n in (("Ann doubles", "* 2", 30), ("Bob halves", "/ 2", 40))
+    ]
+    trees = [parsed(tree) for tree in (*sums, *stories)]
+    agreement = count_agreement(trees)
+    assert [agreement.disowned(tree) for tree in trees] == [[]] * 12
 
 
 def test_problems_that_only_refused_programs_solved_are_told():

@@ -309,8 +309,8 @@ class Round(_message.Message):
     `learn_from_rounds` says. Not more than that.
     """
     max_unsolved_share: _builtins.float
-    """Largest share of the round's problems that earlier rounds searched and did not solve, or solved by programs that
-    agreement refuses; 0 means any.
+    """Largest share of the round's problems that earlier rounds searched and did not solve, or all of whose right
+    trajectories agreement refused when the run's last policy was trained; 0 means any.
     """
     too_easy_share: _builtins.float
     """Leave out problems whose last search was right in at least this share of its rollouts; 0 keeps all."""

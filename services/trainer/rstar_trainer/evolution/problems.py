@@ -105,7 +105,7 @@ def choose(
     excluded: Collection[str],
     refused: Collection[str] = (),
 ) -> list[PoolProblem]:
-    """The problems of a round: a function of the recipe and of the last results alone.
+    """The problems of a round: a function of the recipe and of what came of earlier ones alone.
 
     Too easy ones, and synthetic ones whose answers are mostly called wrong, are left out;
     of those searched in vain as many are taken as their share allows. So were those all of whose
@@ -118,7 +118,8 @@ def choose(
             continue
         result = past.get(one.id)
         if result is not None and result.answered:
-            if round_.too_easy_share and result.right_share >= round_.too_easy_share:
+            easy = round_.too_easy_share and result.right_share >= round_.too_easy_share
+            if easy and one.id not in refused:
                 continue
             if one.synthetic and 0 < result.right_share < SYNTHETIC_RIGHT_SHARE:
                 continue

@@ -165,13 +165,13 @@ class Searching:
         return [published(self._by_id[name]) for name in ids]
 
     async def _refused(self, run: evolution_pb2.Run) -> list[str]:
-        """Problems that agreement says were solved by chance, when a policy was last trained."""
+        """Problems solved by chance, as agreement said when the run's last policy was trained."""
         trained = [one.policy_version for one in run.rounds if one.policy_job]
         if not trained:
             return []
         try:
             return (await self._store.get(dataset_key(trained[-1], REFUSED))).decode().splitlines()
-        except NotFound:  # of a release ago
+        except NotFound:  # of a release ago, or removed since
             return []
 
     async def _outcomes(
