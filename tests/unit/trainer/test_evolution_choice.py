@@ -73,6 +73,9 @@ def test_problems_whose_right_answers_were_refused_count_as_unsolved():
     round_ = evolution_pb2.Round(problems=4, max_unsolved_share=0.5, prefer_new=True)
     kept = [one.id for one in choose(round_, PROBLEMS, past, (), ["p5", "p9"])]
     assert kept == ["p6", "p8", "p0", "p5"]  # p9 was not searched yet
+    past["p5"] = PastResult(right=8, answered=8)  # as easy as it seems
+    round_.too_easy_share = 0.9
+    assert [one.id for one in choose(round_, PROBLEMS, past, (), ["p5"])] == kept
 
 
 def test_a_synthetic_problem_whose_answer_is_mostly_called_wrong_is_dropped():
