@@ -2,12 +2,13 @@
 
     python infra/recipes/kills.py infra/recipes/kills.toml --work /tmp/kills
 
-The second run's trainer and its searcher are killed in every phase of every round, each alone, at
-moments drawn by `--seed` from how long the phase took the first time; in a short one both as soon
-as it is seen, if it is. Both runs must give the same trees, node for node, the same checkpoints and
-the same figures; each problem one tree and one result a batch, each job one end, and no dead
-letter. Prints one JSON line; the exit status is 1 if anything differs, if nothing was killed in a
-phase that was long enough, or if a round's search is no witness: solved nothing.
+The second run's trainer and its searcher are killed in every phase of every round, in both of its
+searches, each alone, at moments drawn by `--seed` from how long the phase took the first time; in a
+short one both as soon as it is seen, if it is. Both runs must give the same trees, node for node,
+the same checkpoints and the same figures; each problem one tree and one result a batch, each job
+one end, and no dead letter. Prints one JSON line; the exit status is 1 if anything differs, if
+nothing was killed in a phase that was long enough, or if a round's search is no witness: solved
+nothing.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ def rstar(home: Path, *arguments: str, **environment: str) -> str:
 
 
 def phase_of(run: dict[str, Any]) -> str:
-    """Round and phase: `0 SEARCHING`."""
+    """Round and phase: `0 SEARCHING`, and `0 SEARCHING AGAIN` of its second search."""
     if not run.get("rounds"):
         return ""
     last = run["rounds"][-1]
-    return f"{last.get('round', 0)} {last['phase'].removeprefix('ROUND_PHASE_')}"
+    again = " AGAIN" if "once more" in run.get("stage", "") else ""
+    return f"{last.get('round', 0)} {last['phase'].removeprefix('ROUND_PHASE_')}{again}"
 
 
 def kill(home: Path, victim: str) -> bool:
@@ -97,12 +99,16 @@ def trees_of(archive: Path) -> dict[str, list[str]]:
     return found
 
 
-def lengths(run: dict[str, Any]) -> dict[str, float]:
-    """How long every phase of a run took, in seconds."""
-    return {
+def lengths(run: dict[str, Any], seen: dict[str, float]) -> dict[str, float]:
+    """How long every phase of a run took, in seconds: as it was seen, or as the record says."""
+    recorded = {
         f"{one.get('round', 0)} {phase.upper().replace(' ', '_')}": seconds
         for one in run["rounds"]
         for phase, seconds in one["seconds"].items()
+    }
+    ends = [*list(seen.values())[1:], time.monotonic()]
+    return recorded | {
+        phase: end - begin for (phase, begin), end in zip(seen.items(), ends, strict=True) if phase
     }
 
 
@@ -144,8 +150,8 @@ def left_behind(home: Path, run: dict[str, Any]) -> dict[str, Any]:
 
 def carried_out(
     recipe: Path, home: Path, kills: dict[str, dict[str, float]]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, float]]]:
-    """The run with its archive in `home`, what it left in the queue, who was killed when."""
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, float], dict[str, dict[str, float]]]:
+    """The run with its archive in `home`, what it left behind, how long its phases took, kills."""
     struck: dict[str, dict[str, float]] = {}
     seen: dict[str, float] = {}
     try:
@@ -160,8 +166,9 @@ def carried_out(
             except subprocess.CalledProcessError:  # the trainer is coming back
                 continue
             if run["state"] != "RUN_STATE_RUNNING":
+                took = lengths(run, seen)
                 rstar(home, "evolve", "export", recipe.stem, "-o", str(home / ARCHIVE))
-                return run, left_behind(home, run), struck
+                return run, left_behind(home, run), took, struck
             phase = phase_of(run)
             into = time.monotonic() - seen.setdefault(phase, time.monotonic())
             done = struck.get(phase, {})
@@ -191,10 +198,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     options = parser.parse_args()
     began = time.monotonic()
-    quiet, left, _ = carried_out(options.recipe, options.work / "quiet", {})
-    took = lengths(quiet)
+    quiet, left, took, _ = carried_out(options.recipe, options.work / "quiet", {})
     kills = moments(took, Random(options.seed))
-    killed, left_by_killed, struck = carried_out(options.recipe, options.work / "killed", kills)
+    killed, left_by_killed, _, struck = carried_out(options.recipe, options.work / "killed", kills)
     missed = [phase for phase in took if len(struck.get(phase, {})) < len(KILLED)]
     spared = [phase for phase in missed if took[phase] >= LONG_SECONDS]
     first, second = compared(quiet), compared(killed)
