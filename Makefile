@@ -29,7 +29,7 @@ fmt:                ## Format and fix what can be fixed
 proto:              ## Regenerate proto/gen
 	@proto/generate.sh 2>/dev/null
 
-models: install     ## Repeat the bundled models' training from the shipped problems, in hours: into models-out
+models: install     ## Train models like the bundled ones by today's recipe, in hours: into models-out
 	@ROUNDS=5 infra/models.sh models-out
 
 bench: install      ## Held-out problems end to end: one JSON line

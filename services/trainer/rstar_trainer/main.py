@@ -56,8 +56,8 @@ class TrainerSettings(ServiceSettings):
     """Where jobs keep trees and saved state; must outlive the process."""
 
     seed_models: Path | None = None
-    """Checkpoints (`policy/`, `ppm/`) that are imported at start, and promoted if nothing is;
-    unset: those that came with the project."""
+    """Checkpoints (`policy/`, `ppm/`) that are imported at start, and promoted over nothing
+    or an older seed; unset: those that came with the project."""
 
     threads: int = Field(default=2, ge=1, le=256)
     """Of each training process on a CPU."""

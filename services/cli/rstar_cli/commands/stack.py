@@ -37,7 +37,7 @@ def up(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Checkpoints to publish, and promote if none is; '' for none.",
+            help="Checkpoints to publish, and promote over none or older ones; '' for none.",
             show_default="the bundled ones",
         ),
     ] = None,

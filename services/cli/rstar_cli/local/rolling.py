@@ -13,6 +13,9 @@ from rstar_cli.local.stack import reports, serving
 from rstar_cli.local.state import StackState
 from rstar_common.errors import InvalidInput, Unavailable
 
+ORDER = ("sandbox", "policy", "ppm", "trainer", "searcher")
+"""Those that others call first; the trainer after those that read the manifests it writes."""
+
 _POLL_SECONDS = 0.1
 _SLACK_SECONDS = 90.0
 """For the old process to drain, after the new one serves."""
@@ -30,7 +33,7 @@ class Replacement:
 
 
 def chosen(state: StackState, names: Sequence[str]) -> list[str]:
-    """The services meant, in the order of a rolling restart: those that others call first.
+    """The services meant, in the order of a rolling restart.
 
     Raises:
         InvalidInput: one is none of this stack's.
@@ -38,11 +41,17 @@ def chosen(state: StackState, names: Sequence[str]) -> list[str]:
     known = state.services
     found = []
     for name in names:
-        matching = [one for one in known if name in (one, one.rstrip("0123456789"))]
+        matching = [one for one in known if name in (one, _kind(one))]
         if not matching:
             raise InvalidInput(f"no {name!r} here; there are {', '.join(known)}", field="service")
         found += matching
-    return [one for one in known if one in found] if names else known
+    wanted = [one for one in known if one in found] if names else known
+    return sorted(wanted, key=lambda name: ORDER.index(_kind(name)))
+
+
+def _kind(name: str) -> str:
+    """`searcher` of `searcher2`."""
+    return name.rstrip("0123456789")
 
 
 async def replace_one(home: Path, state: StackState, name: str) -> Replacement:
