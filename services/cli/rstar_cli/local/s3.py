@@ -24,6 +24,9 @@ PORTS = 10
 """How many ports the server wants."""
 
 BUCKET = "rstar"
+MEMORY_LIMIT = "768MiB"
+"""Soft. It works in 150 to 250 MB; where the limit is near that, it does little but collect garbage."""
+
 READY_SECONDS = 60.0
 _PROBE = f"{PROBE}ready"
 
@@ -84,7 +87,7 @@ def s3_command(
             f"-admin.port={admin}",
             f"-admin.port.grpc={admin_grpc}",
         ),
-        environment={"GOMEMLIMIT": "300MiB"},
+        environment={"GOMEMLIMIT": MEMORY_LIMIT},
         log=directory / "s3.log",
     )
 
