@@ -25,7 +25,7 @@ PORTS = 10
 
 BUCKET = "rstar"
 MEMORY_LIMIT = "768MiB"
-"""Soft. It works in 150 to 250 MB; where the limit is near that, it does little but collect garbage."""
+"""Soft. It works in 150 to 250 MB; with a limit near that it does little but collect garbage."""
 
 READY_SECONDS = 60.0
 _PROBE = f"{PROBE}ready"
