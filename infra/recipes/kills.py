@@ -6,9 +6,10 @@ The second run's trainer and its searcher are killed in every phase of every rou
 searches, each alone, at moments drawn by `--seed` from how long the phase took the first time; in a
 short one both as soon as it is seen, if it is. Both runs must give the same trees, node for node,
 the same checkpoints and the same figures; each problem one tree and one result a batch, each job
-one end, and no dead letter. Prints one JSON line; the exit status is 1 if anything differs, if
-nothing was killed in a phase that was long enough, or if a round's search is no witness: solved
-nothing.
+one end, and no dead letter. Candidates that the policy made and programs that the sandbox ran are
+told of both runs: what killed searches did again. Prints one JSON line; the exit status is 1 if
+anything differs, if nothing was killed in a phase that was long enough, or if a round's search is
+no witness: solved nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ import sys
 import tarfile
 import time
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from rstar.v1 import tree_pb2
 
@@ -46,6 +51,29 @@ COMPARED = (
     "ppm_version",
 )
 MEASURED = ("name", "problems", "right", "undecided", "unanswered", "accuracy", "policy_version")
+
+
+COUNTED = {
+    "candidates": ("policy", "rstar_policy_candidates_total"),
+    "programs": ("sandbox", "rstar_sandbox_runs_total"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A run that was carried out."""
+
+    run: dict[str, Any]
+    left: dict[str, Any]
+    """What it left behind."""
+
+    took: dict[str, float]
+    """Seconds of each phase."""
+
+    struck: dict[str, dict[str, float]]
+    """Who was killed in each phase, so many seconds into it."""
+
+    worked: dict[str, int]
 
 
 def rstar(home: Path, *arguments: str, **environment: str) -> str:
@@ -148,10 +176,20 @@ def left_behind(home: Path, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def carried_out(
-    recipe: Path, home: Path, kills: dict[str, dict[str, float]]
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, float], dict[str, dict[str, float]]]:
-    """The run with its archive in `home`, what it left behind, how long its phases took, kills."""
+def worked(home: Path) -> dict[str, int]:
+    """What policy and sandbox, which nobody kills, did for a run: candidates, programs."""
+    ports = json.loads((home / "state.json").read_text())["ports"]
+    done = dict.fromkeys(COUNTED, 0)
+    for name, (service, metric) in COUNTED.items():
+        with urlopen(f"http://127.0.0.1:{ports[f'{service}_metrics']}/metrics", timeout=30) as page:
+            families = list(text_string_to_metric_families(page.read().decode()))
+        samples = [sample for family in families for sample in family.samples]
+        done[name] = sum(int(sample.value) for sample in samples if sample.name == metric)
+    return done
+
+
+def carried_out(recipe: Path, home: Path, kills: dict[str, dict[str, float]]) -> Carried:
+    """A run, struck by `kills`; its archive is in `home`."""
     struck: dict[str, dict[str, float]] = {}
     seen: dict[str, float] = {}
     try:
@@ -168,7 +206,7 @@ def carried_out(
             if run["state"] != "RUN_STATE_RUNNING":
                 took = lengths(run, seen)
                 rstar(home, "evolve", "export", recipe.stem, "-o", str(home / ARCHIVE))
-                return run, left_behind(home, run), took, struck
+                return Carried(run, left_behind(home, run), took, struck, worked(home))
             phase = phase_of(run)
             into = time.monotonic() - seen.setdefault(phase, time.monotonic())
             done = struck.get(phase, {})
@@ -198,28 +236,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: 1)")
     options = parser.parse_args()
     began = time.monotonic()
-    quiet, left, took, _ = carried_out(options.recipe, options.work / "quiet", {})
-    kills = moments(took, Random(options.seed))
-    killed, left_by_killed, _, struck = carried_out(options.recipe, options.work / "killed", kills)
-    missed = [phase for phase in took if len(struck.get(phase, {})) < len(KILLED)]
-    spared = [phase for phase in missed if took[phase] >= LONG_SECONDS]
-    first, second = compared(quiet), compared(killed)
+    quiet = carried_out(options.recipe, options.work / "quiet", {})
+    kills = moments(quiet.took, Random(options.seed))
+    killed = carried_out(options.recipe, options.work / "killed", kills)
+    missed = [phase for phase in quiet.took if len(killed.struck.get(phase, {})) < len(KILLED)]
+    spared = [phase for phase in missed if quiet.took[phase] >= LONG_SECONDS]
+    first, second = compared(quiet.run), compared(killed.run)
     trees = [trees_of(options.work / name / ARCHIVE) for name in ("quiet", "killed")]
-    equal = first == second and trees[0] == trees[1] and left == left_by_killed
-    results = [each for found in left_by_killed["results"].values() for each in found]
+    equal = first == second and trees[0] == trees[1] and quiet.left == killed.left
+    results = [each for found in killed.left["results"].values() for each in found]
     once = (
         all(len(each) == 1 for found in trees for each in found.values())
-        and all(len(set(each)) == len(each) for each in left_by_killed["results"].values())
+        and all(len(set(each)) == len(each) for each in killed.left["results"].values())
         and len(results) == len(trees[1]) > 0
     )
     witness = all(one["solved"] for one in first) and any(one["ppm_calls"] for one in first)
-    states = [quiet["state"], killed["state"]]
-    ended = {state for _, state in left_by_killed["jobs"]} == {"JOB_STATE_SUCCEEDED"}
-    well = set(states) == {"RUN_STATE_SUCCEEDED"} and ended and not left_by_killed["dead_letters"]
+    states = [quiet.run["state"], killed.run["state"]]
+    ended = {state for _, state in killed.left["jobs"]} == {"JOB_STATE_SUCCEEDED"}
+    well = set(states) == {"RUN_STATE_SUCCEEDED"} and ended and not killed.left["dead_letters"]
     line = {
         "benchmark": "evolution under kills",
         "states": states,
-        "killed_in": struck,
+        "killed_in": killed.struck,
         "too_short_to_be_seen": [phase for phase in missed if phase not in spared],
         "spared": spared,
         "equal": equal,
@@ -227,9 +265,10 @@ def main() -> int:
         "trees": len(trees[0]),
         "one_tree_and_one_result_a_problem": once,
         "results": len(results),
-        "jobs": len(left_by_killed["jobs"]),
+        "jobs": len(killed.left["jobs"]),
         "all_jobs_succeeded": ended,
-        "dead_letters": len(left_by_killed["dead_letters"]),
+        "dead_letters": len(killed.left["dead_letters"]),
+        "worked": {"quiet": quiet.worked, "killed": killed.worked},
         "rounds": first if first == second else [first, second],
         "seconds": round(time.monotonic() - began, 1),
     }

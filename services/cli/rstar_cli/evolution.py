@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +164,14 @@ def left_out(sets: Sequence[ProblemSet]) -> list[str]:
         if one.lines.repeated:
             told.append(f"{one.name}: {one.lines.repeated} repeated questions are taken once")
     return told
+
+
+def not_applied(recipe: evolution_pb2.Recipe, started_with: Mapping[str, str]) -> list[str]:
+    """What a recipe sets for its services, where these were started with something else."""
+    asked = recipe.resources.environment
+    return [
+        f"{name}={asked[name]}" for name in sorted(asked) if started_with.get(name) != asked[name]
+    ]
 
 
 def find(name: str, *, beside: Path) -> Path | None:

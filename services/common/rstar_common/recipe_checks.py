@@ -232,15 +232,26 @@ def _check_gates(
             asked = round_.evaluations[names.index(gate.evaluation)]
             if not any(measured_alike(one, asked) for one in measured):
                 raise InvalidInput(
-                    f"no round before that may stay measures {asked.name} with the same set and "
-                    "number of problems: there is nothing to compare with",
+                    f"no round before that may stay measures {asked.name} with the same set, "
+                    "number of problems and search settings: there is nothing to compare with",
                     field=f"{here}.max_drop",
                 )
 
 
 def measured_alike(one: evolution_pb2.Evaluation, other: evolution_pb2.Evaluation) -> bool:
-    """Whether two accuracies can be compared."""
-    return (one.name, one.set, one.problems) == (other.name, other.set, other.problems)
+    """Whether two accuracies can be compared: of the same problems, searched alike."""
+    return (one.name, one.set, one.problems, searched_as(one)) == (
+        *(other.name, other.set, other.problems),
+        searched_as(other),
+    )
+
+
+def searched_as(one: evolution_pb2.Evaluation) -> bytes:
+    """What tells the settings of two evaluations apart; another seed draws other samples alike."""
+    settings = types_pb2.SearchSettings()
+    settings.CopyFrom(one.search)
+    settings.ClearField("seed")
+    return settings.SerializeToString(deterministic=True)
 
 
 def _unique(names: Sequence[str], where: str) -> set[str]:

@@ -93,7 +93,8 @@ def make_policy(work: Work, spec: PolicySpec) -> None:
             VARIANTS_OF_EACH: float(count),
             "variants_left_out": float(apart.left_out),
         }
-    learned = learned or unseen
+    if not learned:  # of so few there is nothing to keep apart, and to measure
+        learned, unseen = unseen, []
     if not learned:
         raise InvalidInput(f"no example has {longest} tokens or fewer", field="training.max_length")
     work.metrics |= {

@@ -61,7 +61,8 @@ def make_ppm(work: Work, spec: PpmSpec) -> None:
     varied = _tokens(group_variants(found.groups, spec.variants, rng, apart), encoder, longest)
     varied += _values(valued_variants(found.valued, spec.variants, rng, apart), encoder, longest)
     if not learned and spec.objective is Objective.PAIRWISE:
-        taught, learned = [*found.measured, *given_measured], unseen
+        # Of so few there is nothing to keep apart, and to measure.
+        taught, learned, unseen = [*found.measured, *given_measured], unseen, []
     if not learned and not training.untrained:
         raise InvalidInput("no preference pair, and none given", field="batch_ids")
     work.metrics |= {

@@ -178,6 +178,12 @@ async def test_what_a_run_would_go_on_with_is_in_its_archive(tmp_path, store, st
     )
     run.recipe.rounds.add()
     run.rounds.add(round=0, search_policy="bootstrap", policy_version="policy-not-promoted")
+    run.recipe.rounds[0].evaluations.add(name="greedy")
+    under_way = {
+        tree_key(f"goes-on/r0/{batch}", "s") for batch in ("search", "second", "eval/greedy")
+    }
+    for key in under_way:  # none is in the record: nobody knows whether they would be done
+        await store.put(key, b"tree")
     # Not begun, and what it asks for is looked for all the same.
     run.recipe.rounds.add(
         problems_of=OTHERS, search_policy="policy-search", search_ppm="ppm-search"
@@ -196,7 +202,7 @@ async def test_what_a_run_would_go_on_with_is_in_its_archive(tmp_path, store, st
     await write_archive(store, run, tmp_path / "run.tar")
     with tarfile.open(tmp_path / "run.tar") as written:
         names = set(written.getnames())
-    assert {RECORD, OTHERS, tree_key("given", "s")} < names
+    assert {RECORD, OTHERS, tree_key("given", "s"), *under_way} < names
     kept = {name.split("/")[2] for name in names if name.startswith("checkpoints/")}
     assert kept == versions - {"ppm-before"}
 

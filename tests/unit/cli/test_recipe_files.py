@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rstar_cli.evolution import left_out, read_sets
+from rstar_cli.local.state import StackOptions, create
 from rstar_cli.main import app
 from rstar_cli.recipe import read_recipe
 from rstar_common.errors import InvalidInput, Unavailable
@@ -120,6 +121,16 @@ def test_a_recipe_whose_files_are_right_needs_a_stack(directory, started):
     for options in (["--dry-run"], ["--up"]):
         assert isinstance(evolve(directory, RECIPE, *options).exception, Unavailable)
     assert len(started) == 1
+
+
+def test_settings_that_a_stack_was_not_started_with_are_named(directory, monkeypatch):
+    text = RECIPE + '[resources.environment]\nRSTAR_PPM_A = "1"\nRSTAR_PPM_B = "2"\n'
+    assert "RSTAR_PPM_A" not in evolve(directory, text).output  # there is no stack
+    create(directory / "home", StackOptions(environment={"RSTAR_PPM_A": "1"}))
+    told = " ".join(evolve(directory, text).output.split())
+    assert "the recipe sets RSTAR_PPM_B=2, and these services were not started so" in told
+    monkeypatch.setenv("RSTAR_PPM_B", "2")
+    assert "the recipe sets" not in evolve(directory, text).output
 
 
 def test_the_help_says_what_a_dry_run_does_all_the_same():

@@ -82,6 +82,19 @@ def test_one_name_over_two_sets_is_two_columns_and_two_lines():
     assert "greedy (120 of all)" in made.charts["accuracy.svg"]
 
 
+def test_one_name_searched_in_two_ways_is_two_columns():
+    run = run_of(3)
+    for number, temperature in enumerate((1.0, 0.6, 0.6)):
+        measure(run, number, "search8", "few", MCTS, problems=10, adding=0.5)
+        search = run.recipe.rounds[number].evaluations[0].search
+        search.temperature, search.rollouts, search.seed = temperature, 8, number
+    columns = {name: [one.round for one in column] for name, column in series(run).items()}
+    assert columns == {
+        "search8 (mcts, 8 rollouts, temperature 1)": [0],
+        "search8 (mcts, 8 rollouts, temperature 0.6)": [1, 2],
+    }
+
+
 def test_rounds_are_compared_by_what_all_of_them_were_asked():
     # Not by `greedy`, which asked others in each round.
     table = by_title(two_rounds(), NOTHING_KNOWN)["By module: validation by round"]

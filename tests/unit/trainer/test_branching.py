@@ -154,3 +154,29 @@ def test_a_plan_leaves_out_what_is_taken_over():
     assert (left[0].search_tokens, left[0].evaluation_tokens) == (0, 8)
     assert left[1] == plan[2]
     assert still_planned(plan, evolution_pb2.Run()) == plan
+
+
+def test_what_a_run_has_done_is_not_planned_when_it_goes_on():
+    phases = evolution_pb2.RoundPhase
+    plan = [
+        evolution_pb2.PlannedRound(
+            round=number, search_seconds=60, training_seconds=5, evaluation_seconds=3
+        )
+        for number in range(3)
+    ]
+    run = evolution_pb2.Run()
+    run.rounds.add(round=0, phase=phases.ROUND_PHASE_DONE)
+    run.rounds.add(round=1, phase=phases.ROUND_PHASE_TRAINING_PPM)
+
+    def left() -> list[tuple[int, float, float, float]]:
+        return [
+            (one.round, one.search_seconds, one.training_seconds, one.evaluation_seconds)
+            for one in still_planned(plan, run)
+        ]
+
+    assert left() == [(1, 0, 5, 3), (2, 60, 5, 3)]
+    run.rounds[1].phase = phases.ROUND_PHASE_EVALUATING
+    assert left() == [(1, 0, 0, 3), (2, 60, 5, 3)]
+    run.rounds[1].phase = phases.ROUND_PHASE_DONE
+    run.rounds.add(round=2, phase=phases.ROUND_PHASE_DONE)
+    assert left() == []

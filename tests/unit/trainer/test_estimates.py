@@ -10,9 +10,10 @@ from rstar_trainer.evolution.estimate import (
     LENGTH_SHARE,
     STEP_LENGTH_SHARE,
     TREE_GUESS,
+    UNSOLVED_GUESS,
     plan_rounds,
 )
-from rstar_trainer.evolution.progress import phase_name, progress, seconds_left
+from rstar_trainer.evolution.progress import part_of_phase, phase_name, progress, seconds_left
 from rstar_trainer.policy_job import MOST_VARIANTS
 from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING
 
@@ -140,6 +141,42 @@ def test_trees_whose_number_nobody_knows_take_what_is_enough_for_the_model():
     made.rounds[0].batch_ids.append("given")
     made.rounds[0].policy.training.ClearField("max_steps")
     assert training_seconds(made) == [POLICY_TRAINING.enough_tokens]
+
+
+def test_extra_rollouts_are_for_what_is_unsolved():
+    made = evolution_pb2.Recipe()
+    made.rounds.add().search.rollouts = 8
+    [plain] = plan_rounds(made, POOL, {})
+    made.rounds[0].search.extra_rollouts.extend([8, 16])
+    [more] = plan_rounds(made, POOL, {})
+    assert more.rollouts == 4 * plain.rollouts  # at most
+    share = 1 + 3 * UNSOLVED_GUESS
+    assert more.search_seconds == pytest.approx(share * plain.search_seconds)
+    assert more.search_tokens == pytest.approx(share * plain.search_tokens, rel=1e-3)
+
+
+def test_the_time_left_does_not_jump_between_evaluations_of_unlike_size():
+    made = evolution_pb2.Recipe()
+    for name in ("large", "small"):
+        made.rounds.add().evaluations.add(name=name, set=name).search.rollouts = 8
+    made.rounds[0].evaluations.add(name="small", set="small").search.rollouts = 8
+    plan = plan_rounds(made, {}, {"large": 90, "small": 10})
+    seconds = plan[0].evaluation_seconds
+    assert list(plan[0].each_evaluation_seconds) == pytest.approx([0.9 * seconds, 0.1 * seconds])
+    run = run_in(made, PHASES.ROUND_PHASE_EVALUATING)
+    for number, within in ((0, 0.2), (0, 0.5), (0, 0.999), (1, 0.001), (1, 0.8)):
+        begins, part = part_of_phase(plan[0].each_evaluation_seconds, number)
+        share = begins + part * within
+        run.rounds[0].phase_seconds = (
+            2 * seconds * (0.9 * within if not number else 0.9 + 0.1 * within)
+        )
+        left = seconds_left(plan, run, share)
+        assert left == pytest.approx(2 * (seconds * (1 - share) + plan[1].evaluation_seconds))
+
+
+def test_parts_of_which_nothing_is_known_are_equal():
+    assert part_of_phase([0.0, 0.0], 1) == (0.5, 0.5)
+    assert part_of_phase([], 0) == (0, 1)
 
 
 def test_the_initial_weights_take_no_training():

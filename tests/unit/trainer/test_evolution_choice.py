@@ -116,6 +116,11 @@ def test_a_round_is_compared_with_the_last_that_was_measured_alike():
     run.recipe.rounds[1].evaluations[0].set = "another"
     [reason] = failed_gates(run, round_, run.rounds[2])
     assert "below 0.790" in reason
+    run.recipe.rounds[1].evaluations[0].set = "held"
+    run.recipe.rounds[1].evaluations[0].search.seed = 7  # other samples of the same search
+    assert failed_gates(run, round_, run.rounds[2]) == []
+    run.recipe.rounds[1].evaluations[0].search.rollouts = 8
+    assert failed_gates(run, round_, run.rounds[2]) == [reason]
     del run.rounds[1].evaluations[:]
     assert failed_gates(run, round_, run.rounds[2]) == [reason]
     run.rounds[0].promoted = False

@@ -9,6 +9,7 @@ import pytest
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_common.checkpoints import Manifest
 from rstar_trainer.evolution.phase_clock import PhaseClock
+from rstar_trainer.evolution.preparation import Prepared
 from rstar_trainer.evolution.problems import PoolProblem
 from rstar_trainer.evolution.rounds import Phase, Rounds
 from rstar_trainer.evolution.searching import Material
@@ -68,10 +69,11 @@ async def carried_out(system: System, phase: Phase.ValueType) -> evolution_pb2.R
         for n in range(20)
     ]
     material = Material(problems=problems, sets={}, excluded=frozenset())
+    prepared = Prepared(material=material, plan=[evolution_pb2.PlannedRound()], matches=[])
     while True:
         run = run_of(phase)
         rounds = Rounds(
-            SimpleNamespace(), system, SimpleNamespace(), material, PhaseClock(0.0), lambda *_: None
+            SimpleNamespace(), system, SimpleNamespace(), prepared, PhaseClock(0.0), lambda *_: None
         )
         try:
             await rounds.advance(run)

@@ -103,7 +103,9 @@ async def test_a_second_search_is_by_what_it_was_to_be_by_after_a_failure_too(
     run.rounds.add(
         round=0, search_policy="a", search_ppm="b", batch_id="r/r0/search", problems_key="k"
     )
-    await Searching(given, given, given, material, lambda *_: None).search(run)
+    await Searching(given, given, given, material, lambda *_: None).search(
+        run, evolution_pb2.PlannedRound()
+    )
     assert given.log == [
         ("searched", "search"),
         ("policy", "bootstrap" if by_random_programs else "a"),

@@ -1265,6 +1265,8 @@ class PlannedRound(_message.Message):
     SEARCH_TOKENS_FIELD_NUMBER: _builtins.int
     EVALUATION_TOKENS_FIELD_NUMBER: _builtins.int
     TRAINING_TOKENS_FIELD_NUMBER: _builtins.int
+    EACH_SEARCH_SECONDS_FIELD_NUMBER: _builtins.int
+    EACH_EVALUATION_SECONDS_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     problems: _builtins.int
     rollouts: _builtins.int
@@ -1279,6 +1281,14 @@ class PlannedRound(_message.Message):
     """Guesses."""
     evaluation_tokens: _builtins.int
     training_tokens: _builtins.int
+    @_builtins.property
+    def each_search_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of search_seconds, the first and the second search."""
+
+    @_builtins.property
+    def each_evaluation_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of evaluation_seconds, each evaluation in the recipe's order."""
+
     def __init__(
         self,
         *,
@@ -1294,10 +1304,12 @@ class PlannedRound(_message.Message):
         search_tokens: _builtins.int = ...,
         evaluation_tokens: _builtins.int = ...,
         training_tokens: _builtins.int = ...,
+        each_search_seconds: _abc.Iterable[_builtins.float] | None = ...,
+        each_evaluation_seconds: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "evaluation_tokens", b"evaluation_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "search_tokens", b"search_tokens", "training_seconds", b"training_seconds", "training_tokens", b"training_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["each_evaluation_seconds", b"each_evaluation_seconds", "each_search_seconds", b"each_search_seconds", "evaluation_problems", b"evaluation_problems", "evaluation_sandbox_runs", b"evaluation_sandbox_runs", "evaluation_seconds", b"evaluation_seconds", "evaluation_tokens", b"evaluation_tokens", "problems", b"problems", "rollouts", b"rollouts", "round", b"round", "sandbox_runs", b"sandbox_runs", "search_seconds", b"search_seconds", "search_tokens", b"search_tokens", "training_seconds", b"training_seconds", "training_tokens", b"training_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

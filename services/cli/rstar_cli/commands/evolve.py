@@ -112,6 +112,8 @@ def evolve(
     sets = read_sets(file)  # what the files alone show to be wrong needs no stack to be refused
     if up:
         _start_stack(home, file)
+    else:
+        _tell_not_applied(home, file.recipe)
     run_id = run or file.recipe.name
     try:
         carry_out(
@@ -182,6 +184,28 @@ def _start_stack(home: Path | None, file: RecipeFile) -> None:
         environment=environment,
     )
     run(bring_up(resolved_home(home), options, START_SECONDS, json=False))
+
+
+def _tell_not_applied(home: Path | None, recipe: evolution_pb2.Recipe) -> None:
+    """Say what the recipe sets and the local stack was not started with, or from this shell.
+
+    Of services elsewhere nobody here knows.
+    """
+    import os
+
+    from rstar_cli.evolution import not_applied
+    from rstar_cli.local.state import load, resolved_home
+    from rstar_cli.output import console
+
+    state = load(resolved_home(home))
+    if state is None:
+        return
+    if missing := not_applied(recipe, {**os.environ, **state.options.environment}):
+        console(stderr=True).print(
+            f"the recipe sets {', '.join(missing)}, and these services were not started so: "
+            "what is measured may differ (rstar down, then --up)",
+            highlight=False,
+        )
 
 
 async def _evolve(

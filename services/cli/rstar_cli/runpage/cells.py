@@ -53,8 +53,11 @@ def measured(one: evolution_pb2.EvaluationReport | evolution_pb2.LevelReport | N
 def searched_with(round_: evolution_pb2.Round, name: str) -> str:
     """The settings of an evaluation in a few words: `mcts, 8 rollouts, by majority`."""
     asked = next((one.search for one in round_.evaluations if one.name == name), None)
-    if asked is None:
-        return NOT_MEASURED
+    return NOT_MEASURED if asked is None else search_words(asked)
+
+
+def search_words(asked: types_pb2.SearchSettings) -> str:
+    """Settings of a search in a few words: `mcts, 8 rollouts, by majority`."""
     strategy = types_pb2.Strategy.Name(asked.strategy).removeprefix("STRATEGY_").lower()
     words = [strategy.replace("_", " ")]
     if asked.strategy != types_pb2.STRATEGY_GREEDY:
@@ -66,6 +69,8 @@ def searched_with(round_: evolution_pb2.Round, name: str) -> str:
             words[-1] += f" of {asked.candidates} candidates"
         if asked.answer_selection:
             words.append(f"by {spoken(asked.answer_selection)}")
+        if asked.HasField("temperature"):
+            words.append(f"temperature {asked.temperature:.3g}")
     return ", ".join(words)
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from rstar.v1 import evolution_pb2, types_pb2
+from rstar_cli.runpage.cells import search_words
+from rstar_common.recipe_checks import searched_as
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +51,23 @@ def measurements(run: evolution_pb2.Run) -> list[Measurement]:
 
 
 def series(run: evolution_pb2.Run) -> dict[str, list[Measurement]]:
-    """Measurements of the same problems under the same name, round by round.
+    """Measurements of the same problems, searched alike, under the same name, round by round.
 
-    By what their column is called: by the name, and by the problems too where one name was asked
-    of others in another round.
+    By what their column is called: by the name, and where one name was asked of others, or searched
+    otherwise, in another round, by the problems or the search too.
     """
-    columns: dict[tuple[str, tuple[str, int]], list[Measurement]] = {}
+    columns: dict[tuple[str, tuple[str, int], bytes], list[Measurement]] = {}
     for one in measurements(run):
-        columns.setdefault((one.made.name, one.problems), []).append(one)
-    names = Counter(name for name, _ in columns)
-    return {
-        name if names[name] == 1 else f"{name} ({count} of {column[0].problem_set})": column
-        for (name, (_, count)), column in columns.items()
-    }
+        key = one.made.name, one.problems, searched_as(one.asked)
+        columns.setdefault(key, []).append(one)
+    names = Counter(name for name, *_ in columns)
+    asked = Counter((name, problems) for name, problems, _ in columns)
+    found = {}
+    for (name, problems, _), column in columns.items():
+        told = []
+        if names[name] > asked[name, problems]:
+            told.append(f"{column[0].made.problems} of {column[0].problem_set}")
+        if asked[name, problems] > 1:
+            told.append(search_words(column[0].asked.search))
+        found[f"{name} ({'; '.join(told)})" if told else name] = column
+    return found

@@ -9,6 +9,7 @@ from rstar.v1 import evolution_pb2
 from rstar_common.artifacts import DATASETS, ObjectStore, trees_prefix
 from rstar_common.checkpoints import BOOTSTRAP, PREFIX
 from rstar_trainer.evolution.problems import run_prefix
+from rstar_trainer.evolution.rules import ordered_batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Belongings:
                 *(("policy", round_.search_policy), ("ppm", round_.search_ppm)),
                 ("policy", round_.policy.base),
             ]
+        # A batch is written into the record when it is done; trees of one that is not are kept.
+        batches += ordered_batches(run)
         for report in run.rounds:
             keys.append(report.problems_key)  # perhaps of a run that this one branched from
             batches += [report.batch_id, report.second_batch_id]

@@ -101,16 +101,26 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
 def still_planned(
     plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run
 ) -> list[evolution_pb2.PlannedRound]:
-    """What is left to do of a plan when `run` begins: a branch has searched already."""
-    if not run.HasField("branch"):
-        return list(plan[run.went_further_at :])
+    """What is left to do of a plan: a branch has searched already, a run that goes on did more."""
+    phases = evolution_pb2.RoundPhase
     left = []
-    for planned in plan[run.branch.round :]:
+    for planned in plan:
+        begun = planned.round < len(run.rounds)
+        phase = run.rounds[planned.round].phase if begun else phases.ROUND_PHASE_UNSPECIFIED
+        if phase == phases.ROUND_PHASE_DONE:
+            continue
         copy = evolution_pb2.PlannedRound()
         copy.CopyFrom(planned)
+        taken_over = run.HasField("branch") and run.branch.round == planned.round
+        if taken_over or phase > phases.ROUND_PHASE_SEARCHING:
+            for field in ("problems", "rollouts", "sandbox_runs", "search_tokens"):
+                copy.ClearField(field)
+            copy.ClearField("search_seconds")
+            copy.ClearField("each_search_seconds")
+        if phase > phases.ROUND_PHASE_TRAINING_PPM:
+            copy.ClearField("training_seconds")
+            copy.ClearField("training_tokens")
         left.append(copy)
-    for field in ("problems", "rollouts", "sandbox_runs", "search_seconds", "search_tokens"):
-        left[0].ClearField(field)
     return left
 
 

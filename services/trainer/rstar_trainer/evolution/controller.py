@@ -146,10 +146,9 @@ class Evolution:
         check_run_name(run_id, field="run_id")
         known = self._runs.get(run_id) if self._runs.has(run_id) else None
         recipe = name_versions(recipe, self._runs.get, known=known.recipe if known else None)
-        begins_at, policy, done = branch, "", 0
+        begins_at, policy = branch, ""
         if known is not None:  # it goes on, with what it came with, promoted here or not
             begins_at, policy = known.branch, known.policy_version
-            done = len(known.rounds) if goes_further(recipe, known.recipe) else 0
         prepared = await prepare(self._registry, recipe, begins_at, policy=policy)
         run = evolution_pb2.Run(
             run_id=run_id,
@@ -157,7 +156,6 @@ class Evolution:
             recipe_digest=hashlib.sha256(recipe.SerializeToString(deterministic=True)).hexdigest(),
             contaminated=prepared.matches[:MOST_NAMED],
             contaminated_counts=counts(prepared.matches),
-            went_further_at=done,
         )
         if branch.run_id:
             source = self._runs.get(branch.run_id)
@@ -165,6 +163,11 @@ class Evolution:
             material = prepared.material
             by_id = {one.id: one.problem for one in material.problems}
             await check_taken(self._registry.store, run, source, by_id, material.excluded)
+        if known and (recipe == known.recipe or goes_further(recipe, known.recipe)):
+            del run.rounds[:]
+            run.rounds.extend(known.rounds)  # what these have done is left to nobody
+            if known.HasField("branch") and not branch.run_id:
+                run.branch.CopyFrom(known.branch)
         return run, prepared
 
     async def start(self, run: evolution_pb2.Run, prepared: Prepared) -> evolution_pb2.Run:

@@ -18,7 +18,12 @@ from rstar_common.errors import DeadlineExceeded, Overloaded, RstarError, Unavai
 from rstar_common.rpc import failure_of
 from rstar_trainer.evolution.phase_clock import PhaseClock
 from rstar_trainer.evolution.preparation import prepare
-from rstar_trainer.evolution.progress import phase_name, progress, seconds_left
+from rstar_trainer.evolution.progress import (
+    part_of_phase,
+    phase_name,
+    progress,
+    seconds_left,
+)
 from rstar_trainer.evolution.rounds import Rounds
 from rstar_trainer.evolution.rules import ordered_batches, ordered_jobs
 from rstar_trainer.evolution.serving import is_in_place, leave_place, take_place
@@ -122,17 +127,17 @@ class Driver:
                     seconds_left=seconds_left(prepared.plan, run, share),
                 )
 
-            rounds = Rounds(tiers, self._registry, self._jobs, prepared.material, clock, tell)
+            rounds = Rounds(tiers, self._registry, self._jobs, prepared, clock, tell)
             while not _finished(run):
                 await clock.watch(
                     rounds.advance(run), write=partial(self._runs.save_seconds, run_id)
                 )
                 report = run.rounds[-1]
                 run.stage = f"round {report.round}: {phase_name(report.phase)}"
-                measured = len(report.evaluations)
-                asked = len(run.recipe.rounds[report.round].evaluations)
-                evaluating = report.phase == evolution_pb2.ROUND_PHASE_EVALUATING
-                share = measured / asked if evaluating and asked else 0.0
+                share = 0.0
+                if report.phase == evolution_pb2.ROUND_PHASE_EVALUATING:
+                    parts = prepared.plan[report.round].each_evaluation_seconds
+                    share, _ = part_of_phase(parts, len(report.evaluations))
                 run.progress = progress(prepared.plan, run, share)
                 run.seconds_left = seconds_left(prepared.plan, run, share)
                 await self._runs.save(run)

@@ -16,7 +16,7 @@ STEPS_A_PROGRAM = 2
 """Steps of a trajectory that run, for the estimate."""
 
 UNSOLVED_GUESS = 0.3
-"""Share of a round's problems that a second search is for."""
+"""Share of a round's problems that extra rollouts, or a second search, are for."""
 
 TREE_GUESS = 0.1
 """Of a tree's ceiling: rollouts share beginnings, equal siblings are one (mini scale: 6 of 64)."""
@@ -73,18 +73,24 @@ def plan_rounds(
             for size, one in zip(sizes, round_.evaluations, strict=True)
         ]
         learned = sum(training_tokens(recipe, searched, number))
+        search_seconds = [one.seconds(recipe.resources) for one in searches]
+        evaluation_seconds = [one.seconds(recipe.resources) for one in evaluations]
         planned.append(
             evolution_pb2.PlannedRound(
                 round=number,
                 problems=problems,
-                rollouts=sum(one.most * _rollouts(one.settings) for one in searches),
-                sandbox_runs=sum(one.most * _runs(one.settings) for one in searches),
+                rollouts=round(sum(one.most * _rollouts(one.settings) for one in searches)),
+                sandbox_runs=round(sum(one.most * _runs(one.settings) for one in searches)),
                 evaluation_problems=sum(sizes),
-                evaluation_sandbox_runs=sum(one.most * _runs(one.settings) for one in evaluations),
-                search_seconds=_seconds(searches, recipe.resources),
+                evaluation_sandbox_runs=round(
+                    sum(one.most * _runs(one.settings) for one in evaluations)
+                ),
+                search_seconds=sum(search_seconds),
+                each_search_seconds=search_seconds,
                 training_seconds=learned / tokens,
                 training_tokens=learned,
-                evaluation_seconds=_seconds(evaluations, recipe.resources),
+                evaluation_seconds=sum(evaluation_seconds),
+                each_evaluation_seconds=evaluation_seconds,
                 search_tokens=round(sum(one.expected_tokens for one in searches)),
                 evaluation_tokens=round(sum(one.expected_tokens for one in evaluations)),
             )
@@ -92,17 +98,18 @@ def plan_rounds(
     return planned
 
 
-def _rollouts(search: types_pb2.SearchSettings) -> int:
-    each = (search.rollouts or DEFAULT_ROLLOUTS) * (search.trees or 1)
+def _rollouts(search: types_pb2.SearchSettings, *, extra: float = 1.0) -> float:
+    """Rollouts of a search; `extra` is the share of searches that go on with the extra ones."""
     if search.strategy == types_pb2.STRATEGY_GREEDY:
         return 1
-    return each + sum(search.extra_rollouts)
+    each = (search.rollouts or DEFAULT_ROLLOUTS) * (search.trees or 1)
+    return each + extra * sum(search.extra_rollouts)
 
 
-def _runs(search: types_pb2.SearchSettings) -> int:
-    """Programs that a search runs at most."""
+def _runs(search: types_pb2.SearchSettings, *, extra: float = 1.0) -> float:
+    """Programs that a search runs at most, with that share of its extra rollouts."""
     width = (search.candidates or DEFAULT_CANDIDATES) if _grows_a_tree(search) else 1
-    return _rollouts(search) * STEPS_A_PROGRAM * width
+    return _rollouts(search, extra=extra) * STEPS_A_PROGRAM * width
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ class _Searches:
     def expected_runs(self) -> float:
         """Programs."""
         guess = TREE_GUESS if _grows_a_tree(self.settings) else 1.0
-        return self.share * self.most * _runs(self.settings) * guess
+        return self.share * self.most * _runs(self.settings, extra=UNSOLVED_GUESS) * guess
 
     @property
     def expected_tokens(self) -> float:
@@ -128,14 +135,13 @@ class _Searches:
             return 0.0
         guess = TREE_TOKENS_GUESS if _grows_a_tree(self.settings) else 1.0
         step = STEP_LENGTH_SHARE * (self.settings.max_step_tokens or DEFAULT_STEP_TOKENS)
-        return self.share * self.most * _runs(self.settings) * guess * step
+        return self.share * self.most * _runs(self.settings, extra=UNSOLVED_GUESS) * guess * step
 
-
-def _seconds(searches: Sequence[_Searches], resources: evolution_pb2.Resources) -> float:
-    """What searches may take where generating and running share the same cores."""
-    runs = resources.sandbox_runs_per_second or DEFAULT_RUNS_PER_SECOND
-    tokens = resources.generated_tokens_per_second or DEFAULT_GENERATED_TOKENS_PER_SECOND
-    return sum(one.expected_runs / runs + one.expected_tokens / tokens for one in searches)
+    def seconds(self, resources: evolution_pb2.Resources) -> float:
+        """What they may take where generating and running share the same cores."""
+        runs = resources.sandbox_runs_per_second or DEFAULT_RUNS_PER_SECOND
+        tokens = resources.generated_tokens_per_second or DEFAULT_GENERATED_TOKENS_PER_SECOND
+        return self.expected_runs / runs + self.expected_tokens / tokens
 
 
 def _grows_a_tree(search: types_pb2.SearchSettings) -> bool:

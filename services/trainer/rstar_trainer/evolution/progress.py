@@ -90,6 +90,17 @@ def _phases(
     return phases
 
 
+def part_of_phase(planned: Sequence[float], number: int) -> tuple[float, float]:
+    """Where a phase's part of that number begins and how much of it it is: shares of the phase.
+
+    `planned` are the seconds of its parts.
+    """
+    total = sum(planned)
+    if not total:
+        return number / max(1, len(planned)), 1 / max(1, len(planned))
+    return sum(planned[:number]) / total, sum(planned[number : number + 1]) / total
+
+
 def phase_name(phase: evolution_pb2.RoundPhase.ValueType) -> str:
     """A phase as it is told to people: `searching`."""
     name = evolution_pb2.RoundPhase.Name(phase)

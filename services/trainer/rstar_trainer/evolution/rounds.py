@@ -13,8 +13,9 @@ from rstar_common.spread import spread
 from rstar_trainer.evolution.measuring import measure
 from rstar_trainer.evolution.orders import Orders, Tell
 from rstar_trainer.evolution.phase_clock import PhaseClock
+from rstar_trainer.evolution.preparation import Prepared
 from rstar_trainer.evolution.problems import PoolProblem
-from rstar_trainer.evolution.progress import phase_name
+from rstar_trainer.evolution.progress import part_of_phase, phase_name
 from rstar_trainer.evolution.rules import (
     SEARCH,
     batch_names,
@@ -31,7 +32,7 @@ from rstar_trainer.evolution.rules import (
     trained_policy,
     unanswered,
 )
-from rstar_trainer.evolution.searching import Material, Searching
+from rstar_trainer.evolution.searching import Searching
 from rstar_trainer.evolution.serving import promote_best, put_back
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.job_store import JobStore
@@ -48,17 +49,18 @@ class Rounds:
         tiers: Tiers,
         registry: Registry,
         jobs: JobStore,
-        material: Material,
+        prepared: Prepared,
         clock: PhaseClock,
         tell: Tell,
     ) -> None:
         self._tiers = tiers
         self._registry = registry
-        self._material = material
+        self._material = prepared.material
+        self._plan = prepared.plan
         self._clock = clock
         self._tell = tell
         self._orders = Orders(tiers, registry, jobs, tell)
-        self._searching = Searching(tiers, registry, self._orders, material, tell)
+        self._searching = Searching(tiers, registry, self._orders, prepared.material, tell)
 
     async def advance(self, run: evolution_pb2.Run) -> None:
         """Carry out the phase the run is in, and write what came of it into `run`."""
@@ -74,7 +76,7 @@ class Rounds:
                 self._next(report, Phase.ROUND_PHASE_SEARCHING)
             case Phase.ROUND_PHASE_SEARCHING:
                 if not round_.batch_ids:
-                    await self._searching.search(run)
+                    await self._searching.search(run, self._plan[report.round])
                 self._next(report, Phase.ROUND_PHASE_TRAINING_POLICY)
             case Phase.ROUND_PHASE_TRAINING_POLICY:
                 if round_.HasField("policy"):
@@ -172,14 +174,14 @@ class Rounds:
         problems = [one.problem for one in spread(members, asked.problems)]
         settings = seeded(asked.search, run.recipe, report.round)
         settings.mode = types_pb2.SEARCH_MODE_TEST_TIME
-        part = 1 / len(round_.evaluations)
+        begins, part = part_of_phase(self._plan[report.round].each_evaluation_seconds, number)
         batch = await self._orders.searched(
             run,
             evaluation_name(asked),
             f"evaluating: {asked.name}",
             [unanswered(one) for one in problems],
             settings,
-            begins=number * part,
+            begins=begins,
             part=part,
         )
         made = await measure(self._tiers, problems, await self._tiers.results(batch.batch_id))

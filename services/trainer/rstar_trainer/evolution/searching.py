@@ -26,13 +26,11 @@ from rstar_trainer.evolution.problems import (
     level_of,
     run_prefix,
 )
+from rstar_trainer.evolution.progress import part_of_phase
 from rstar_trainer.evolution.rules import SEARCH, SECOND, second_settings, seeded
 from rstar_trainer.evolution.tiers import Tiers
 from rstar_trainer.lessons import REFUSED
 from rstar_trainer.promotion import Registry
-
-FIRST_PART = 0.6
-"""Of the searching of a round that has a second search: what the first fills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +75,16 @@ class Searching:
         report.problems_key = f"{run_prefix(run.run_id)}round-{report.round}/problems.txt"
         await self._store.put(report.problems_key, "".join(f"{one}\n" for one in ids).encode())
 
-    async def search(self, run: evolution_pb2.Run) -> None:
+    async def search(self, run: evolution_pb2.Run, planned: evolution_pb2.PlannedRound) -> None:
         """Search the problems of the last round, as its recipe says, and count what came of it."""
         report = run.rounds[-1]
         round_ = run.recipe.rounds[report.round]
         ids = (await self._store.get(report.problems_key)).decode().splitlines()
         taken_over = run.HasField("branch") and run.branch.round == report.round
         if not taken_over:
-            await self._order_first(run, round_, ids)
+            await self._order_first(run, planned, ids)
             if round_.HasField("second_search"):
-                await self._order_second(run, round_, ids)
+                await self._order_second(run, planned, ids)
         past = await self._outcomes(run, report)
         solved = {name for name, one in past.items() if one.right}
         report.solved = len(solved)
@@ -94,9 +92,10 @@ class Searching:
         report.solved_by_level.update(self._solved_by(ids, solved, level_of))
 
     async def _order_first(
-        self, run: evolution_pb2.Run, round_: evolution_pb2.Round, ids: Sequence[str]
+        self, run: evolution_pb2.Run, planned: evolution_pb2.PlannedRound, ids: Sequence[str]
     ) -> None:
         report = run.rounds[-1]
+        begins, part = part_of_phase(planned.each_search_seconds, 0)
         # After a death in the second search its proposer stays in place.
         if not await self._orders.is_done(run, SEARCH):
             await self._serve(report, report.search_policy)
@@ -105,8 +104,9 @@ class Searching:
             SEARCH,
             f"searching {len(ids)} problems",
             self._problems(ids),
-            seeded(round_.search, run.recipe, report.round),
-            part=FIRST_PART if round_.HasField("second_search") else 1.0,
+            seeded(run.recipe.rounds[report.round].search, run.recipe, report.round),
+            begins=begins,
+            part=part,
         )
         report.batch_id, report.dead = batch.batch_id, batch.dead
         report.ClearField("search_cost")  # a phase may begin again
@@ -118,9 +118,11 @@ class Searching:
             await self._orders.serve("ppm", report.search_ppm)
 
     async def _order_second(
-        self, run: evolution_pb2.Run, round_: evolution_pb2.Round, ids: Sequence[str]
+        self, run: evolution_pb2.Run, planned: evolution_pb2.PlannedRound, ids: Sequence[str]
     ) -> None:
         report = run.rounds[-1]
+        round_ = run.recipe.rounds[report.round]
+        begins, part = part_of_phase(planned.each_search_seconds, 1)
         past = await self._outcomes(run, report)
         left = [name for name in ids if name not in past or not past[name].right]
         report.second_problems = len(left)
@@ -136,8 +138,8 @@ class Searching:
             f"searching {len(left)} problems once more",
             self._problems(left),
             second_settings(round_, run.recipe, report.round),
-            begins=FIRST_PART,
-            part=1 - FIRST_PART,
+            begins=begins,
+            part=part,
         )
         report.second_batch_id = batch.batch_id
         report.dead += batch.dead
