@@ -6,7 +6,7 @@
     refused.txt      ids of problems that only programs solved whose right answers are chance
     sft.json, pairs.json   the same in the form of the authors' files, which have none of values
     README.md        the card (`datacard.py`)
-    curve.jsonl      step, loss, learning rate
+    curve.jsonl      step, loss (a moving average, and the batch's own), learning rate
 
 A job writes them into `lessons/` of its directory; the service publishes them under
 `datasets/VERSION/` with the checkpoint. Variants are not in them.
@@ -29,7 +29,7 @@ LESSONS = "lessons"
 CURVE = "curve.jsonl"
 REFUSED = "refused.txt"
 
-CURVE_FIELDS = ("step", "loss", "learning_rate", "tokens_per_second")
+CURVE_FIELDS = ("step", "loss", "batch_loss", "learning_rate", "tokens_per_second")
 
 
 def write_examples(

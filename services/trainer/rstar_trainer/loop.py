@@ -97,7 +97,7 @@ class TrainingLoop:
         Raises:
             Cancelled: `should_stop` said so; the state is saved.
         """
-        optimizers = optimizers_of(self.model, self.training)
+        optimizers = optimizers_of(self.model, self.training, self.ranks)
         start, tokens, mean_loss = self._restore(optimizers)
         batches = self.batches(start)
         self.model.train()
@@ -128,6 +128,7 @@ class TrainingLoop:
                 mean_loss = whole if math.isnan(mean_loss) else 0.8 * mean_loss + 0.2 * whole
                 metrics = {
                     "loss": mean_loss,
+                    "batch_loss": whole,
                     "step": float(step + 1),
                     "steps": float(self.total_steps),
                     "learning_rate": rate,

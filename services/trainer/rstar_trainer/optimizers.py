@@ -8,10 +8,14 @@ tokens at 1.35 times the work a token (docs/log.md).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from rstar_trainer.ranks import ONE, Ranks
+from rstar_trainer.shared_muon import SharedMuon
 from rstar_trainer.spec import OptimizerKind, Training
 
 BETAS = (0.9, 0.95)
@@ -20,8 +24,10 @@ HEADS = ("lm_head", "score")
 """Last layers, as transformers names them."""
 
 
-def optimizers_of(model: nn.Module, training: Training) -> list[torch.optim.Optimizer]:
-    """The optimizers that together train `model`."""
+def optimizers_of(
+    model: nn.Module, training: Training, ranks: Ranks = ONE
+) -> list[torch.optim.Optimizer]:
+    """The optimizers that together train `model`, in all processes that train it."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.requires_grad and p.dim() < 2]
     if training.optimizer is OptimizerKind.ADAMW:
@@ -33,12 +39,13 @@ def optimizers_of(model: nn.Module, training: Training) -> list[torch.optim.Opti
         if isinstance(module, nn.Embedding) or name.split(".")[-1] in HEADS
     }
     hidden = [p for p in matrices if id(p) not in ends]
-    muon = torch.optim.Muon(
-        hidden,
-        lr=training.learning_rate,
-        weight_decay=training.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    options: dict[str, Any] = {
+        "lr": training.learning_rate,
+        "weight_decay": training.weight_decay,
+        "adjust_lr_fn": "match_rms_adamw",
+    }
+    alone = ranks.world == 1
+    muon = torch.optim.Muon(hidden, **options) if alone else SharedMuon(hidden, ranks, **options)
     others = [p for p in matrices if id(p) in ends]
     return [muon, _adamw(others, vectors, training)]
 

@@ -38,6 +38,7 @@ TINY = trainer_pb2.ModelShape(
     hidden_size=32, layers=1, heads=2, key_value_heads=1, intermediate_size=64, vocabulary_size=300
 )
 BATCH = "trainer-tests"
+ADAMW, MUON = trainer_pb2.OPTIMIZER_ADAMW, trainer_pb2.OPTIMIZER_MUON
 
 TOLD = 99.0
 """A loss that no training has."""
@@ -99,14 +100,24 @@ async def asking(
         yield trainer_pb2_grpc.TrainerServiceStub(wire)
 
 
-def policy_job(job_id: str, *, steps: int = 3, promote: bool = True, **fields: object):
+def policy_job(
+    job_id: str,
+    *,
+    steps: int = 3,
+    promote: bool = True,
+    optimizer: trainer_pb2.Optimizer.ValueType = ADAMW,
+    **fields: object,
+):
+    training = trainer_pb2.TrainingSettings(
+        max_steps=steps, batch_tokens=256, seed=1, optimizer=optimizer
+    )
     return trainer_pb2.SubmitJobRequest(
         job_id=job_id,
         promote=promote,
         train_policy=trainer_pb2.TrainPolicyJob(
             batch_ids=[BATCH],
             shape=TINY,
-            training=trainer_pb2.TrainingSettings(max_steps=steps, batch_tokens=256, seed=1),
+            training=training,
             **fields,
         ),
     )
@@ -268,11 +279,11 @@ async def test_a_job_submitted_twice_is_one_and_another_under_its_name_is_refuse
 
 
 @pytest.mark.parametrize(
-    ("processes", "end", "state_seconds"),
+    ("processes", "end", "state_seconds", "optimizer"),
     [
-        pytest.param(1, signal.SIGKILL, 0.05, id="killed"),
-        pytest.param(2, signal.SIGKILL, 0.05, id="killed, two processes"),
-        pytest.param(2, signal.SIGTERM, 20.0, id="stopped, two processes"),
+        pytest.param(1, signal.SIGKILL, 0.05, ADAMW, id="killed"),
+        pytest.param(2, signal.SIGKILL, 0.05, MUON, id="killed, two processes"),
+        pytest.param(2, signal.SIGTERM, 20.0, ADAMW, id="stopped, two processes"),
     ],
 )
 async def test_a_trainer_that_ended_goes_on_with_its_job(
@@ -281,12 +292,14 @@ async def test_a_trainer_that_ended_goes_on_with_its_job(
     processes: int,
     end: signal.Signals,
     state_seconds: float,
+    optimizer: trainer_pb2.Optimizer.ValueType,
 ):
+    job_of = partial(policy_job, steps=400, optimizer=optimizer)
     jobs = tmp_path / "work" / "jobs"
     async with nats_server(tmp_path / "nats") as nats:
         started = partial(trainer, tmp_path, nats, store, processes=processes)
         async with started(state_seconds=state_seconds) as running, asking(running) as stub:
-            await stub.SubmitJob(policy_job("long", steps=400))
+            await stub.SubmitJob(job_of("long"))
             async for reply in stub.WatchJob(trainer_pb2.WatchJobRequest(job_id="long")):
                 saved = any(jobs.glob(f"*/{STATE_FILE}"))
                 if "step" in reply.job.metrics and (saved or state_seconds > 1):
@@ -303,7 +316,7 @@ async def test_a_trainer_that_ended_goes_on_with_its_job(
             assert job.state == trainer_pb2.JOB_STATE_SUCCEEDED, job
             data = await ObjectStore(store).get(f"{DATASETS}{job.checkpoint_version}/{CURVE}")
             if end is signal.SIGKILL:  # to the weights of one that was never disturbed
-                await stub.SubmitJob(policy_job("undisturbed", steps=400))
+                await stub.SubmitJob(job_of("undisturbed"))
                 undisturbed = await ended(stub, "undisturbed")
                 assert undisturbed.checkpoint_version == job.checkpoint_version
     assert job.metrics["steps"] == 400

@@ -64,7 +64,7 @@ def order_directory(directory: Path, order: WorkOrder) -> Path:
 
 def losses(directory: Path) -> list[float]:
     lines = (directory / LESSONS / CURVE).read_text().splitlines()
-    return [json.loads(line)["loss"] for line in lines]
+    return [json.loads(line)["batch_loss"] for line in lines]
 
 
 async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weights(tmp_path):
@@ -101,6 +101,22 @@ async def test_two_processes_follow_the_loss_curves_of_one_and_end_with_its_weig
         for each, tensor in weights[0].items():
             # Saved as bf16: neighbours at most.
             torch.testing.assert_close(tensor, weights[1][each], atol=2e-3, rtol=2e-2)
+
+
+async def test_steps_that_two_processes_share_are_those_of_each_alone(tmp_path):
+    torchrun = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+        *("-m", "tests.support.shared_steps", str(tmp_path)),
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await torchrun.wait() == 0
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    expected = [*first["alone"][0], *first["alone"][1]]
+    for weights, momenta in (first["together"], second["together"]):
+        for one, other in zip([*weights, *momenta], expected, strict=True):
+            assert torch.equal(one, other)
 
 
 async def test_two_nodes_joined_by_torchrun_follow_the_loss_curve_of_one_process(tmp_path):

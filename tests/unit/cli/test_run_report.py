@@ -107,6 +107,11 @@ def test_the_page_shows_texts_as_text_and_charts_inside():
         ElementTree.fromstring(svg)
 
 
+def test_a_page_without_charts_has_no_place_for_them():
+    assert "Curves" not in report_of(evolution_pb2.Run(run_id="r"), {}).markdown
+    assert "Curves" in report_of(run(), {}).markdown
+
+
 def test_arms_of_an_ablation_are_joined_by_no_line():
     made = run()
     assert "accuracy.svg" in report_of(made, {}).charts

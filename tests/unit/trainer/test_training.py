@@ -21,6 +21,7 @@ from rstar_trainer.ppm_training import evaluate_ppm, train_ppm
 from rstar_trainer.rewards import rewards
 from rstar_trainer.selection import select_examples
 from rstar_trainer.sft import evaluate_policy, tokenize, train_policy
+from rstar_trainer.shared_muon import owners_of
 from rstar_trainer.spec import POLICY_TRAINING, PPM_TRAINING, OptimizerKind
 from rstar_trainer.token_groups import TokenGroup, tokenize_group
 from rstar_trainer.tokenizer import train_tokenizer
@@ -155,6 +156,12 @@ def test_muon_steps_the_layers_matrices_and_nothing_else(encoder):
     layers = {name for name, p in model.named_parameters() if p.dim() == 2 and ".layers." in name}
     assert trained_by(muon) == layers
     assert trained_by(muon) | trained_by(adamw) == set(names.values())
+
+
+def test_work_is_shared_so_that_nobody_has_much_more():
+    assert owners_of([1, 4, 2, 3], 2) == [0, 0, 1, 1]
+    assert owners_of([5.0], 3) == [0]
+    assert owners_of([], 2) == []
 
 
 def test_training_lowers_the_loss_on_unseen_questions(encoder, examples):

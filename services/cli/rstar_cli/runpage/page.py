@@ -56,7 +56,8 @@ def report_of(
     markdown = [f"# {head}", "", *intro, ""]
     for table in found:
         markdown += [f"## {table.title}", "", *table.markdown(), ""]
-    markdown += ["## Curves", "", *(f"![{name}]({name})" for name in charts), ""]
+    if charts:
+        markdown += ["## Curves", "", *(f"![{name}]({name})" for name in charts), ""]
     if said:
         markdown += ["## In words", "", *(f"- {line}" for line in said), ""]
     for note in notes:
