@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 MODELS = Path(__file__).parents[2] / "models"
 TRAINING = Path(__file__).parents[2] / "data" / "dm_math" / "train.jsonl.gz"
+DEMO = Path(__file__).parents[2] / "data" / "demo.jsonl"
 QUESTION = "Solve 3*x + 4 = 19 for x."
 
 
@@ -39,7 +40,17 @@ def test_the_bundled_models_search_with_steps_that_were_executed_and_scored(rsta
     assert result["versions"]["ppm"] == version("ppm")
     assert int(result["cost"]["generated_tokens"]) > 0
     assert result["cost"]["ppm_calls"] > 0
-    assert result["status"] in ("SEARCH_STATUS_ANSWERED", "SEARCH_STATUS_NO_ANSWER")
+    assert (result["status"], result["answer"]) == ("SEARCH_STATUS_ANSWERED", "5")
+
+
+def test_the_bundled_policy_answers_most_of_the_demo(rstar, tmp_path):
+    summary = rstar.json(
+        *("eval", str(DEMO), "--strategy", "greedy", "--max-step-tokens", "256"),
+        *("--trajectories", "1", "--out", str(tmp_path)),
+    )
+    [greedy] = summary["results"]
+    assert greedy["problems"] == 24
+    assert greedy["accuracy"]["selected"]["right"] >= 18  # it knows nine in ten such problems
 
 
 def test_a_model_trained_from_the_stack_s_own_trees_is_served_without_a_restart(rstar, tmp_path):

@@ -247,10 +247,11 @@ def measured_alike(one: evolution_pb2.Evaluation, other: evolution_pb2.Evaluatio
 
 
 def searched_as(one: evolution_pb2.Evaluation) -> bytes:
-    """What tells the settings of two evaluations apart; another seed draws other samples alike."""
+    """What tells the searches of two evaluations apart; another seed draws other samples alike."""
     settings = types_pb2.SearchSettings()
     settings.CopyFrom(one.search)
     settings.ClearField("seed")
+    settings.ClearField("mode")  # there is one for all
     return settings.SerializeToString(deterministic=True)
 
 

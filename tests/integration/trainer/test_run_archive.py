@@ -368,3 +368,11 @@ async def test_a_manifest_is_the_last_of_its_checkpoint(tmp_path):
     notes = Notes()
     await read_archive(notes, archive(tmp_path / "a.tar", objects, run), welcome=lambda run: None)
     assert notes.put == ["config.json", "model.safetensors", "manifest.json"]
+
+
+async def test_a_run_that_was_begun_too_often_is_refused(tmp_path, store):
+    run = searched("given")
+    run.attempts = 2**32 - 1
+    path = archive(tmp_path / "run.tar", {tree_key("given", "s"): b"tree"}, run)
+    with pytest.raises(InvalidInput, match="begun too often"):
+        await read_archive(store, path, welcome=lambda run: None)

@@ -93,6 +93,8 @@ def test_one_name_searched_in_two_ways_is_two_columns():
         "search8 (mcts, 8 rollouts, temperature 1)": [0],
         "search8 (mcts, 8 rollouts, temperature 0.6)": [1, 2],
     }
+    run.recipe.rounds[2].evaluations[0].search.max_step_tokens = 512  # which no label says
+    assert [one.round for column in series(run).values() for one in column] == [0, 1, 2]
 
 
 def test_rounds_are_compared_by_what_all_of_them_were_asked():

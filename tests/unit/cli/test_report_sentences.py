@@ -38,6 +38,12 @@ def test_a_drop_that_the_gate_let_through_is_called_no_improvement():
     )
 
 
+def test_what_was_searched_otherwise_is_not_compared():
+    run = gated(0.9, 0.8)
+    run.recipe.rounds[0].evaluations[0].search.temperature = 0.5
+    assert sentences(run) == []
+
+
 def test_models_that_did_not_stay_are_not_what_the_next_round_is_compared_with():
     first, second = sentences(gated(0.8, 0.6, 0.7, promoted=(True, False, True)))
     assert first.endswith("in round 0: its models did not stay.")

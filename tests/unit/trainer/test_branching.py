@@ -177,6 +177,8 @@ def test_what_a_run_has_done_is_not_planned_when_it_goes_on():
     assert left() == [(1, 0, 5, 3), (2, 60, 5, 3)]
     run.rounds[1].phase = phases.ROUND_PHASE_EVALUATING
     assert left() == [(1, 0, 0, 3), (2, 60, 5, 3)]
+    run.rounds[1].phase = phases.ROUND_PHASE_DECIDING
+    assert left() == [(1, 0, 0, 0), (2, 60, 5, 3)]
     run.rounds[1].phase = phases.ROUND_PHASE_DONE
     run.rounds.add(round=2, phase=phases.ROUND_PHASE_DONE)
     assert left() == []

@@ -193,17 +193,18 @@ def _tell_not_applied(home: Path | None, recipe: evolution_pb2.Recipe) -> None:
     """
     import os
 
+    from rstar_cli.connection import endpoints
     from rstar_cli.evolution import not_applied
     from rstar_cli.local.state import load, resolved_home
     from rstar_cli.output import console
 
-    state = load(resolved_home(home))
+    state = None if endpoints(home).is_remote else load(resolved_home(home))
     if state is None:
         return
     if missing := not_applied(recipe, {**os.environ, **state.options.environment}):
         console(stderr=True).print(
-            f"the recipe sets {', '.join(missing)}, and these services were not started so: "
-            "what is measured may differ (rstar down, then --up)",
+            f"the recipe sets {', '.join(missing)}; as far as is known here the services were not "
+            "started so, and what is measured may differ (rstar down, then --up)",
             highlight=False,
         )
 

@@ -33,6 +33,11 @@ class Measurement:
         return self.asked.set, self.made.problems
 
     @property
+    def kind(self) -> tuple[str, tuple[str, int], bytes]:
+        """What measurements that can be compared have in common: name, problems, search."""
+        return self.made.name, self.problems, searched_as(self.asked)
+
+    @property
     def is_greedy(self) -> bool:
         """Whether nothing was searched: the policy alone."""
         return self.asked.search.strategy == types_pb2.STRATEGY_GREEDY
@@ -58,8 +63,7 @@ def series(run: evolution_pb2.Run) -> dict[str, list[Measurement]]:
     """
     columns: dict[tuple[str, tuple[str, int], bytes], list[Measurement]] = {}
     for one in measurements(run):
-        key = one.made.name, one.problems, searched_as(one.asked)
-        columns.setdefault(key, []).append(one)
+        columns.setdefault(one.kind, []).append(one)
     names = Counter(name for name, *_ in columns)
     asked = Counter((name, problems) for name, problems, _ in columns)
     found = {}
@@ -69,5 +73,8 @@ def series(run: evolution_pb2.Run) -> dict[str, list[Measurement]]:
             told.append(f"{column[0].made.problems} of {column[0].problem_set}")
         if asked[name, problems] > 1:
             told.append(search_words(column[0].asked.search))
-        found[f"{name} ({'; '.join(told)})" if told else name] = column
+        label = f"{name} ({'; '.join(told)})" if told else name
+        if label in found:  # otherwise in what these words do not say
+            label = f"{label} from round {column[0].round}"
+        found[label] = column
     return found

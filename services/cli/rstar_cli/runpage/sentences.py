@@ -42,9 +42,7 @@ def _before(one: Measurement, found: list[Measurement]) -> Measurement | None:
     alike = [
         other
         for other in found
-        if other.round < one.round
-        and other.report.promoted
-        and (other.made.name, other.problems) == (one.made.name, one.problems)
+        if other.round < one.round and other.report.promoted and other.kind == one.kind
     ]
     return alike[-1] if alike else None
 

@@ -35,6 +35,9 @@ LAST = "entries.txt"
 LARGEST_RECORD = 2**26
 """Bytes of a run's record; what is larger is none."""
 
+MOST_ATTEMPTS = 1000
+"""How often a run may have been begun: each time its batches may have other names."""
+
 
 async def write_archive(store: ObjectStore, run: evolution_pb2.Run, path: Path) -> None:
     """Write the archive of a run, which is not changed by it.
@@ -143,6 +146,8 @@ def _record(archive: tarfile.TarFile) -> evolution_pb2.Run:
     check_run_name(run.run_id, field="archive.run_id")
     if run.state not in ENDED:
         raise InvalidInput("not the archive of a run that has ended", field="archive")
+    if run.attempts > MOST_ATTEMPTS:
+        raise InvalidInput("its record says that it was begun too often", field="archive")
     numbers = [report.round for report in run.rounds]
     if numbers != list(range(len(numbers))) or len(numbers) > len(run.recipe.rounds):
         raise InvalidInput("its rounds are not those of its recipe", field="archive")

@@ -101,7 +101,10 @@ def begin_branch(run: evolution_pb2.Run, source: evolution_pb2.Run, round_: int)
 def still_planned(
     plan: Sequence[evolution_pb2.PlannedRound], run: evolution_pb2.Run
 ) -> list[evolution_pb2.PlannedRound]:
-    """What is left to do of a plan: a branch has searched already, a run that goes on did more."""
+    """What is left to do of a plan: a branch has searched already, a run that goes on did more.
+
+    Phase by phase: one that is under way counts as a whole.
+    """
     phases = evolution_pb2.RoundPhase
     left = []
     for planned in plan:
@@ -120,6 +123,12 @@ def still_planned(
         if phase > phases.ROUND_PHASE_TRAINING_PPM:
             copy.ClearField("training_seconds")
             copy.ClearField("training_tokens")
+        if phase > phases.ROUND_PHASE_EVALUATING:
+            copy.ClearField("evaluation_problems")
+            copy.ClearField("evaluation_sandbox_runs")
+            copy.ClearField("evaluation_seconds")
+            copy.ClearField("evaluation_tokens")
+            copy.ClearField("each_evaluation_seconds")
         left.append(copy)
     return left
 
