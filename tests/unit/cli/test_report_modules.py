@@ -68,6 +68,15 @@ def test_the_last_rounds_evaluations_stand_beside_each_other_with_n_of_each_set(
     assert table.note == "few: 10 problems, 5 a module. seen: 10 problems, 5 a module."
 
 
+def test_of_arms_the_one_that_measured_most_is_shown():
+    run = two_rounds()
+    for round_ in run.recipe.rounds:
+        round_.trial = True
+    assert "By module: evaluations of round 0" in by_title(run, NOTHING_KNOWN)
+    measure(run, 1, "whole", "all", problems=120, adding=0.5, sorting=0.25)
+    assert "By module: evaluations of round 1" in by_title(run, NOTHING_KNOWN)
+
+
 def test_one_name_over_two_sets_is_two_columns_and_two_lines():
     run = two_rounds()
     assert list(series(run)) == [

@@ -1,4 +1,4 @@
-"""Tables by module: of the last round's evaluations, of one evaluation by round, of the searches.
+"""Tables by module: of a round's evaluations, of one evaluation by round, of the searches.
 
 Figures of different problems never share a column, and it is said how many problems of a module
 are behind each: exactly where the problem sets are known, on average otherwise.
@@ -6,6 +6,7 @@ are behind each: exactly where the problem sets are known, on average otherwise.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rstar.v1 import evolution_pb2
@@ -24,11 +25,21 @@ def module_tables(run: evolution_pb2.Run, known: ProblemLabels) -> list[Table]:
     labelled = [one for one in measurements(run) if one.made.by_label]
     found = []
     if labelled:
-        last = labelled[-1].round
-        found.append(_of_round([one for one in labelled if one.round == last], known))
+        shown = _shown(run, labelled)
+        found.append(_of_round([one for one in labelled if one.round == shown], known))
     if column := compared(run):
         found.append(_by_round(*column, known))
     return [*found, _solved(run)]
+
+
+def _shown(run: evolution_pb2.Run, labelled: Sequence[Measurement]) -> int:
+    """The last round; of arms side by side, the one that measured most problems."""
+    if not all(round_.trial for round_ in run.recipe.rounds):
+        return labelled[-1].round
+    problems = Counter[int]()
+    for one in labelled:
+        problems[one.round] += one.made.problems
+    return max(problems, key=lambda number: (problems[number], number))
 
 
 def compared(run: evolution_pb2.Run) -> tuple[str, list[Measurement]] | None:
