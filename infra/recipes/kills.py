@@ -195,8 +195,9 @@ def carried_out(recipe: Path, home: Path, kills: dict[str, dict[str, float]]) ->
     try:
         # As `rstar evolve --sequential --up` does, but with the bundled models, which search too.
         asked = tomllib.loads(recipe.read_text())["resources"]["environment"]
-        rstar(home, "up", **asked | {"RSTAR_SEARCHER_MAX_BATCH_SEARCHES": "1"})
-        rstar(home, "evolve", str(recipe), "--sequential", "--detach")
+        started = asked | {"RSTAR_SEARCHER_MAX_BATCH_SEARCHES": "1"}
+        rstar(home, "up", **started)
+        rstar(home, "evolve", str(recipe), "--sequential", "--detach", **started)
         while True:
             time.sleep(POLL_SECONDS)
             try:
