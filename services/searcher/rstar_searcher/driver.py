@@ -1,8 +1,9 @@
 """Drive one search: every `await` of a search is here or below it, none is in the core.
 
 There is no barrier: each expansion runs in a task of its own and the strategy is asked
-again after every result. The search is anytime: cancel, or any exhausted budget, ends it
-with the best answer so far and the name of what ended it.
+again after every result. A sequential search (`parallel_rollouts` of 1) is told its results in
+the order of asking, so that its tree does not depend on which came first. The search is anytime:
+cancel, or any exhausted budget, ends it with the best answer so far and the name of what ended it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,38 @@ class _Done:
     expansion: Expansion
 
 
+class _Results:
+    """Expansions that are done: as they come, or, `in_order`, as they were asked for."""
+
+    def __init__(self, *, in_order: bool) -> None:
+        self._in_order = in_order
+        self._came: asyncio.Queue[_Done] = asyncio.Queue()  # bounded by who is under way
+        self._under_way: dict[NodeId, _Done | None] = {}
+        """By node, in the order of asking; None while it has not come."""
+
+    def __len__(self) -> int:
+        """How many are waited for or not taken yet."""
+        return len(self._under_way)
+
+    def expect(self, ask: Ask) -> None:
+        self._under_way[ask.node] = None
+
+    def put(self, done: _Done) -> None:
+        self._came.put_nowait(done)
+
+    async def next(self) -> _Done:
+        """The next one that the strategy is to be told."""
+        while (done := self._ready()) is None:
+            came = await self._came.get()
+            self._under_way[came.ask.node] = came
+        del self._under_way[done.ask.node]
+        return done
+
+    def _ready(self) -> _Done | None:
+        under_way = self._under_way.values()
+        return next(iter(under_way)) if self._in_order else next(filter(None, under_way), None)
+
+
 async def drive(
     strategy: Strategy,
     problem: Problem,
@@ -85,11 +118,11 @@ async def drive(
     loop = asyncio.get_running_loop()
     started = loop.time() - meter.wall_seconds
     seconds_left = max(0.0, settings.max_wall_seconds - meter.wall_seconds)
-    results: asyncio.Queue[_Done] = asyncio.Queue()  # bounded by the strategy's parallelism
+    results = _Results(in_order=settings.parallel_rollouts == 1)
 
     async def run(ask: Ask) -> None:
         try:
-            results.put_nowait(_Done(ask=ask, expansion=await expanded(ask)))
+            results.put(_Done(ask=ask, expansion=await expanded(ask)))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -117,7 +150,6 @@ async def drive(
 
     async def search(group: asyncio.TaskGroup) -> EndedBy:
         asks = list(under_way)
-        running = 0
         while True:
             if ledger:
                 await ledger.room()
@@ -126,8 +158,8 @@ async def drive(
             reported = len(strategy.backups)
             asks += strategy.ask()
             for ask in asks:
+                results.expect(ask)
                 group.create_task(run(ask))
-                running += 1
             asks = []
             if len(strategy.backups) > reported:  # a rollout ended on nodes known before
                 meter.rollouts = len(strategy.backups)
@@ -142,10 +174,9 @@ async def drive(
                 continue
             if strategy.solved:
                 return EndedBy.SOLVED
-            if not running:
+            if not results:
                 return EndedBy.EXHAUSTED if strategy.exhausted else EndedBy.ROLLOUTS
-            done = await results.get()
-            running -= 1
+            done = await results.next()
             reported = len(strategy.backups)
             told = Told(
                 node=done.ask.node,

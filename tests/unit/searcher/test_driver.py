@@ -45,6 +45,13 @@ def shape(strategy):
     }
 
 
+def nodes(strategy):
+    """Every node in the order of its making, and the rollouts in theirs."""
+    tree = strategy.tree
+    made = [(tree[i].parent, tree[i].key, tree[i].visits, tree[i].value_sum) for i in tree.ids()]
+    return made, strategy.backups
+
+
 @pytest.mark.parametrize("strategy", list(Strategy))
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_every_strategy_ends_in_every_mode(strategy, mode):
@@ -68,12 +75,15 @@ async def test_every_rollout_is_counted_and_none_is_left_pending(parallel):
     assert len(world.proposed) == len(set(world.proposed)), "a leaf was expanded twice"
 
 
-async def test_a_sequential_search_does_not_depend_on_timing():
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("trees", [1, 3])
+async def test_a_sequential_search_does_not_depend_on_timing(strategy, trees):
     rng = Random(1)
     slow = ToyWorld(delay=lambda: rng.random() / 500)
-    first, _ = await searched(ToyWorld(), rollouts=12, parallel_rollouts=1)
-    second, _ = await searched(slow, rollouts=12, parallel_rollouts=1)
-    assert shape(first) == shape(second)
+    same = {"strategy": strategy, "trees": trees, "rollouts": 12, "parallel_rollouts": 1}
+    first, _ = await searched(ToyWorld(), **same)
+    second, _ = await searched(slow, **same)
+    assert nodes(first) == nodes(second)
 
 
 async def test_another_seed_gives_another_tree():

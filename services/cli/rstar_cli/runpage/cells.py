@@ -112,9 +112,11 @@ def share(part: int, whole: int) -> str:
 
 
 def metric(metrics: Mapping[str, float], name: str) -> str:
-    """A metric."""
+    """A metric: a count in full, anything else with four digits."""
     value = metrics.get(name)
-    return NOT_MEASURED if value is None else f"{value:.4g}"
+    if value is None:
+        return NOT_MEASURED
+    return f"{value:,.0f}" if value.is_integer() else f"{value:.4g}"
 
 
 def number(value: float | None) -> str:
