@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 from rstar.v1 import evolution_pb2, types_pb2
 from rstar_cli.commands.report import write_report
+from rstar_cli.runpage.cells import metric
 from rstar_cli.runpage.charts import line_chart
 from rstar_cli.runpage.page import report_of
 from rstar_cli.runpage.problem_sets import NOTHING_KNOWN
@@ -177,3 +178,12 @@ def test_a_line_goes_from_low_to_high():
 
 def test_durations_are_for_people():
     assert [duration(s) for s in (42, 700, 11100)] == ["42 s", "12 min", "3 h 05"]
+
+
+def test_counts_are_written_in_full_and_shares_with_four_digits():
+    found = {"examples": 11794.0, "loss": 0.0089834}
+    assert [metric(found, name) for name in ("examples", "loss", "pairs")] == [
+        "11,794",
+        "0.008983",
+        "-",
+    ]
