@@ -17,7 +17,9 @@ TOKENS = Counter(
 )
 ENGINE_UP = Gauge("rstar_policy_engine_up", "1 while the engine answers.")
 ENGINE_STARTS = Counter("rstar_policy_engine_starts_total", "Starts of the engine process.")
-ENGINE_FAILURES = Counter("rstar_policy_engine_failures_total", "Failed engine calls.")
+ENGINE_FAILURES = Counter(
+    "rstar_policy_engine_failures_total", "Engine calls that failed; health checks do not count."
+)
 SWAPS = Counter("rstar_policy_swaps_total", "Changes of weights.", ["how"])
 SWAP_SECONDS = Histogram(
     "rstar_policy_swap_seconds", "How long new requests waited behind a change of weights.",

@@ -237,7 +237,12 @@ class SglangClient:
         await self._request("GET", "/health", None, timeout_seconds)
 
     async def _post(self, path: str, body: object, timeout_seconds: float | None = None) -> Any:
-        return await self._request("POST", path, body, timeout_seconds)
+        try:
+            return await self._request("POST", path, body, timeout_seconds)
+        except RstarError:
+            # Probes do not count: until an engine is up all of them fail.
+            metrics.ENGINE_FAILURES.inc()
+            raise
 
     async def _request(
         self, method: str, path: str, body: object, timeout_seconds: float | None
@@ -246,11 +251,9 @@ class SglangClient:
         try:
             response = await self._http.request(method, path, json=body, timeout=timeout)
         except httpx.HTTPError as error:
-            metrics.ENGINE_FAILURES.inc()
             raise Unavailable(f"engine: {path}: {error or type(error).__name__}") from error
         if response.is_success:
             return response.json() if _is_json(response) else None
-        metrics.ENGINE_FAILURES.inc()
         message = f"engine: {path}: {response.status_code}: {response.text[:500]}"
         if response.status_code == httpx.codes.BAD_REQUEST and path == "/generate":
             raise InvalidInput(message, field="path")
