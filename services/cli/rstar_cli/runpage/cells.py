@@ -103,7 +103,7 @@ def disowned(metrics: Mapping[str, float]) -> str:
     if found is None:
         return NOT_MEASURED
     right = metrics.get("right_trajectories")
-    return f"{found:.0f} ({found / right:.1%})" if right else f"{found:.0f}"
+    return f"{found:,.0f} ({found / right:.1%})" if right else f"{found:,.0f}"
 
 
 def share(part: int, whole: int) -> str:
